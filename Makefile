@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: install demo check test quick bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	mkdir -p .ns && ln -sfn .. .ns/phi3v_data
+	touch $@
+
+demo: $(STAMP)       ## the whole way on generated clips: convert, validate, train, evaluate
+	$(BIN)/phi3v-data demo --out demo
+
+check: $(STAMP)      ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(STAMP)       ## every test
+	$(BIN)/pytest
+
+quick: $(STAMP)      ## the tests that take seconds
+	$(BIN)/pytest -m 'not slow'
+
+bench: $(STAMP)      ## every benchmark; each prints a table
+	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:
+	rm -rf $(VENV) .ns build dist demo *.egg-info

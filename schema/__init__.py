@@ -1,0 +1,1 @@
+"""The record and its forms on disk. Knows no source and no model framework."""

@@ -1,0 +1,76 @@
+"""Records as JSON lines: read one at a time, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from .errors import DatasetError, RecordError
+from .folder import Folder
+from .record import Record, decode_record, encode_record
+
+__all__ = ["Line", "Written", "read_lines", "read_records", "write_records"]
+
+
+class Line(NamedTuple):
+    """One non-empty line of a JSONL file: its number (from 1), its byte offset, its bytes without the line end."""
+
+    number: int
+    offset: int
+    data: bytes
+
+
+class Written(NamedTuple):
+    """What `write_records` wrote: how many records, and the file's SHA-256 in hex."""
+
+    records: int
+    sha256: str
+
+
+def read_lines(folder: Folder, name: str) -> Iterator[Line]:
+    """Yield a file's lines without reading them; empty lines and a byte order mark are passed over.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    try:
+        stream = folder.open(name)
+    except OSError as error:
+        raise DatasetError(f"{folder.address}/{name}: cannot be read ({error.strerror or error})") from error
+    offset = 0
+    with stream:
+        for number, raw in enumerate(stream, start=1):
+            start, line = offset, raw
+            offset += len(raw)
+            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+                start, line = start + 3, line[3:]
+            line = line.rstrip(b"\r\n")
+            if line.strip():
+                yield Line(number, start, line)
+
+
+def read_records(folder: Folder, name: str) -> Iterator[Record]:
+    """Yield a file's records, one line in memory at a time.
+
+    Raises:
+        RecordError: a line is no record; the message names file and line.
+        DatasetError: the file cannot be read.
+    """
+    for line in read_lines(folder, name):
+        try:
+            yield decode_record(line.data)
+        except RecordError as error:
+            raise RecordError(f"{name}, line {line.number}: {error}") from error
+
+
+def write_records(folder: Folder, name: str, records: Iterable[Record]) -> Written:
+    """Write records one a line; the file appears when it is complete."""
+    digest, count = hashlib.sha256(), 0
+    with folder.create(name) as stream:
+        for record in records:
+            line = encode_record(record) + b"\n"
+            stream.write(line)
+            digest.update(line)
+            count += 1
+    return Written(count, digest.hexdigest())

@@ -1,0 +1,128 @@
+"""Where things lie in a dataset folder, and `dataset.json`, its manifest.
+
+::
+
+    dataset.json                 the manifest
+    images/<split>/...           pictures
+    <source>_<split>.jsonl       records, in discovery order
+    quarantine.jsonl             what could not be converted
+    shards/<source>-<split>-000000.tar
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .errors import DatasetError
+from .folder import Folder
+
+__all__ = [
+    "FORMAT_VERSION",
+    "IMAGES",
+    "MANIFEST",
+    "QUARANTINE",
+    "SHARDS",
+    "Manifest",
+    "SplitRow",
+    "read_manifest",
+    "records_name",
+    "shard_name",
+    "write_manifest",
+]
+
+FORMAT_VERSION = 1
+MANIFEST = "dataset.json"
+IMAGES = "images"
+SHARDS = "shards"
+QUARANTINE = "quarantine.jsonl"
+
+
+def records_name(source: str, split: str) -> str:
+    """Name the JSONL file of one split."""
+    return f"{source}_{split}.jsonl"
+
+
+def shard_name(source: str, split: str, number: int) -> str:
+    """Name one WebDataset tar of a split, counted from 0."""
+    return f"{SHARDS}/{source}-{split}-{number:06d}.tar"
+
+
+class SplitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One split in the manifest.
+
+    The conservation law holds in every row: discovered = written + quarantined + skipped.
+
+    Args:
+        split: its name.
+        file: its JSONL, relative to the dataset folder.
+        sha256: of that file, in hex.
+        records: lines in it.
+        images: pictures its records show.
+        discovered: raw samples found.
+        written: records made of them.
+        quarantined: samples that failed, listed in quarantine.jsonl.
+        skipped: samples left out on request (--splits, --limit).
+        shards: its WebDataset tars, relative to the dataset folder.
+    """
+
+    split: str
+    file: str
+    sha256: str
+    records: int
+    images: int
+    discovered: int
+    written: int
+    quarantined: int
+    skipped: int
+    shards: list[str] = msgspec.field(default_factory=list)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`dataset.json`: what made this dataset, and what is in it.
+
+    Args:
+        format_version: of this layout; a newer one is refused.
+        source: the converter's name.
+        options: every option that shapes the output.
+        options_digest: SHA-256 of the options, in hex.
+        decoders: version of each library that shapes the pictures.
+        splits: a row a split, in discovery order.
+    """
+
+    format_version: int
+    source: str
+    options: dict[str, Any]
+    options_digest: str
+    decoders: dict[str, str]
+    splits: list[SplitRow]
+
+
+def write_manifest(folder: Folder, manifest: Manifest) -> None:
+    """Write `dataset.json`, indented for people."""
+    folder.write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+
+
+def read_manifest(folder: Folder) -> Manifest:
+    """Read `dataset.json`.
+
+    Raises:
+        DatasetError: there is none, it is damaged, or its format is newer than this program.
+    """
+    try:
+        data = folder.read(MANIFEST)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(f"{folder.address}: no dataset folder (it holds no {MANIFEST})") from None
+    except OSError as error:
+        raise DatasetError(f"{folder.address}/{MANIFEST}: cannot be read ({error.strerror or error})") from error
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{folder.address}/{MANIFEST}: damaged ({error}); convert the data again") from error
+    if manifest.format_version > FORMAT_VERSION:
+        raise DatasetError(
+            f"{folder.address}/{MANIFEST}: format {manifest.format_version}, newer than the {FORMAT_VERSION} known here;"
+            " upgrade phi3v-data"
+        )
+    return manifest

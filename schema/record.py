@@ -1,0 +1,96 @@
+"""The record: one conversation, with the pictures each turn shows.
+
+A record is one JSON object a line::
+
+    {"id": "val-0000000300", "source": "ucf101",
+     "conversations": [{"images": ["val/BabyCrawling/v_BabyCrawling_g21_c04.0.jpg"],
+                        "user": "Classify ...", "assistant": "BabyCrawling"}],
+     "meta": {"group": "g21", "frames": [0], "pts": [0.0]}}
+
+The types below are the whole definition: what they reject, the JSON Schema published beside them
+(`record.schema.json`) rejects too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from .errors import RecordError
+
+__all__ = ["ImagePath", "Record", "Turn", "decode_record", "encode_record", "json_schema"]
+
+# Segments joined by single slashes, none of them "." or "..", no backslash, no drive letter: it cannot leave images/.
+_RELATIVE = r"^(?![A-Za-z]:)(?:(?!\.{1,2}/)[^/\\\u0000]+/)*(?!\.{1,2}$)[^/\\\u0000]+$"
+
+ImagePath: TypeAlias = Annotated[
+    str, Meta(pattern=_RELATIVE, description="A picture's path, relative to the dataset's images/, with / between.")
+]
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the user shows and asks, and what the assistant answers."""
+
+    images: Annotated[list[ImagePath], Meta(description="Pictures shown in this turn, in order; may be empty.")] = (
+        msgspec.field(default_factory=list)
+    )
+    user: Annotated[str, Meta(description="The user's text.")]
+    assistant: Annotated[str, Meta(description="The answer that is trained on.")]
+    answers: Annotated[
+        Annotated[list[str], Meta(min_length=1)] | UnsetType,
+        Meta(description="Every acceptable answer, for metrics that take the best of several."),
+    ] = UNSET
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One conversation of a dataset.
+
+    `meta` is free, with reserved names: `group` (what must never be split between train and test), `label`, and the
+    provenance of each picture (`video`, `sha256`, `frames`, `pts`).
+    """
+
+    id: Annotated[str, Meta(min_length=1, description="Unique in the dataset.")]
+    source: Annotated[str | UnsetType, Meta(description="The converter that made it.")] = UNSET
+    conversations: Annotated[list[Turn], Meta(min_length=1, description="The turns, in order.")]
+    meta: Annotated[
+        dict[str, Any] | UnsetType, Meta(description="Free; reserved: group, label, video, sha256, frames, pts.")
+    ] = UNSET
+
+    def images(self) -> Iterator[str]:
+        """Every picture's path, turn by turn: the order in which the model sees them."""
+        for turn in self.conversations:
+            yield from turn.images
+
+
+_decoder = msgspec.json.Decoder(Record)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_record(line: bytes | str) -> Record:
+    """Read one JSON object as a record.
+
+    Raises:
+        RecordError: it is no JSON, or no record; the message says which field.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"not a record: {error}") from error
+
+
+def encode_record(record: Record) -> bytes:
+    """Write one record as a JSON object, without a line end; the same record always gives the same bytes."""
+    return _encoder.encode(record)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a record, as published in `record.schema.json`."""
+    schema = msgspec.json.schema(Record)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "phi3v-data record",
+        **schema,
+    }
