@@ -122,7 +122,7 @@ def read_manifest(folder: Folder) -> Manifest:
         raise DatasetError(f"{folder.address}/{MANIFEST}: damaged ({error}); convert the data again") from error
     if manifest.format_version > FORMAT_VERSION:
         raise DatasetError(
-            f"{folder.address}/{MANIFEST}: format {manifest.format_version}, newer than the {FORMAT_VERSION} known here;"
-            " upgrade phi3v-data"
+            f"{folder.address}/{MANIFEST}: format {manifest.format_version}, but only {FORMAT_VERSION} is known here; "
+            "upgrade phi3v-data"
         )
     return manifest

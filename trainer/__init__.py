@@ -1,0 +1,1 @@
+"""Records become a fine-tuned model."""

@@ -1,0 +1,1 @@
+"""Plan, workers, journal, assembly: one conversion from start to end."""

@@ -1,0 +1,1 @@
+"""Video frames, picture encoding, archives, downloads."""

@@ -1,0 +1,110 @@
+"""The contract between a source and the engine: find the raw samples, make a record of one.
+
+A converter is a dataclass. Its field `input` is the folder of raw data; every other field is an option, with its
+default, its bounds and its help in the annotation, so that the command line, the manifest and the checks all read the
+same line::
+
+    @dataclass(frozen=True)
+    class Pictures:
+        \"\"\"A folder of pictures, each with its caption beside it.\"\"\"
+
+        name: ClassVar[str] = "pictures"
+        input: Folder
+        question: Annotated[str, Meta(description="what is asked of every picture")] = "What is this?"
+
+        def discover(self) -> Iterator[Item]:
+            for number, entry in enumerate(e for e in self.input.list() if e.name.endswith(".png")):
+                yield Item(id=f"train-{number:010d}", split="train", path=entry.name, pictures=f"train/{entry.name}")
+
+        def convert(self, item: Item, images: ImageSink) -> Record:
+            with Image.open(self.input.open(item.path)) as picture:
+                shown = images.save(f"{item.pictures}.0.jpg", picture)
+            answer = self.input.read(item.path + ".txt").decode()
+            turn = Turn(images=[shown], user=self.question, assistant=answer)
+            return Record(id=item.id, source=self.name, conversations=[turn])
+
+The engine owns everything else: workers, journal, resume, quarantine, progress, files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from ..schema.folder import Folder
+from ..schema.record import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["Converter", "ImageSink", "Item", "PublicCopy"]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One raw sample, as found; cheap to make and to keep.
+
+    Args:
+        id: its record's id, unique in the dataset.
+        split: the split it belongs to.
+        path: where it lies in the input; what people are shown when it fails.
+        pictures: what the names of its pictures start with, unique among all items. The engine checks both, so that
+            no two samples ever write the same file.
+        data: whatever else the converter wants to carry from discovery to conversion (plain JSON values).
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    split: Annotated[str, Meta(min_length=1)]
+    path: str
+    pictures: Annotated[str, Meta(min_length=1)]
+    data: dict[str, Any] = {}
+
+
+class ImageSink(Protocol):
+    """Where a converter puts its pictures."""
+
+    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+        """Encode a picture under the dataset's images/ and return the path a record shows it by.
+
+        Args:
+            name: relative path; must start with the item's `pictures` and end in .jpg or .png.
+            picture: uint8 [height, width, 3] RGB, or any PIL image.
+        """
+
+
+class Converter(Protocol):
+    """A source of records. Implementations are dataclasses, see the module's text."""
+
+    name: ClassVar[str]
+    input: Folder
+
+    def discover(self) -> Iterator[Item]:
+        """Find every raw sample, cheaply, in one fixed order that does not depend on the file system.
+
+        Raises:
+            InputError: the input is not what this source expects.
+        """
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Make one record: a pure function of the item and the options, run in any worker.
+
+        Raises:
+            ItemError: this sample cannot be converted; the engine quarantines it and goes on.
+        """
+
+
+@dataclass(frozen=True)
+class PublicCopy:
+    """Where a source's public copy lies on the hub; a converter names it as the class attribute `public_copy`.
+
+    Args:
+        repo: the hub dataset.
+        file: the archive in it.
+    """
+
+    repo: str
+    file: str

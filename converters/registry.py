@@ -1,0 +1,143 @@
+"""From a source's name to its converter: the built-ins, installed entry points, or a class in a local file."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from ..schema.errors import UsageError
+from ..schema.folder import open_folder
+from .base import Converter
+
+__all__ = ["ENTRY_POINTS", "ConverterSpec", "Option", "load_source", "options_of", "source_names"]
+
+ENTRY_POINTS = "phi3v_data.converters"
+
+_BUILT_IN = {"ucf101": "phi3v_data.converters.sources.ucf101:UCF101"}
+
+
+class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a worker needs to build the converter again.
+
+    Args:
+        source: a name, or `path/to/file.py:Class`.
+        input: address of the raw data's folder.
+        options: the source's options by name, as plain values.
+    """
+
+    source: str
+    input: str
+    options: dict[str, Any] = {}
+
+    def build(self) -> Converter:
+        """Make the converter.
+
+        Raises:
+            UsageError: no such source, no such option, or a value out of its bounds.
+        """
+        cls = load_source(self.source)
+        known = {option.name: option for option in options_of(cls)}
+        values = {}
+        for name, value in self.options.items():
+            if name not in known:
+                raise UsageError(f"{cls.name} has no option {name!r}{_nearest(name, known, 'it takes')}")
+            try:
+                values[name] = msgspec.convert(value, known[name].type, strict=False)
+            except msgspec.ValidationError as error:
+                raise UsageError(f"{cls.name}, option {name}={value!r}: {error}") from error
+        made: Converter = cls(input=open_folder(self.input), **values)
+        return made
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a source: its name, its type (with bounds), its default as shown to people, and what it does."""
+
+    name: str
+    type: Any
+    default: str
+    help: str
+
+
+def options_of(cls: type[Any]) -> list[Option]:
+    """List a converter's options: its dataclass fields, `input` left out."""
+    if not is_dataclass(cls):
+        raise UsageError(f"{cls.__name__} is no dataclass; a converter is one (see phi3v_data.converters.base)")
+    hints = get_type_hints(cls, include_extras=True)
+    return [
+        Option(field.name, hints[field.name], _shown_default(field), _description(hints[field.name]))
+        for field in fields(cls)
+        if field.name != "input"
+    ]
+
+
+def _shown_default(field: Any) -> str:
+    if field.default is not MISSING:
+        return str(field.default)
+    return str(field.default_factory()) if field.default_factory is not MISSING else "required"
+
+
+def _description(hint: Any) -> str:
+    texts = [m.description for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta) and m.description]
+    return " ".join(texts)
+
+
+def source_names() -> list[str]:
+    """Name every source: the built-in ones and those that installed packages bring."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def load_source(source: str) -> type[Any]:
+    """Return a source's converter class.
+
+    Args:
+        source: a built-in name, an entry point in the group `phi3v_data.converters`, or `path/to/file.py:Class`.
+
+    Raises:
+        UsageError: there is no such source (the nearest name is suggested), or it is no converter.
+    """
+    file, colon, attribute = source.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _checked(_from_file(Path(file), attribute), source)
+    if source in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[source].partition(":")
+        return _checked(getattr(importlib.import_module(module), attribute), source)
+    for point in entry_points(group=ENTRY_POINTS, name=source):
+        return _checked(point.load(), source)
+    raise UsageError(f"no source {source!r}{_nearest(source, source_names(), 'there are')}")
+
+
+def _from_file(path: Path, attribute: str) -> Any:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; a source of your own is given as path/to/file.py:Class")
+    # A name that follows from the path: worker processes import it again under the same one.
+    name = f"phi3v_data_source_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: no Python file; a source of your own is given as path/to/file.py:Class")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    if not hasattr(module, attribute):
+        raise UsageError(f"{path} has no class {attribute!r}")
+    return getattr(module, attribute)
+
+
+def _checked(found: Any, source: str) -> type[Any]:
+    missing = [part for part in ("name", "discover", "convert") if not hasattr(found, part)]
+    if missing or not isinstance(found, type):
+        raise UsageError(f"{source} is no converter: it lacks {', '.join(missing) or 'a class'}")
+    return found
+
+
+def _nearest(given: str, known: Any, listing: str) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; {listing}: {', '.join(known)}"
