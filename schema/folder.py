@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -83,6 +84,14 @@ class Folder(ABC):
         """Write a whole file at once."""
         with self.create(name) as stream:
             stream.write(data)
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of a file's bytes, in hex."""
+        digest = hashlib.sha256()
+        with self.open(name) as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def files(self, name: str = "") -> Iterator[Entry]:
         """Yield every file below `name`, depth first, in the order of `list`."""

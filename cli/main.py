@@ -1,0 +1,85 @@
+"""The entry point: finds the command, and turns every error raised on purpose into one line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+
+import click
+
+from .. import __version__
+from ..schema.errors import Phi3VDataError
+
+__all__ = ["COMMANDS", "main"]
+
+# The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
+COMMANDS = {
+    "convert": "Turn a source into a dataset folder.",
+    "sources": "List the sources, and each one's options.",
+    "validate": "Check datasets before anything is trained on them.",
+    "train": "Fine-tune a model on a dataset.",
+    "evaluate": "Judge a model on a dataset, and write every answer out.",
+    "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {cmd_name!r}; {hint}")
+        command: click.Command = importlib.import_module(f"..{cmd_name}", __name__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="phi3v-data")
+def _group() -> None:
+    """Prepare vision-language data, and fine-tune Phi-3-vision / Phi-3.5-vision on it.
+
+    \b
+    phi3v-data convert --source ucf101 --frames 8
+    phi3v-data validate
+    phi3v-data train
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed half-way or findings, 2 bad usage or input, 130 interrupted."""
+    if os.environ.get("PHI3V_DEBUG") == "1":
+        sys.exit(_group.main(prog_name="phi3v-data", standalone_mode=False))
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = _group.main(prog_name="phi3v-data", standalone_mode=False)
+    except Phi3VDataError as error:
+        return _fail(" ".join(str(error).split("\n")), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted; what was done so far is kept", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"phi3v-data: {message}", err=True)
+    return code

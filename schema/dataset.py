@@ -1,0 +1,112 @@
+"""A dataset as the commands take it: a folder with a manifest, the recipe's bare folder, or one JSONL file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import DatasetError
+from .folder import Folder, is_remote, open_folder
+from .jsonl import read_records
+from .layout import IMAGES, MANIFEST, QUARANTINE, Manifest, read_manifest
+from .record import Record
+
+__all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]
+
+# Where `convert` writes and the other commands look when nothing is said.
+DEFAULT_ROOT = "data"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Records beside their pictures.
+
+    Args:
+        folder: the dataset folder.
+        files: the JSONL file of each split, relative to the folder.
+        manifest: its dataset.json; None for a folder or file that was not made by `convert`.
+    """
+
+    folder: Folder
+    files: dict[str, str]
+    manifest: Manifest | None
+
+    def records(self, split: str) -> Iterator[Record]:
+        """Yield the records of one split, in order.
+
+        Raises:
+            RecordError: a line is no record.
+        """
+        return read_records(self.folder, self.files[split])
+
+    def image_name(self, image: str) -> str:
+        """Name a record's picture relative to the dataset folder."""
+        return f"{IMAGES}/{image}"
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hex, over the names and bytes of every split's records."""
+        digest = hashlib.sha256()
+        for split, name in sorted(self.files.items()):
+            digest.update(f"{split} {self.folder.sha256(name)}\n".encode())
+        return digest.hexdigest()
+
+
+def open_dataset(address: str) -> Dataset:
+    """Open what DATA names on the command line.
+
+    Args:
+        address: a dataset folder, or one JSONL file with `images/` beside it; local or fsspec.
+
+    Raises:
+        DatasetError: it is neither.
+    """
+    if address.endswith(".jsonl"):
+        parent, _, name = address.rpartition("/")
+        folder = open_folder(parent or ".")
+        if not folder.exists(name):
+            raise DatasetError(f"{address}: no such file")
+        return Dataset(folder, {_split_of(name): name}, None)
+    folder = open_folder(address)
+    if not folder.exists(""):
+        raise DatasetError(f"{address}: no such dataset folder; make one with: phi3v-data convert --out {address}")
+    if folder.exists(MANIFEST):
+        manifest = read_manifest(folder)
+        return Dataset(folder, {row.split: row.file for row in manifest.splits}, manifest)
+    names = [e.name for e in folder.list() if e.name.endswith(".jsonl") and not e.is_folder and e.name != QUARANTINE]
+    if not names:
+        raise DatasetError(f"{address}: no dataset folder (it holds neither {MANIFEST} nor a .jsonl file)")
+    return Dataset(folder, {_split_of(name): name for name in names}, None)
+
+
+def datasets_under(root: str = DEFAULT_ROOT) -> list[str]:
+    """Return the address of every dataset folder directly under `root`.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = [] if is_remote(root) or not Path(root).is_dir() else sorted(Path(root).glob(f"*/{MANIFEST}"))
+    if not found:
+        hint = "name one, or make one with: phi3v-data convert --source ucf101 --frames 8"
+        raise DatasetError(f"no dataset under {root}/; {hint}")
+    return [str(path.parent) for path in found]
+
+
+def the_dataset(address: str | None) -> Dataset:
+    """Open DATA, or the one dataset under data/ where DATA is left out.
+
+    Raises:
+        DatasetError: nothing was named and there is none, or more than one.
+    """
+    if address is not None:
+        return open_dataset(address)
+    found = datasets_under()
+    if len(found) > 1:
+        raise DatasetError(f"{len(found)} datasets under {DEFAULT_ROOT}/ ({', '.join(found)}); name the one you mean")
+    return open_dataset(found[0])
+
+
+def _split_of(name: str) -> str:
+    """`ucf101_train.jsonl` is the split `train`, as the recipe names its files; any other name is its own split."""
+    return name.rpartition("/")[2].removesuffix(".jsonl").rpartition("_")[2]

@@ -1,0 +1,58 @@
+"""Rules on the pictures as files: each one shown is there and starts like a picture; none lies about unshown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from PIL import Image, UnidentifiedImageError
+
+from ..dataset import Dataset
+from ..layout import IMAGES
+from ..record import Record
+from .report import Finding
+
+__all__ = ["FileRules"]
+
+
+class FileRules:
+    """Looks at the header of every picture a record shows, once each.
+
+    Args:
+        dataset: what to look at.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._faults: dict[str, str | None] = {}
+
+    def check(self, file: str, line: int, record: Record) -> Iterator[Finding]:
+        """Yield what is wrong with the pictures of one record."""
+        for image in record.images():
+            if image not in self._faults:
+                self._faults[image] = self._fault(image)
+            fault = self._faults[image]
+            if fault is not None:
+                message = f"{IMAGES}/{image} {fault}"
+                yield Finding(rule="image", severity="error", message=message, file=file, line=line, id=record.id)
+
+    def unshown(self) -> Iterator[Finding]:
+        """Yield every file under images/ that no record shows; call it after all records were checked."""
+        if not self.dataset.folder.exists(IMAGES):
+            return
+        for entry in self.dataset.folder.files(IMAGES):
+            if entry.name.removeprefix(f"{IMAGES}/") not in self._faults:
+                yield Finding(rule="unshown", severity="warning", message="no record shows it", file=entry.name)
+
+    def _fault(self, image: str) -> str | None:
+        try:
+            with self.dataset.folder.open(self.dataset.image_name(image)) as stream, Image.open(stream) as picture:
+                width, height = picture.size
+        except FileNotFoundError:
+            return "does not exist"
+        except UnidentifiedImageError:
+            return "is no picture"
+        except Image.DecompressionBombError:
+            return "has more pixels than a picture may have"
+        except OSError as error:
+            return f"cannot be read ({error.strerror or error})"
+        return None if width and height else "has no pixels"
