@@ -1,0 +1,147 @@
+"""UCF-101, or any videos in folders by class: what is being done in the clip?
+
+One raw sample is one clip. Its folder is its class; the group in its name tells which clips were cut from one and the
+same video::
+
+    val/BabyCrawling/v_BabyCrawling_g21_c04.avi      MPEG-4, 320x240, 25 frames a second
+
+It becomes one question about a few of its frames::
+
+    {"id": "val-0000000300", "source": "ucf101",
+     "conversations": [{"images": ["val/BabyCrawling/v_BabyCrawling_g21_c04.0.jpg"],
+                        "user": "Classify the video into one of the following classes: ApplyEyeMakeup, ...",
+                        "assistant": "BabyCrawling"}],
+     "meta": {"group": "g21", "label": "BabyCrawling", "video": "val/BabyCrawling/v_BabyCrawling_g21_c04.avi",
+              "sha256": "...", "frames": [0], "pts": [0.0]}}
+
+The raw data has one of three forms, told apart by what is there, possibly inside one more folder:
+
+- the public subset: `train|val|test/<Class>/<clip>`;
+- the full dataset: `UCF-101/<Class>/<clip>` beside `ucfTrainTestlist/`, whose lists of one fold name the clips of the
+  splits train and test. A clip that is listed and missing fails by name, and so does one that is there and not listed,
+  in a split `unlisted` (`--splits train,test` leaves that out);
+- a plain folder of classes: `<Class>/<clip>`, all in the split train.
+
+Files of a class that are no video by their suffix (notes, thumbnails) are no samples; neither is anything hidden.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from ...schema.errors import InputError, ItemError, MediaError
+from ...schema.folder import Folder
+from ...schema.record import Record, Turn
+from ..base import ImageSink, Item, PublicCopy
+from ..media.sampling import Sampling
+from ..media.video import Decoder, read_frames
+from .ucf101_forms import UNLISTED, Form, find_form
+
+__all__ = ["UCF101"]
+
+_GROUP = re.compile(r"_(g\d+)_")
+
+
+@dataclass(frozen=True)
+class UCF101:
+    """Clips of UCF-101, or of any folder of classes, each with the question which class it is of."""
+
+    name: ClassVar[str] = "ucf101"
+    public_copy: ClassVar[PublicCopy] = PublicCopy("sayakpaul/ucf101-subset", "UCF101_subset.tar.gz")
+
+    input: Folder
+    sampling: Annotated[Sampling, Meta(description="which frames are shown")] = field(default_factory=Sampling)
+    decoder: Annotated[Decoder, Meta(description="what reads the frames")] = "auto"
+    fold: Annotated[int, Meta(ge=1, le=3, description="the official split of the full dataset")] = 1
+
+    def discover(self) -> Iterator[Item]:
+        """Find every clip: the splits in turn, each by class and name, numbered through.
+
+        Raises:
+            InputError: the input has none of the three forms, or holds something that would be left out unsaid.
+        """
+        form = self._form
+        for number, clip in enumerate(form.clips()):
+            path = form.base + form.path(clip)
+            self._check_name(path)
+            yield Item(
+                id=f"{clip.split}-{number:010d}",
+                split=clip.split,
+                path=path,
+                # Only the last suffix goes: v.a.avi and v.b.avi stay apart.
+                pictures=f"{clip.split}/{clip.label}/{PurePosixPath(clip.name).stem}",
+            )
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Show a clip's frames, ask for its class.
+
+        Raises:
+            ItemError: the clip is in no list of the fold.
+            MediaError: it is missing, a folder, or cannot be decoded.
+        """
+        if item.split == UNLISTED:
+            raise ItemError(f"in no list of fold {self.fold}; list it, or leave such clips out: --splits train,test")
+        try:
+            with self.input.local(item.path) as path:
+                digest = _sha256(path)
+                frames = read_frames(
+                    path, self.sampling, decoder=self.decoder, key=item.pictures, jitter=item.split == "train"
+                )
+        except FileNotFoundError:
+            raise MediaError("no such clip; it is listed, or was there before") from None
+        except IsADirectoryError:
+            raise MediaError("a folder, not a clip") from None
+        shown = [images.save(f"{item.pictures}.{number}.jpg", frame.pixels) for number, frame in enumerate(frames)]
+        label = PurePosixPath(item.path).parent.name
+        group = _GROUP.search(PurePosixPath(item.path).name)
+        meta: dict[str, Any] = {"group": group[1]} if group else {}
+        meta |= {
+            "label": label,
+            "video": item.path.removeprefix(self._form.base),
+            "sha256": digest,
+            "frames": [frame.index for frame in frames],
+            "pts": [frame.time for frame in frames],
+        }
+        turn = Turn(images=shown, user=self._prompt, assistant=label)
+        return Record(id=item.id, source=self.name, conversations=[turn], meta=meta)
+
+    @cached_property
+    def _form(self) -> Form:
+        return find_form(self.input, self.fold)
+
+    @cached_property
+    def _prompt(self) -> str:
+        return f"Classify the video into one of the following classes: {', '.join(self._form.labels())}."
+
+    def _check_name(self, path: str) -> None:
+        fault = None
+        if "\\" in path:
+            fault = "holds a backslash, which is no part of a picture's name"
+        elif not _is_utf8(path):
+            fault = "is not UTF-8"
+        if fault:
+            raise InputError(f"{self.input.address}: the name {path!a} {fault}; rename it")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
