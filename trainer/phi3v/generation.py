@@ -1,0 +1,103 @@
+"""Generating answers: with pictures read once, and with a cache that stays right where long texts begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationMixin
+from transformers.cache_utils import Cache
+
+from ...schema.errors import UsageError
+from .configuration import CHAT_END_IDS
+from .pictures import pictures_of_rows
+
+if TYPE_CHECKING:
+    from .modeling import Phi3VModel
+
+__all__ = ["Phi3VGenerationMixin"]
+
+_PUBLISHED_VOCABULARY = 32064
+_PUBLISHED_EOS = 2
+
+
+class Phi3VGenerationMixin(GenerationMixin):
+    """`generate` for a model with pictures and two sets of rotary frequencies."""
+
+    if TYPE_CHECKING:
+        model: Phi3VModel
+
+    def adjust_generation_fn(self, *args: Any, **kwargs: Any) -> None:
+        """Read the folder's `generation_config.json`, and mend what is wrong in the published one."""
+        super().adjust_generation_fn(*args, **kwargs)
+        self.settle_generation_config()
+
+    def settle_generation_config(self) -> None:
+        """Stop where a chat's answer ends, and never write an image token."""
+        settings = self.generation_config
+        if self.config.vocab_size == _PUBLISHED_VOCABULARY and settings.eos_token_id == _PUBLISHED_EOS:
+            settings.eos_token_id = list(CHAT_END_IDS)
+            settings.pad_token_id = CHAT_END_IDS[0]
+        settings.suppress_tokens = sorted({*(settings.suppress_tokens or ()), self.config.image_token_id})
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        next_sequence_length: int | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Assemble one step's inputs; where a sample grows into a long text, all of it is read again.
+
+        The keys in the cache were turned by the frequencies for short texts, and the sample is none any more.
+        """
+        if past_key_values is not None and self._some_row_turns_long(input_ids, attention_mask, past_key_values):
+            if inputs_embeds is not None:
+                raise UsageError(
+                    f"a text grew over {self.config.original_max_position_embeddings} tokens, and must be read again, "
+                    "but was given as inputs_embeds: pass input_ids"
+                )
+            past_key_values, next_sequence_length, is_first_iteration = None, None, True
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
+        return inputs
+
+    def _some_row_turns_long(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache) -> bool:
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        limit, cached = self.config.original_max_position_embeddings, cache.get_seq_length()
+        if cached == 0 or attention_mask.shape[1] <= limit:
+            return False
+        was_short = attention_mask[:, :cached].sum(dim=1) <= limit
+        is_long = attention_mask.sum(dim=1) > limit
+        return bool((was_short & is_long).any())
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Tensor | None = None, **kwargs: Any
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Repeat every row for beams or several answers, and with each copy all of its pictures."""
+        pictures = {name: kwargs.pop(name, None) for name in ("pixel_values", "image_sizes")}
+        if expand_size > 1 and pictures["pixel_values"] is not None:
+            order = self._pictures_of_copies(expand_size, input_ids, **pictures)
+            pictures = {name: values[order] for name, values in pictures.items()}
+        input_ids, kwargs = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **kwargs)
+        return input_ids, {**kwargs, **pictures}
+
+    def _pictures_of_copies(
+        self, copies: int, input_ids: Tensor, pixel_values: Tensor, image_sizes: Tensor
+    ) -> list[int]:
+        grids = self.model.vision_embed_tokens.grids(pixel_values, image_sizes)
+        image_tokens = self.model.image_positions(input_ids).sum(dim=1).tolist()
+        dealt = pictures_of_rows(image_tokens, [grid.tokens for grid in grids])
+        return [picture for of_row in dealt for _ in range(copies) for picture in of_row]

@@ -1,0 +1,211 @@
+"""Pictures become crops, bit for bit as the published image processor makes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from transformers import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.processing_utils import ImagesKwargs
+
+from ...schema.errors import UsageError
+from ...schema.vision_tokens import CropGrid, VisionGeometry, crop_grid
+
+__all__ = ["CLIP_MEAN", "CLIP_STD", "Phi3VImageProcessor", "Picture", "canvas_of", "crops_of", "normalise"]
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+Picture = Image.Image | NDArray[Any]
+_PUBLISHED_CROP_SIZE = 336
+_WHITE = (255, 255, 255)
+
+
+def canvas_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
+    """Scale a picture and pad it with white to whole crops.
+
+    A portrait is worked on as its transpose: turned the other way, the resampling would round differently.
+
+    Args:
+        picture: of any mode; transparency is dropped, as `convert("RGB")` drops it.
+        grid: what `crop_grid` gives for the picture's size.
+
+    Returns:
+        RGB, of `grid.canvas_size`.
+    """
+    picture = picture.convert("RGB")
+    if picture.width < picture.height:
+        turned = CropGrid(grid.columns, grid.rows, grid.content_height, grid.content_width, grid.geometry)
+        upright = canvas_of(picture.transpose(Image.Transpose.TRANSPOSE), turned)
+        return upright.transpose(Image.Transpose.TRANSPOSE)
+    content = picture.resize((grid.content_width, grid.content_height), Image.Resampling.BILINEAR)
+    canvas = Image.new("RGB", grid.canvas_size, _WHITE)
+    canvas.paste(content, (0, (canvas.height - content.height) // 2))
+    return canvas
+
+
+def normalise(pixels: Tensor, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD) -> Tensor:
+    """Bring uint8 colours to what CLIP was trained on.
+
+    Args:
+        pixels: [..., 3, height, width] uint8, on any device.
+        mean: of each colour, of values from 0 to 1.
+        std: standard deviations of the same.
+
+    Returns:
+        The same shape in float32.
+    """
+    of_colour = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (mean, std))
+    centre, spread = of_colour
+    return pixels.float().div(255).sub(centre).div(spread)
+
+
+def crops_of(canvas: Tensor, crop_size: int) -> Tensor:
+    """Cut a canvas into its global crop and its sub-crops.
+
+    Args:
+        canvas: [3, rows * crop_size, columns * crop_size], normalised.
+        crop_size: side of a crop in pixels.
+
+    Returns:
+        [1 + rows * columns, 3, crop_size, crop_size]: the whole canvas scaled down, then the parts row by row.
+    """
+    whole = nn.functional.interpolate(canvas[None], size=(crop_size, crop_size), mode="bicubic")
+    parts = canvas.unflatten(2, (-1, crop_size)).unflatten(1, (-1, crop_size)).permute(1, 3, 0, 2, 4).flatten(0, 1)
+    return torch.cat([whole, parts])
+
+
+class Phi3VImagesKwargs(ImagesKwargs, total=False):
+    """What may be given in place of `preprocessor_config.json`'s own values."""
+
+    num_crops: int
+
+
+class Phi3VImageProcessor(BaseImageProcessor):
+    """The published image processor, without its code and without torchvision.
+
+    Args:
+        num_crops: the most sub-crops a picture is cut into; 4 in 3.5, 16 in 3.0.
+        image_mean: mean of red, green and blue, of values from 0 to 1.
+        image_std: their standard deviations.
+        num_img_tokens: tokens a crop, a square number.
+        crop_size: side of a crop in pixels; the published file, which lacks it, means 336.
+        do_convert_rgb: always true; pictures of other modes are converted.
+
+    Raises:
+        UsageError: values no picture can be cut by.
+    """
+
+    model_input_names = ["pixel_values", "image_sizes"]  # noqa: RUF012 - transformers' own declaration
+    valid_kwargs = Phi3VImagesKwargs
+
+    def __init__(
+        self,
+        num_crops: int = 4,
+        image_mean: Sequence[float] = CLIP_MEAN,
+        image_std: Sequence[float] = CLIP_STD,
+        num_img_tokens: int = 144,
+        crop_size: int = _PUBLISHED_CROP_SIZE,
+        do_convert_rgb: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        side = math.isqrt(num_img_tokens)
+        if num_crops < 1 or side < 1 or side**2 != num_img_tokens or not do_convert_rgb:
+            raise UsageError(
+                f"num_crops {num_crops}, num_img_tokens {num_img_tokens}, do_convert_rgb {do_convert_rgb}; expected "
+                "at least 1, a square number, and true"
+            )
+        self.num_crops = num_crops
+        self.image_mean = list(image_mean)
+        self.image_std = list(image_std)
+        self.num_img_tokens = num_img_tokens
+        self.crop_size = crop_size
+        self.do_convert_rgb = do_convert_rgb
+
+    @property
+    def geometry(self) -> VisionGeometry:
+        """The sizes the token arithmetic follows from."""
+        return VisionGeometry(self.crop_size, math.isqrt(self.num_img_tokens))
+
+    def crop_grid(self, width: int, height: int, num_crops: int | None = None) -> CropGrid:
+        """How a picture of `width x height` pixels is cut, and how many tokens it costs."""
+        return crop_grid(width, height, num_crops or self.num_crops, self.geometry)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The published form: what `preprocessor_config.json` holds."""
+        settings: dict[str, Any] = {
+            "do_convert_rgb": self.do_convert_rgb,
+            "image_mean": self.image_mean,
+            "image_processor_type": type(self).__name__,
+            "image_std": self.image_std,
+            "num_crops": self.num_crops,
+            "num_img_tokens": self.num_img_tokens,
+            "processor_class": "Phi3VProcessor",
+        }
+        if self.crop_size != _PUBLISHED_CROP_SIZE:
+            settings["crop_size"] = self.crop_size
+        return settings
+
+    def preprocess(
+        self,
+        images: Picture | Sequence[Picture],
+        num_crops: int | None = None,
+        return_tensors: str = "pt",
+    ) -> BatchFeature:
+        """Cut pictures into normalised crops.
+
+        Args:
+            images: one or more, PIL pictures of any mode or uint8 arrays ([height, width] or [height, width, 3 or 4]).
+            num_crops: in place of the processor's own.
+            return_tensors: only "pt".
+
+        Returns:
+            `pixel_values` [pictures, 1 + num_crops, 3, side, side] float32, padded with empty crops; `image_sizes`
+            [pictures, 2], height and width of each canvas; `num_img_tokens`, a list.
+
+        Raises:
+            UsageError: no pictures, or something that is none.
+        """
+        if return_tensors != "pt":
+            raise UsageError(f"return_tensors is {return_tensors!r}; the model takes torch tensors: 'pt'")
+        pictures = [_as_picture(image) for image in (images if isinstance(images, list | tuple) else [images])]
+        if not pictures:
+            raise UsageError("no pictures to process: leave images out, or pass at least one")
+        most = num_crops or self.num_crops
+        grids = [self.crop_grid(picture.width, picture.height, most) for picture in pictures]
+        crops = [self._crops(picture, grid) for picture, grid in zip(pictures, grids, strict=True)]
+        pixel_values = torch.zeros(len(crops), 1 + most, 3, self.crop_size, self.crop_size)
+        for row, of_picture in zip(pixel_values, crops, strict=True):
+            row[: len(of_picture)] = of_picture
+        return BatchFeature(
+            {
+                "pixel_values": pixel_values,
+                "image_sizes": torch.tensor([grid.canvas_size[::-1] for grid in grids]),
+                "num_img_tokens": [grid.tokens for grid in grids],
+            }
+        )
+
+    def _crops(self, picture: Image.Image, grid: CropGrid) -> Tensor:
+        colours = torch.from_numpy(np.array(canvas_of(picture, grid))).permute(2, 0, 1)
+        return crops_of(normalise(colours, self.image_mean, self.image_std), self.crop_size)
+
+
+def _as_picture(image: Any) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and (image.ndim == 2 or image.shape[2:] in ((3,), (4,)))
+    ):
+        return Image.fromarray(image)
+    given = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise UsageError(f"{given} given as a picture; expected a PIL picture or a uint8 array [height, width, 3]")

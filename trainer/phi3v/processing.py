@@ -1,0 +1,118 @@
+"""Texts and pictures become the model's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import BatchFeature, PreTrainedTokenizerFast
+from transformers.processing_utils import ProcessorMixin
+
+from ...schema.errors import UsageError
+from .configuration import IMAGE_TOKEN_ID
+from .image_processing import Phi3VImageProcessor, Picture
+from .text import encode_prompt
+
+__all__ = ["Phi3VProcessor"]
+
+
+class Phi3VProcessor(ProcessorMixin):
+    """The published processor: an image processor and a tokenizer.
+
+    Args:
+        image_processor: cuts the pictures.
+        tokenizer: puts `<s>` in front of every piece of text.
+    """
+
+    def __init__(self, image_processor: Phi3VImageProcessor, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__(image_processor, tokenizer)
+
+    @property
+    def image_token_id(self) -> int:
+        """The id of `<|image|>`, which stands for the pictures."""
+        found = self.tokenizer.convert_tokens_to_ids("<|image|>")
+        return found if isinstance(found, int) and found != self.tokenizer.unk_token_id else IMAGE_TOKEN_ID
+
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        images: Picture | Sequence[Picture] | Sequence[Sequence[Picture]] | None = None,
+        *,
+        num_crops: int | None = None,
+        padding_side: Literal["left", "right"] = "left",
+        published_image_ids: bool = False,
+        return_tensors: str = "pt",
+    ) -> BatchFeature:
+        """Tokenize one prompt or several, with their pictures.
+
+        Args:
+            text: a prompt, or a batch of them; `<|image_1|>`, `<|image_2|>` ... stand where its pictures go.
+            images: a prompt's pictures; for a batch, a list of pictures for each prompt.
+            num_crops: in place of the image processor's own.
+            padding_side: where shorter prompts of a batch are filled up; left, to generate from.
+            published_image_ids: mark picture k of a prompt by the id -k, as the published processor does, instead of
+                by `image_token_id`. The model takes both.
+            return_tensors: only "pt".
+
+        Returns:
+            `input_ids` and `attention_mask` [prompts, tokens]; with pictures, `pixel_values` and `image_sizes` of all
+            prompts, one after the other.
+
+        Raises:
+            UsageError: pictures and placeholders that do not match.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        pictures = _by_prompt(images, batched=not isinstance(text, str))
+        if len(pictures) != len(texts):
+            raise UsageError(f"{len(texts)} prompts and {len(pictures)} lists of pictures: pass one list a prompt")
+        flat = [picture for of_prompt in pictures for picture in of_prompt]
+        made = self.image_processor.preprocess(flat, num_crops, return_tensors) if flat else BatchFeature({})
+        counts = iter(made.pop("num_img_tokens", []))
+        rows = []
+        for prompt, of_prompt in zip(texts, pictures, strict=True):
+            of_pictures = [next(counts) for _ in of_prompt]
+            ids = encode_prompt(self.tokenizer, prompt, of_pictures, self.image_token_id)
+            rows.append(_numbered(ids, of_pictures, self.image_token_id) if published_image_ids else ids)
+        return BatchFeature({**_padded(rows, self.tokenizer.pad_token_id, padding_side), **made})
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write the published files: `preprocessor_config.json` and the tokenizer's."""
+        if push_to_hub:
+            raise UsageError("push_to_hub is not done here: save to a folder and upload that")
+        self.tokenizer.save_pretrained(save_directory)
+        self.image_processor.save_pretrained(save_directory)
+        return [str(Path(save_directory) / "preprocessor_config.json")]
+
+    @classmethod
+    def _load_tokenizer_from_pretrained(
+        cls, sub_processor_type: str, pretrained_model_name_or_path: str, subfolder: str = "", **kwargs: Any
+    ) -> PreTrainedTokenizerFast:
+        # AutoTokenizer would take the class that the published folder names, and give ids the model was not trained on.
+        return PreTrainedTokenizerFast.from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
+
+
+def _by_prompt(images: Any, *, batched: bool) -> list[list[Picture]]:
+    if not batched:
+        given = [] if images is None else images
+        return [list(given) if isinstance(given, list | tuple) else [given]]
+    if not isinstance(images, list | tuple) or not all(isinstance(of_prompt, list | tuple) for of_prompt in images):
+        raise UsageError("a batch of prompts takes a list of pictures for each, [] where there are none")
+    return [list(of_prompt) for of_prompt in images]
+
+
+def _numbered(ids: list[int], counts: list[int], image_token_id: int) -> list[int]:
+    marks = iter([-number for number, count in enumerate(counts, 1) for _ in range(count)])
+    return [next(marks) if token == image_token_id else token for token in ids]
+
+
+def _padded(rows: list[list[int]], pad: int, side: str) -> dict[str, torch.Tensor]:
+    longest = max(len(row) for row in rows)
+    input_ids = torch.full((len(rows), longest), pad)
+    attention_mask = torch.zeros(len(rows), longest, dtype=torch.int64)
+    for index, row in enumerate(rows):
+        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
+        input_ids[index, place] = torch.tensor(row)
+        attention_mask[index, place] = 1
+    return {"input_ids": input_ids, "attention_mask": attention_mask}

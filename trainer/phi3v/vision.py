@@ -1,0 +1,137 @@
+"""Pictures become token embeddings: CLIP's tower, the merging of patches, the learned separators, the projector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPVisionModel
+
+from ...schema.errors import UsageError
+from ...schema.vision_tokens import CropGrid
+from .configuration import Phi3VConfig
+
+__all__ = ["ClipTower", "ImageEmbedding"]
+
+
+class ClipTower(nn.Module):
+    """CLIP's vision model up to its last layer but one, whose output is the features.
+
+    The last layer and the final norm never reach the output: they are neither run nor trained, but kept, so that what
+    is saved is complete.
+    """
+
+    def __init__(self, config: Phi3VConfig) -> None:
+        super().__init__()
+        self.vision_model = CLIPVisionModel(config.tower_config)
+        self.freeze_unused()
+
+    def freeze_unused(self) -> None:
+        """Ask for no gradient where none can come from."""
+        for module in self.unused_modules():
+            module.requires_grad_(False)
+
+    def unused_modules(self) -> tuple[nn.Module, ...]:
+        """The parts that are kept and saved, but not run."""
+        return self.vision_model.encoder.layers[-1], self.vision_model.post_layernorm
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Encode normalised crops.
+
+        Args:
+            crops: [crops, 3, side, side].
+
+        Returns:
+            [crops, patches, width], patches row by row, without the class token.
+        """
+        hidden: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(crops))
+        for layer in self.vision_model.encoder.layers[:-1]:
+            hidden = layer(hidden, attention_mask=None)
+        return hidden[:, 1:]
+
+
+class ImageEmbedding(nn.Module):
+    """One picture, its global crop and its grid of sub-crops, as a sequence of the language model's embeddings.
+
+    The sequence is the grid row by row, each row closed by `sub_GN`; `glb_GN`; the global crop row by row, each closed
+    by `sub_GN`; all of it projected.
+    """
+
+    def __init__(self, config: Phi3VConfig) -> None:
+        super().__init__()
+        self.geometry = config.crop_geometry
+        merged = 4 * config.tower_config.hidden_size
+        self.img_processor = ClipTower(config)
+        self.glb_GN = nn.Parameter(torch.zeros(1, 1, merged))
+        self.sub_GN = nn.Parameter(torch.zeros(1, 1, 1, merged))
+        self.img_projection = nn.Sequential(
+            nn.Linear(merged, config.hidden_size), nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size)
+        )
+
+    def forward(self, pixel_values: Tensor, grids: list[CropGrid]) -> Tensor:
+        """Embed pictures, all their real crops in one pass through the tower.
+
+        Args:
+            pixel_values: [pictures, 1 + most sub-crops, 3, side, side], the global crop first; crops past a picture's
+                own are padding and never looked at.
+            grids: how each picture is cut.
+
+        Returns:
+            [tokens of all pictures, hidden size], picture after picture.
+        """
+        counts = [1 + grid.rows * grid.columns for grid in grids]
+        crops = torch.cat([picture[:count] for picture, count in zip(pixel_values, counts, strict=True)])
+        merged = self._merge_patches(self.img_processor(crops))
+        sequences = [
+            self._sequence(of_picture, grid) for of_picture, grid in zip(merged.split(counts), grids, strict=True)
+        ]
+        projected: Tensor = self.img_projection(torch.cat(sequences))
+        return projected
+
+    def grids(self, pixel_values: Tensor, image_sizes: Tensor) -> list[CropGrid]:
+        """Recover how each picture was cut from the size of its canvas.
+
+        Args:
+            pixel_values: as `forward` takes them.
+            image_sizes: [pictures, 2], height and width of each canvas in pixels.
+
+        Raises:
+            UsageError: the two do not fit each other or this model.
+        """
+        side = self.geometry.crop_size
+        if pixel_values.ndim != 5 or pixel_values.shape[-3:] != (3, side, side):
+            raise UsageError(
+                f"pixel_values of shape {list(pixel_values.shape)}; expected [pictures, crops, 3, {side}, {side}]: "
+                "make them with this model's own processor"
+            )
+        if list(image_sizes.shape) != [len(pixel_values), 2]:
+            raise UsageError(
+                f"image_sizes of shape {list(image_sizes.shape)}; expected [{len(pixel_values)}, 2], height and width "
+                "of each picture's canvas"
+            )
+        found = []
+        for height, width in image_sizes.tolist():
+            rows, columns = height // side, width // side
+            if height % side or width % side or not 0 < rows * columns < pixel_values.shape[1]:
+                raise UsageError(
+                    f"a canvas of {width}x{height} pixels with {pixel_values.shape[1]} crops of {side} pixels, global "
+                    "one included; expected whole crops, as many as the canvas has: pass image_sizes as the "
+                    "processor gives them"
+                )
+            found.append(CropGrid(rows, columns, width, height, self.geometry))
+        return found
+
+    def _merge_patches(self, features: Tensor) -> Tensor:
+        """Join 2x2 neighbouring patches: [crops, patches, width] to [crops, side, side, 4 * width]."""
+        side = self.geometry.tokens_per_side
+        squares = features.unflatten(1, (side, 2, side, 2))
+        return squares.transpose(2, 3).flatten(3)
+
+    def _sequence(self, crops: Tensor, grid: CropGrid) -> Tensor:
+        """Lay one picture's merged crops out: [1 + rows * columns, side, side, n] to [tokens, n]."""
+        whole, parts = crops[0], crops[1:]
+        canvas = parts.unflatten(0, (grid.rows, grid.columns)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
+        return torch.cat([self._close_rows(canvas), self.glb_GN[0], self._close_rows(whole)])
+
+    def _close_rows(self, grid: Tensor) -> Tensor:
+        separators = self.sub_GN[0].expand(len(grid), 1, -1)
+        return torch.cat([grid, separators], dim=1).flatten(0, 1)
