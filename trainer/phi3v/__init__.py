@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForCausalLM, AutoProcessor
 
+from .backbone import Phi3VModel
 from .configuration import CHAT_END_IDS, IMAGE_TOKEN_ID, Phi3VConfig
 from .image_processing import Phi3VImageProcessor
-from .modeling import Phi3VForCausalLM, Phi3VModel
+from .modeling import Phi3VForCausalLM
 from .processing import Phi3VProcessor
 from .text import encode_prompt, image_numbers, image_placeholder
 
@@ -32,4 +33,4 @@ AutoModelForCausalLM.register(Phi3VConfig, Phi3VForCausalLM, exist_ok=True)
 AutoImageProcessor.register(
     Phi3VConfig, image_processor_classes={"pil": Phi3VImageProcessor, "torchvision": Phi3VImageProcessor}, exist_ok=True
 )
-AutoProcessor.register(Phi3VConfig, Phi3VProcessor, exist_ok=True)
+AutoProcessor.register(Phi3VConfig, Phi3VProcessor, exist_ok=True)  # type: ignore[no-untyped-call]  # untyped in transformers

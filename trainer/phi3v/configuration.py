@@ -44,7 +44,7 @@ _EMBEDDING_LAYOUT: dict[str, Any] = {
 
 
 @strict
-class Phi3VConfig(Phi3Config):
+class Phi3VConfig(Phi3Config):  # type: ignore[no-untyped-call]  # untyped in transformers
     """A Phi-3-vision or Phi-3.5-vision model.
 
     Args:
@@ -78,7 +78,7 @@ class Phi3VConfig(Phi3Config):
             self.vision_config = self._tower_by_name(self.img_processor.get("model_name"))
         # The published file asks for flash attention, which may not be there; the caller chooses, at loading.
         kwargs.pop("_attn_implementation", None)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]  # untyped in transformers
         tower = self.tower_config
         self.img_processor = {
             **self.img_processor,
@@ -96,20 +96,16 @@ class Phi3VConfig(Phi3Config):
 
     def convert_rope_params_to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read the published RoPE settings: `su` is what transformers calls `longrope`."""
-        scaling = kwargs.get("rope_scaling")
-        if scaling is not None:
-            kind = scaling.get("rope_type", scaling.get("type"))
-            kwargs["rope_scaling"] = {
-                **{key: value for key, value in scaling.items() if key != "type"},
-                "rope_type": "longrope" if kind == "su" else kind,
-            }
-            # Theirs is the ratio of the two lengths; stated, it spares a warning and cannot be taken for another.
-            kwargs["rope_scaling"].setdefault(
-                "factor", self.max_position_embeddings / self.original_max_position_embeddings
-            )
+        given = kwargs.pop("rope_scaling", None) or self.rope_parameters
+        if given is not None:
+            rope = dict(given)
+            kind = rope.pop("type", None)
+            rope["rope_type"] = rope.get("rope_type", "longrope" if kind == "su" else kind)
+            if rope["rope_type"] == "longrope":
+                # What it would be taken for anyway; stated, it spares the user a warning.
+                rope.setdefault("factor", self.max_position_embeddings / self.original_max_position_embeddings)
+            self.rope_parameters = rope
         left: dict[str, Any] = super().convert_rope_params_to_dict(*args, **kwargs)
-        # What the parent read from them but did not take.
-        left.pop("rope_theta", None)
         return left
 
     @property

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import LongTensor, Tensor
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
 
 from ...schema.errors import UsageError
+from .backbone import Phi3VModel, Phi3VPreTrainedModel
 from .configuration import CHAT_END_IDS
 from .pictures import pictures_of_rows
-
-if TYPE_CHECKING:
-    from .modeling import Phi3VModel
 
 __all__ = ["Phi3VGenerationMixin"]
 
@@ -22,15 +20,14 @@ _PUBLISHED_VOCABULARY = 32064
 _PUBLISHED_EOS = 2
 
 
-class Phi3VGenerationMixin(GenerationMixin):
+class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]  # untyped in transformers
     """`generate` for a model with pictures and two sets of rotary frequencies."""
 
-    if TYPE_CHECKING:
-        model: Phi3VModel
+    model: Phi3VModel
 
     def adjust_generation_fn(self, *args: Any, **kwargs: Any) -> None:
         """Read the folder's `generation_config.json`, and mend what is wrong in the published one."""
-        super().adjust_generation_fn(*args, **kwargs)
+        super().adjust_generation_fn(*args, **kwargs)  # type: ignore[misc]  # `self` is typed for another checker
         self.settle_generation_config()
 
     def settle_generation_config(self) -> None:
@@ -43,10 +40,10 @@ class Phi3VGenerationMixin(GenerationMixin):
 
     def prepare_inputs_for_generation(
         self,
-        input_ids: Tensor,
+        input_ids: LongTensor,
         next_sequence_length: int | None = None,
         past_key_values: Cache | None = None,
-        attention_mask: Tensor | None = None,
+        attention_mask: LongTensor | None = None,
         inputs_embeds: Tensor | None = None,
         is_first_iteration: bool | None = False,
         **kwargs: Any,
@@ -62,7 +59,7 @@ class Phi3VGenerationMixin(GenerationMixin):
                     "but was given as inputs_embeds: pass input_ids"
                 )
             past_key_values, next_sequence_length, is_first_iteration = None, None, True
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[misc]  # `self` is typed for another checker
             input_ids,
             next_sequence_length=next_sequence_length,
             past_key_values=past_key_values,
@@ -84,15 +81,17 @@ class Phi3VGenerationMixin(GenerationMixin):
         return bool((was_short & is_long).any())
 
     def _expand_inputs_for_generation(
-        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Tensor | None = None, **kwargs: Any
-    ) -> tuple[Tensor, dict[str, Any]]:
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: LongTensor | None = None, **kwargs: Any
+    ) -> tuple[LongTensor, dict[str, Any]]:
         """Repeat every row for beams or several answers, and with each copy all of its pictures."""
         pictures = {name: kwargs.pop(name, None) for name in ("pixel_values", "image_sizes")}
-        if expand_size > 1 and pictures["pixel_values"] is not None:
+        if expand_size > 1 and input_ids is not None and pictures["pixel_values"] is not None:
             order = self._pictures_of_copies(expand_size, input_ids, **pictures)
             pictures = {name: values[order] for name, values in pictures.items()}
-        input_ids, kwargs = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **kwargs)
-        return input_ids, {**kwargs, **pictures}
+        rows, others = super()._expand_inputs_for_generation(  # type: ignore[misc]  # as above
+            expand_size, is_encoder_decoder, input_ids, **kwargs
+        )
+        return rows, {**others, **pictures}
 
     def _pictures_of_copies(
         self, copies: int, input_ids: Tensor, pixel_values: Tensor, image_sizes: Tensor

@@ -78,8 +78,8 @@ def crops_of(canvas: Tensor, crop_size: int) -> Tensor:
         [1 + rows * columns, 3, crop_size, crop_size]: the whole canvas scaled down, then the parts row by row.
     """
     whole = nn.functional.interpolate(canvas[None], size=(crop_size, crop_size), mode="bicubic")
-    parts = canvas.unflatten(2, (-1, crop_size)).unflatten(1, (-1, crop_size)).permute(1, 3, 0, 2, 4).flatten(0, 1)
-    return torch.cat([whole, parts])
+    by_row = canvas.view(3, canvas.shape[1] // crop_size, crop_size, -1, crop_size)
+    return torch.cat([whole, by_row.permute(1, 3, 0, 2, 4).flatten(0, 1)])
 
 
 class Phi3VImagesKwargs(ImagesKwargs, total=False):

@@ -36,9 +36,10 @@ def load_model(source: str | Path, **options: Any) -> Phi3VForCausalLM:
     check_model_source(source)
     options = {"dtype": "auto", **options, "use_safetensors": True, "trust_remote_code": False}
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(str(source), output_loading_info=True, **options)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(str(source), output_loading_info=True, **options)
     except OSError as error:
         raise _unreachable(source, error) from error
+    model, report = loaded
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise ModelFolderError(
@@ -62,12 +63,14 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
     """
     folder = Path(source)
     if not _is_hub_id(source):
-        _check_folder(folder)
+        _check_exists(folder)
         for name in ("preprocessor_config.json", "tokenizer.json"):
             if not (folder / name).is_file():
                 raise ModelFolderError(f"{folder} has no {name}: copy it from the model it was made from")
     try:
-        processor = AutoProcessor.from_pretrained(str(source), trust_remote_code=False, **options)
+        processor: Any = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]  # untyped in transformers
+            str(source), trust_remote_code=False, **options
+        )
     except OSError as error:
         raise _unreachable(source, error) from error
     if not isinstance(processor, Phi3VProcessor):
@@ -92,9 +95,13 @@ def _is_hub_id(source: str | Path) -> bool:
     return not Path(source).exists() and isinstance(source, str) and _HUB_ID.fullmatch(source) is not None
 
 
-def _check_folder(folder: Path) -> None:
+def _check_exists(folder: Path) -> None:
     if not folder.is_dir():
         raise ModelFolderError(f"no model folder at {folder}: pass a folder, a hub id such as owner/name, or tiny")
+
+
+def _check_folder(folder: Path) -> None:
+    _check_exists(folder)
     file = folder / "config.json"
     if not file.is_file():
         raise ModelFolderError(f"{folder} is no model folder, it has no config.json: pass the folder that has it")

@@ -1,143 +1,21 @@
-"""The model: transformers' Phi-3 with pictures among its tokens, under the published checkpoint's key names."""
+"""The model, under the published checkpoint's key names."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import Phi3Model
-from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
-from transformers.models.phi3.modeling_phi3 import Phi3PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from ...schema.errors import UsageError
+from .backbone import Phi3VModel
 from .configuration import Phi3VConfig
 from .generation import Phi3VGenerationMixin
-from .pictures import pictures_of_rows
-from .rope import SampleRope, positions_from_mask
-from .vision import ImageEmbedding
 
-__all__ = ["Phi3VForCausalLM", "Phi3VModel"]
+__all__ = ["Phi3VForCausalLM"]
 
 
-class Phi3VPreTrainedModel(Phi3PreTrainedModel):
-    """What both models share: how they are initialised, loaded and placed."""
-
-    config: Phi3VConfig
-    # transformers would read it from the annotation, which is a string here.
-    config_class = Phi3VConfig
-    input_modalities = ("image", "text")
-    _no_split_modules = ["Phi3DecoderLayer", "CLIPEncoderLayer"]  # noqa: RUF012 - transformers' own declaration
-    # The first step reads the pictures, whose number is not the graph's to know.
-    _can_compile_fullgraph = False
-    # The published code shares its word embeddings with the picture module; some fine-tunes saved them twice.
-    _keys_to_ignore_on_load_unexpected = [r"vision_embed_tokens\.wte\.weight$"]  # noqa: RUF012 - as above
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, ImageEmbedding):
-            init.zeros_(module.glb_GN)
-            init.zeros_(module.sub_GN)
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a published or fine-tuned folder; see transformers' `PreTrainedModel.from_pretrained`."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        # Loading makes new parameters, which forget that some are not trained.
-        model.freeze_unused()
-        return loaded
-
-    def freeze_unused(self) -> None:
-        """Ask for no gradient of the tower's last layer and final norm, which never reach the output.
-
-        To be called again after anything that unfreezes whole models.
-        """
-        for module in self.modules():
-            if isinstance(module, ImageEmbedding):
-                module.img_processor.freeze_unused()
-
-
-class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
-    """The language model over text and picture embeddings, without a head."""
-
-    def __init__(self, config: Phi3VConfig) -> None:
-        super().__init__(config)
-        self.rotary_emb = SampleRope(config)
-        self.vision_embed_tokens = ImageEmbedding(config)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        image_sizes: Tensor | None = None,
-        use_cache: bool | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutputWithPast:
-        """Run the decoder; see `Phi3VForCausalLM.forward`."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise UsageError("the model takes either input_ids or inputs_embeds: pass exactly one of them")
-        if input_ids is not None:
-            prompt_was_read = past_key_values is not None and past_key_values.get_seq_length() > 0
-            if prompt_was_read and pixel_values is None:
-                inputs_embeds = self.embed_tokens(input_ids)
-            else:
-                inputs_embeds = self.embed(input_ids, pixel_values, image_sizes)
-        elif pixel_values is not None:
-            raise UsageError("pixel_values beside inputs_embeds: without input_ids nothing says where pictures go")
-        if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
-            position_ids = positions_from_mask(attention_mask)[:, -inputs_embeds.shape[1] :]
-        return super().forward(
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            **kwargs,
-        )
-
-    def embed(self, input_ids: Tensor, pixel_values: Tensor | None = None, image_sizes: Tensor | None = None) -> Tensor:
-        """Embed tokens, with the pictures' features where the image tokens stand.
-
-        Args:
-            input_ids: [rows, tokens]; negative ids and `config.image_token_id` are image tokens.
-            pixel_values: [pictures, 1 + most sub-crops, 3, side, side], the pictures of all rows, row after row.
-            image_sizes: [pictures, 2], height and width of each picture's canvas.
-
-        Returns:
-            [rows, tokens, hidden size].
-
-        Raises:
-            UsageError: image tokens and pictures do not match, row for row.
-        """
-        is_image = self.image_positions(input_ids)
-        if pixel_values is None:
-            if is_image.any():
-                raise UsageError(f"{int(is_image.sum())} image tokens and no pixel_values: pass the pictures too")
-            embedded: Tensor = self.embed_tokens(input_ids)
-            return embedded
-        if image_sizes is None:
-            raise UsageError("pixel_values without image_sizes: pass both, as the processor gives them")
-        grids = self.vision_embed_tokens.grids(pixel_values, image_sizes)
-        pictures_of_rows(is_image.sum(dim=1).tolist(), [grid.tokens for grid in grids])
-        embedded = self.embed_tokens(input_ids.masked_fill(is_image, 0))
-        features = self.vision_embed_tokens(pixel_values, grids)
-        return embedded.masked_scatter(is_image[..., None], features.to(embedded.dtype))
-
-    def image_positions(self, input_ids: Tensor) -> Tensor:
-        """Mark the image tokens: [rows, tokens] bool."""
-        return (input_ids < 0) | (input_ids == self.config.image_token_id)
-
-
-class Phi3VForCausalLM(Phi3VPreTrainedModel, Phi3VGenerationMixin):
+class Phi3VForCausalLM(Phi3VGenerationMixin):  # type: ignore[no-untyped-call]  # untyped in transformers
     """Phi-3-vision and Phi-3.5-vision."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012 - transformers' declaration
@@ -147,7 +25,7 @@ class Phi3VForCausalLM(Phi3VPreTrainedModel, Phi3VGenerationMixin):
         self.model = Phi3VModel(config)
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
 
     def forward(
         self,

@@ -14,6 +14,7 @@ from ...schema.errors import UsageError
 from .configuration import IMAGE_TOKEN_ID
 from .image_processing import Phi3VImageProcessor, Picture
 from .text import encode_prompt
+from .tokenizer_files import save_tokenizer
 
 __all__ = ["Phi3VProcessor"]
 
@@ -27,7 +28,7 @@ class Phi3VProcessor(ProcessorMixin):
     """
 
     def __init__(self, image_processor: Phi3VImageProcessor, tokenizer: PreTrainedTokenizerFast) -> None:
-        super().__init__(image_processor, tokenizer)
+        super().__init__(image_processor, tokenizer)  # type: ignore[no-untyped-call]  # untyped in transformers
 
     @property
     def image_token_id(self) -> int:
@@ -81,7 +82,7 @@ class Phi3VProcessor(ProcessorMixin):
         """Write the published files: `preprocessor_config.json` and the tokenizer's."""
         if push_to_hub:
             raise UsageError("push_to_hub is not done here: save to a folder and upload that")
-        self.tokenizer.save_pretrained(save_directory)
+        save_tokenizer(self.tokenizer, save_directory)
         self.image_processor.save_pretrained(save_directory)
         return [str(Path(save_directory) / "preprocessor_config.json")]
 
@@ -90,7 +91,10 @@ class Phi3VProcessor(ProcessorMixin):
         cls, sub_processor_type: str, pretrained_model_name_or_path: str, subfolder: str = "", **kwargs: Any
     ) -> PreTrainedTokenizerFast:
         # AutoTokenizer would take the class that the published folder names, and give ids the model was not trained on.
-        return PreTrainedTokenizerFast.from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
+        tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
+            pretrained_model_name_or_path, subfolder=subfolder, **kwargs
+        )
+        return tokenizer
 
 
 def _by_prompt(images: Any, *, batched: bool) -> list[list[Picture]]:

@@ -6,7 +6,7 @@ ones. The choice belongs to the sample: made once for a batch, a short sample's 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class SampleRope(nn.Module):
         return self._by_device[device]
 
     def _compute(self, device: torch.device) -> _Frequencies:
-        rope = self.config.rope_parameters
+        rope: dict[str, Any] = dict(self.config.rope_parameters or {})
         if rope["rope_type"] == "default":
             size = self.config.hidden_size // self.config.num_attention_heads
             exponents = torch.arange(0, size, 2, dtype=torch.float32, device=device) / size

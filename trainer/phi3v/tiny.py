@@ -45,7 +45,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     core.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", core.token_to_id("<s>"))]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped in transformers
         tokenizer_object=core,
         bos_token="<s>",
         eos_token="<|endoftext|>",
@@ -74,8 +74,9 @@ def tiny_config() -> Phi3VConfig:
         num_attention_heads=96 // _HEAD_SIZE,
         max_position_embeddings=4096,
         original_max_position_embeddings=1024,
-        rope_scaling={
-            "type": "su",
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
             "short_factor": [1.0 + 0.1 * index for index in range(_FREQUENCIES)],
             "long_factor": [1.0 + 0.5 * index for index in range(_FREQUENCIES)],
         },

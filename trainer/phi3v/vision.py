@@ -82,7 +82,8 @@ class ImageEmbedding(nn.Module):
         crops = torch.cat([picture[:count] for picture, count in zip(pixel_values, counts, strict=True)])
         merged = self._merge_patches(self.img_processor(crops))
         sequences = [
-            self._sequence(of_picture, grid) for of_picture, grid in zip(merged.split(counts), grids, strict=True)
+            self._sequence(of_picture, grid)
+            for of_picture, grid in zip(torch.split(merged, counts), grids, strict=True)
         ]
         projected: Tensor = self.img_projection(torch.cat(sequences))
         return projected
@@ -123,13 +124,13 @@ class ImageEmbedding(nn.Module):
     def _merge_patches(self, features: Tensor) -> Tensor:
         """Join 2x2 neighbouring patches: [crops, patches, width] to [crops, side, side, 4 * width]."""
         side = self.geometry.tokens_per_side
-        squares = features.unflatten(1, (side, 2, side, 2))
+        squares = features.view(len(features), side, 2, side, 2, -1)
         return squares.transpose(2, 3).flatten(3)
 
     def _sequence(self, crops: Tensor, grid: CropGrid) -> Tensor:
         """Lay one picture's merged crops out: [1 + rows * columns, side, side, n] to [tokens, n]."""
         whole, parts = crops[0], crops[1:]
-        canvas = parts.unflatten(0, (grid.rows, grid.columns)).transpose(1, 2).flatten(2, 3).flatten(0, 1)
+        canvas = parts.view(grid.rows, grid.columns, *whole.shape).transpose(1, 2).flatten(2, 3).flatten(0, 1)
         return torch.cat([self._close_rows(canvas), self.glb_GN[0], self._close_rows(whole)])
 
     def _close_rows(self, grid: Tensor) -> Tensor:
