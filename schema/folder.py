@@ -60,6 +60,10 @@ class Folder(ABC):
         """Return a file's size in bytes; FileNotFoundError where there is none."""
 
     @abstractmethod
+    def fingerprint(self, name: str) -> str:
+        """Return what changes when a file does, without reading it; FileNotFoundError where there is none."""
+
+    @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
 
@@ -130,6 +134,11 @@ class LocalFolder(Folder):
     def size(self, name: str) -> int:
         """Return a file's size in bytes."""
         return self._path(name).stat().st_size
+
+    def fingerprint(self, name: str) -> str:
+        """Return the file's size and time of change."""
+        found = self._path(name).stat()
+        return f"{found.st_size}-{found.st_mtime_ns}"
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
@@ -211,6 +220,11 @@ class RemoteFolder(Folder):
     def size(self, name: str) -> int:
         """Return a file's size in bytes."""
         return int(self._fs.size(self._path(name)))
+
+    def fingerprint(self, name: str) -> str:
+        """Return what the store itself tells versions apart by, such as an ETag."""
+        self._fs.invalidate_cache()
+        return str(self._fs.ukey(self._path(name)))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""

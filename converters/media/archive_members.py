@@ -1,0 +1,214 @@
+"""The members of a tar or zip, read in turn from front to back, and counted.
+
+The readers are the standard library's. What they would pass over in silence is an error here: a damaged header in the
+middle, an end that is missing, data after the end.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from ...schema.errors import InputError
+
+__all__ = ["Limits", "Member", "Meter", "tar_members", "zip_members"]
+
+_BLOCK = 1 << 20
+# What precedes the bytes of a tar member: tarfile holds it in memory, however long it claims to be.
+_MOST_HEADER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far an archive may expand.
+
+    Args:
+        total: bytes that may come out of it.
+        ratio: bytes that may come out for each of its own. Video hardly compresses, text by 3 to 20.
+        harmless: bytes up to which the ratio does not matter.
+        members: files and folders, those passed over included.
+    """
+
+    total: int = 1 << 40
+    ratio: int = 200
+    harmless: int = 1 << 26
+    members: int = 2_000_000
+
+
+class Member(NamedTuple):
+    """One member of an archive.
+
+    Args:
+        name: as it stands in the archive.
+        is_folder: whether it is one.
+        fault: why its kind is refused; None for plain files and folders.
+        blocks: gives its bytes; to be used before the next member is asked for.
+    """
+
+    name: str
+    is_folder: bool
+    fault: str | None
+    blocks: Callable[[], Iterator[bytes]]
+
+
+class Meter:
+    """Counts what comes out of an archive, and stops it at the limits.
+
+    Args:
+        archive: its name.
+        size: its bytes.
+        limits: how far it may expand.
+
+    Raises:
+        InputError: from each count that is over a limit; it names the member.
+    """
+
+    def __init__(self, archive: str, size: int, limits: Limits) -> None:
+        self._archive = archive
+        self._members_left = limits.members
+        self._bytes_left = min(limits.total, max(limits.harmless, limits.ratio * size))
+        self._at = "its start"
+
+    def count_member(self, name: str) -> None:
+        """Count one member, which the bytes to come belong to."""
+        self._at = f"member {name!a}"
+        self._members_left -= 1
+        if self._members_left < 0:
+            raise self._bomb("holds too many members")
+
+    def count_bytes(self, number: int) -> None:
+        """Count bytes that came out."""
+        self._bytes_left -= number
+        if self._bytes_left < 0:
+            raise self._bomb("expands too far for its size")
+
+    def _bomb(self, what: str) -> InputError:
+        return InputError(
+            f"{self._archive}: {what}, at {self._at}; if you trust it, unpack it yourself and give the folder"
+        )
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _ForwardStream(io.BufferedIOBase):
+    """The bytes of a tar, read once from front to back and counted.
+
+    `header_bytes_left`, where it is not None, bounds what may still be read; `ended` tells whether a read came short.
+    """
+
+    def __init__(self, stream: _Readable, meter: Meter) -> None:
+        self.header_bytes_left: int | None = None
+        self.ended = False
+        self._stream = stream
+        self._meter = meter
+        self._position = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = -1 if size is None else size
+        if self.header_bytes_left is not None:
+            self.header_bytes_left -= wanted
+            if self.header_bytes_left < 0:
+                raise tarfile.ReadError(f"a header of more than {_MOST_HEADER_BYTES} bytes")
+        data = self._stream.read(wanted)
+        self._meter.count_bytes(len(data))
+        self._position += len(data)
+        self.ended = len(data) < wanted
+        return data
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if offset < self._position:
+            raise tarfile.ReadError("a member that lies in front of its header")
+        while self._position < offset and self.read(min(offset - self._position, _BLOCK)):
+            pass
+        return self._position
+
+    def blocks(self, size: int) -> Iterator[bytes]:
+        end = self._position + size
+        while self._position < end:
+            block = self.read(min(end - self._position, _BLOCK))
+            if not block:
+                raise tarfile.ReadError("unexpected end of data")
+            yield block
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """A tar header; a damaged one is an error, where tarfile would take it for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictTarInfo:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
+def tar_members(archive: _Readable, meter: Meter) -> Iterator[Member]:
+    """Yield the members of a tar that is not compressed, or no longer.
+
+    Raises:
+        tarfile.TarError: it is damaged or cut off; so does the standard library's reader with its own errors.
+        InputError: the meter is full.
+    """
+    stream = _ForwardStream(archive, meter)
+    stream.header_bytes_left = _MOST_HEADER_BYTES
+    tar = tarfile.TarFile(fileobj=stream, tarinfo=_StrictTarInfo)
+    while info := tar.next():
+        stream.header_bytes_left = None
+        yield Member(info.name, info.isdir(), _tar_fault(info), partial(stream.blocks, info.size))
+        stream.seek(tar.offset)
+        tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header that it has seen
+        stream.header_bytes_left = _MOST_HEADER_BYTES
+    stream.header_bytes_left = None
+    if stream.ended:
+        raise tarfile.ReadError("its end is missing")
+    while rest := stream.read(_BLOCK):
+        if any(rest):
+            raise tarfile.ReadError("more data after its end")
+
+
+def _tar_fault(info: tarfile.TarInfo) -> str | None:
+    if info.islnk() or info.issym():
+        return "is a link"
+    if info.issparse():
+        return "is a sparse file"
+    return None if info.isreg() or info.isdir() else "is a device, a pipe or the like"
+
+
+def zip_members(archive: zipfile.ZipFile, meter: Meter) -> Iterator[Member]:
+    """Yield the members of a zip, in the order of its directory.
+
+    Raises:
+        zipfile.BadZipFile: it is damaged; so does the standard library's reader with its own errors.
+        InputError: the meter is full.
+    """
+    for info in archive.infolist():
+        yield Member(info.orig_filename, info.is_dir(), _zip_fault(info), partial(_zip_blocks, archive, info, meter))
+
+
+def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        return "is a link"
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        return "is a device, a pipe or the like"
+    return "is encrypted" if info.flag_bits & 1 else None
+
+
+def _zip_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, meter: Meter) -> Iterator[bytes]:
+    with archive.open(info) as stream:
+        while block := stream.read(_BLOCK):
+            meter.count_bytes(len(block))
+            yield block

@@ -1,0 +1,127 @@
+"""Fetching a source's public copy from the Hugging Face hub, into the hub's own cache.
+
+What the cache holds is taken as it is, without asking the hub again. What it lacks is downloaded so that a run that was
+killed goes on where it stopped, and enters the cache only when its hash is the one that the hub states. `HF_ENDPOINT`,
+`HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they always mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from ...schema.errors import HubError
+from ..base import PublicCopy
+
+__all__ = ["fetch"]
+
+# A file's ETag is the SHA-256 of its bytes where it is stored apart (LFS, Xet), else git's hash of it, a SHA-1.
+_HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
+
+
+def fetch(copy: PublicCopy) -> Path:
+    """Return the public copy's path in the hub's cache, downloading it where it is not there.
+
+    Raises:
+        HubError: it cannot be fetched, or is not what the hub says it is; the message tells how to do without the hub.
+    """
+    from huggingface_hub import hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # whichever HTTP library the hub uses
+
+    path = try_to_load_from_cache(copy.repo, copy.file, repo_type="dataset")
+    if isinstance(path, str):
+        blob = Path(path).resolve()
+        if not _is_intact(blob, blob.name):
+            raise HubError(f"{blob}: damaged in the hub's cache, its hash is not its name; delete it and run again")
+        return Path(path)
+    try:
+        return _download(copy)
+    except (OSError, HTTPError) as error:
+        url = hf_hub_url(copy.repo, copy.file, repo_type="dataset")
+        raise HubError(
+            f"{copy.repo}/{copy.file} cannot be fetched from the hub: {_reason(error)}; "
+            f"download {url} by hand and give it with --input PATH"
+        ) from error
+
+
+def _download(copy: PublicCopy) -> Path:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    url = hf_hub_url(copy.repo, copy.file, repo_type="dataset")
+    metadata = get_hf_file_metadata(url)
+    if metadata.etag is None or metadata.commit_hash is None:
+        raise OSError(f"what answers at {constants.ENDPOINT} is no hub")
+    if _HASH.fullmatch(metadata.etag):
+        _download_blob(copy, url, metadata.etag, metadata.size)
+    # Where the blob is there, this only gives it its name. What a mirror states no hash of is left to it whole.
+    return Path(hf_hub_download(copy.repo, copy.file, repo_type="dataset"))
+
+
+def _download_blob(copy: PublicCopy, url: str, etag: str, size: int | None) -> None:
+    """Put a file where the hub's cache keeps contents by their hash."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import http_get, repo_folder_name
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported lazily, so unseen
+        WeakFileLock,
+        build_hf_headers,
+    )
+
+    cache, name = Path(constants.HF_HUB_CACHE), repo_folder_name(repo_id=copy.repo, repo_type="dataset")
+    blob = cache / name / "blobs" / etag
+    lock = cache / ".locks" / name / f"{etag}.lock"
+    partial = blob.with_name(f"{etag}.phi3v-data.incomplete")
+    for folder in (blob.parent, lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        if blob.exists():
+            return
+        with partial.open("ab") as stream:
+            if size is None or stream.tell() > size:
+                stream.seek(0)
+                stream.truncate()
+            http_get(
+                url,
+                stream,
+                resume_size=stream.tell(),
+                headers=build_hf_headers() | {"Accept-Encoding": "identity"},
+                expected_size=size,
+                displayed_filename=copy.file,
+            )
+        if not _is_intact(partial, etag):
+            partial.unlink()
+            raise OSError("what arrived does not have the hash that the hub states; it was thrown away, so run again")
+        partial.rename(blob)
+
+
+def _is_intact(path: Path, etag: str) -> bool:
+    """Tell whether a file's hash is the one its ETag states; True where it states none."""
+    if not _HASH.fullmatch(etag):
+        return True
+    digest = hashlib.sha256() if len(etag) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == etag
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, and the hub's cache does not hold it"
+    if isinstance(error, GatedRepoError):
+        return "it is gated; accept its terms on the hub and log in (hf auth login)"
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such dataset, or it is private; log in (hf auth login) to see private ones"
+    if isinstance(error, EntryNotFoundError):
+        return "the dataset holds no such file"
+    if isinstance(error, HfHubHTTPError):
+        return f"the hub answered {error.response.status_code}"
+    return " ".join(str(error).split()) or type(error).__name__
