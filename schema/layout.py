@@ -26,6 +26,7 @@ __all__ = [
     "SHARDS",
     "Manifest",
     "SplitRow",
+    "encode_manifest",
     "read_manifest",
     "records_name",
     "shard_name",
@@ -87,6 +88,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         source: the converter's name.
         options: every option that shapes the output.
         options_digest: SHA-256 of the options, in hex.
+        plan_digest: SHA-256 of the list of raw samples, in hex; tells whether the input is still the same.
         decoders: version of each library that shapes the pictures.
         splits: a row a split, in discovery order.
     """
@@ -95,13 +97,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     options: dict[str, Any]
     options_digest: str
+    plan_digest: str = ""
     decoders: dict[str, str]
     splits: list[SplitRow]
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the bytes of `dataset.json`, indented for people."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
 def write_manifest(folder: Folder, manifest: Manifest) -> None:
-    """Write `dataset.json`, indented for people."""
-    folder.write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    """Write `dataset.json`."""
+    folder.write(MANIFEST, encode_manifest(manifest))
 
 
 def read_manifest(folder: Folder) -> Manifest:

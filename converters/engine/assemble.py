@@ -1,0 +1,151 @@
+"""The end of a conversion: the journal, put into the plan's order, becomes the dataset's files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import msgspec
+
+from ...schema.errors import RunError
+from ...schema.folder import Folder
+from ...schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, SplitRow, encode_manifest, records_name
+from ...schema.record import decode_record
+from ..base import Item
+from . import faults
+from .journal import Journal
+from .messages import Done, Failure, encode
+from .plan import Plan, SplitPlan
+from .settings import Settings
+
+__all__ = ["Quarantined", "Settled", "assemble", "settled"]
+
+
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of quarantine.jsonl: the item, and why it has no record (see `Failure`)."""
+
+    id: str
+    split: str
+    path: str
+    stage: str
+    exception: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One item that was asked for and what became of it."""
+
+    item: Item
+    outcome: Done | Failure
+
+
+def settled(plan: Plan, journal: Journal) -> Iterator[Settled]:
+    """Yield every settled item in the plan's order; skipped ones are left out."""
+    for index, planned in enumerate(plan):
+        if planned.failure is not None:
+            yield Settled(planned.item, planned.failure)
+        elif not planned.skipped:
+            outcome = journal.outcome(index)
+            if outcome is not None:
+                yield Settled(planned.item, outcome if isinstance(outcome, Done) else outcome.failure)
+
+
+class _SplitFile:
+    """One split's JSONL on its way, and its counts."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self.written = self.images = self.quarantined = 0
+
+    def add(self, record: bytes) -> None:
+        line = record + b"\n"
+        faults.write(self._stream, line, "records-half-written")
+        self._digest.update(line)
+        self.written += 1
+        self.images += sum(1 for _ in decode_record(record).images())
+
+    def row(self, source: str, split: str, planned: SplitPlan) -> SplitRow:
+        return SplitRow(
+            split=split,
+            file=records_name(source, split),
+            sha256=self._digest.hexdigest(),
+            records=self.written,
+            images=self.images,
+            discovered=planned.discovered,
+            written=self.written,
+            quarantined=self.quarantined,
+            skipped=planned.skipped,
+        )
+
+
+def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings) -> Manifest:
+    """Write every split's JSONL, quarantine.jsonl and, last of all, the manifest.
+
+    Raises:
+        RunError: the conservation law does not hold; nothing is declared finished.
+    """
+    with contextlib.ExitStack() as stack:
+        files = {
+            split: _SplitFile(stack.enter_context(out.create(records_name(settings.source, split))))
+            for split in plan.splits
+        }
+        refused: list[Quarantined] = []
+        for entry in settled(plan, journal):
+            file = files[entry.item.split]
+            if isinstance(entry.outcome, Done):
+                file.add(bytes(entry.outcome.record))
+            else:
+                file.quarantined += 1
+                refused.append(_quarantined(entry.item, entry.outcome))
+        rows = [files[split].row(settings.source, split, counts) for split, counts in plan.splits.items()]
+        _check_conservation(rows)
+    faults.point("records-written")
+    _write_quarantine(out, refused)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        source=settings.source,
+        options=settings.options,
+        options_digest=settings.digest,
+        plan_digest=plan.digest,
+        decoders=settings.decoders,
+        splits=rows,
+    )
+    with out.create(MANIFEST) as stream:
+        faults.write(stream, encode_manifest(manifest), "manifest-half-written")
+    faults.point("manifest-written")
+    return manifest
+
+
+def _quarantined(item: Item, failure: Failure) -> Quarantined:
+    return Quarantined(
+        id=item.id,
+        split=item.split,
+        path=item.path,
+        stage=failure.stage,
+        exception=failure.exception,
+        message=failure.message,
+    )
+
+
+def _write_quarantine(out: Folder, refused: list[Quarantined]) -> None:
+    if refused:
+        with out.create(QUARANTINE) as stream:
+            for entry in refused:
+                faults.write(stream, encode(entry) + b"\n", "quarantine-half-written")
+    else:
+        out.delete(QUARANTINE)
+    faults.point("quarantine-written")
+
+
+def _check_conservation(rows: list[SplitRow]) -> None:
+    for row in rows:
+        if row.discovered != row.written + row.quarantined + row.skipped:
+            raise RunError(
+                f"split {row.split}: {row.discovered} discovered, but {row.written} written + {row.quarantined} "
+                f"quarantined + {row.skipped} skipped; this is a fault in phi3v-data, nothing was declared finished"
+            )

@@ -1,0 +1,92 @@
+"""Places where a test can make a run fail: at every point where something is written for good.
+
+`PHI3V_FAULT=<point>:<count>:<action>` makes the count-th passage of a point (from 1, in each process) fail:
+
+- `kill`: SIGKILL to the process itself;
+- `kill-all`: SIGKILL to its whole process group, the driver and its workers at once;
+- `full`: the disk is full.
+
+Unset, a point costs one comparison.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import IO
+
+from ...schema.errors import UsageError
+
+__all__ = ["POINTS", "VARIABLE", "point", "write"]
+
+VARIABLE = "PHI3V_FAULT"
+
+# In the order in which a run passes them.
+POINTS = (
+    "header-half-written",
+    "header-written",
+    "journal-created",
+    "picture-half-written",
+    "picture-written",
+    "journal-half-appended",
+    "journal-appended",
+    "records-half-written",
+    "records-written",
+    "quarantine-half-written",
+    "quarantine-written",
+    "manifest-half-written",
+    "manifest-written",
+    "state-half-removed",
+    "state-removed",
+)
+
+
+class _Armed:
+    def __init__(self, text: str) -> None:
+        parts = text.split(":")
+        if len(parts) != 3 or parts[0] not in POINTS or not parts[1].isdigit() or parts[2] not in _ACTIONS:
+            raise UsageError(
+                f"{VARIABLE}={text}: expected <point>:<count>:<action>; points: {', '.join(POINTS)}; "
+                f"actions: {', '.join(_ACTIONS)}"
+            )
+        self.name, self.left, self.act = parts[0], int(parts[1]), _ACTIONS[parts[2]]
+
+    def passed(self, name: str) -> None:
+        if name == self.name:
+            self.left -= 1
+            if self.left == 0:
+                self.act()
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_all() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+def _full() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+_ACTIONS = {"kill": _kill, "kill-all": _kill_all, "full": _full}
+_armed = _Armed(os.environ[VARIABLE]) if VARIABLE in os.environ else None
+
+
+def point(name: str) -> None:
+    """Pass a point; nothing happens unless a test has armed it."""
+    if _armed is not None:
+        _armed.passed(name)
+
+
+def write(stream: IO[bytes], data: bytes, name: str) -> None:
+    """Write to a file; while a point is armed, in two halves with the named point between them."""
+    if _armed is None:
+        stream.write(data)
+        return
+    stream.write(data[: len(data) // 2])
+    stream.flush()
+    _armed.passed(name)
+    stream.write(data[len(data) // 2 :])

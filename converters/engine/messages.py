@@ -1,0 +1,89 @@
+"""What driver and workers say to each other, and what the journal keeps: one JSON object each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..base import Item
+from ..registry import ConverterSpec
+
+__all__ = ["Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to know before its first item.
+
+    Args:
+        spec: how to build the converter.
+        out: address of the dataset folder.
+        pictures: the folder in it that pictures go to.
+        quality: of JPEG pictures, 1 to 100.
+    """
+
+    spec: ConverterSpec
+    out: str
+    pictures: str
+    quality: int
+
+
+class Work(msgspec.Struct, frozen=True):
+    """One item to convert, by its place in the plan."""
+
+    index: int
+    item: Item
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an item has no record.
+
+    Args:
+        stage: plan, open, decode, convert, encode, write, record, or worker (the process died).
+        exception: the exception's class.
+        message: one line.
+    """
+
+    stage: str
+    exception: str
+    message: str
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """An item became a record; `sizes` are the bytes of its pictures, in the order the record shows them."""
+
+    index: int
+    record: msgspec.Raw
+    sizes: list[int]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """An item could not be converted; `path` is the item's."""
+
+    index: int
+    path: str
+    failure: Failure
+
+
+class Halted(msgspec.Struct, frozen=True, tag="halted"):
+    """The machine failed, not the item: full disk, no memory. The item is done again by a later run."""
+
+    index: int
+    message: str
+
+
+Outcome = Done | Failed | Halted
+
+_outcomes = msgspec.json.Decoder(Outcome)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Any) -> bytes:
+    """Write any message as JSON."""
+    return _encoder.encode(message)
+
+
+def decode_outcome(line: bytes) -> Outcome:
+    """Read what a worker answered, or one line of the journal."""
+    outcome: Outcome = _outcomes.decode(line)
+    return outcome

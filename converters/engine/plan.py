@@ -1,0 +1,179 @@
+"""The plan: every item of a conversion in discovery order, checked, and kept in a temporary file.
+
+Discovery runs once, from start to end, before anything is written. What cannot be converted whatever its contents
+(a second item of the same id, a picture name that is taken) is settled here; so is what was not asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+
+import msgspec
+
+from ...schema.errors import InputError, UsageError
+from ...schema.record import ImagePath
+from ..base import Converter, Item
+from .messages import Failure, encode
+from .spool import lines
+
+__all__ = ["Plan", "Planned", "Selection", "SplitPlan", "make_plan", "name_key"]
+
+
+class Selection(NamedTuple):
+    """What is asked for: the named splits (all where None), at most `limit` items of each (all where None)."""
+
+    splits: tuple[str, ...] | None = None
+    limit: int | None = None
+
+
+class Planned(msgspec.Struct, frozen=True, array_like=True):
+    """One item and what is known of it before any work: to be converted, skipped on request, or failed already."""
+
+    item: Item
+    skipped: bool = False
+    failure: Failure | None = None
+
+
+@dataclass
+class SplitPlan:
+    """How many items a split has, and how many of them are left out on request."""
+
+    discovered: int = 0
+    skipped: int = 0
+
+
+class Plan:
+    """Every item in discovery order, read again as often as needed.
+
+    Args:
+        stream: a temporary file with a line an item.
+        splits: the counts of each split, in discovery order.
+        digest: SHA-256 of the lines, in hex: two plans are the same if their digests are.
+    """
+
+    def __init__(self, stream: IO[bytes], splits: dict[str, SplitPlan], digest: str) -> None:
+        self._stream = stream
+        self.splits = splits
+        self.digest = digest
+
+    def __len__(self) -> int:
+        return sum(split.discovered for split in self.splits.values())
+
+    def __iter__(self) -> Iterator[Planned]:
+        for line in lines(self._stream):
+            yield _decoder.decode(line.data)
+
+
+_decoder = msgspec.json.Decoder(Planned)
+_splits = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")
+
+
+def make_plan(converter: Converter, selection: Selection) -> Plan:
+    """Walk a source once and settle what becomes of each item.
+
+    Raises:
+        InputError: the source holds nothing, or a split whose name cannot be a file name.
+        UsageError: a split was asked for that the source does not have.
+    """
+    stream = tempfile.TemporaryFile(prefix="phi3v-data-plan-")  # noqa: SIM115 - closed with the plan
+    splits: dict[str, SplitPlan] = {}
+    digest = hashlib.sha256()
+    check = _Checks()
+    for item in _discovered(converter):
+        split = splits.get(item.split) or splits.setdefault(_split_name(item, splits), SplitPlan())
+        planned = _settle(item, split, selection, check)
+        line = encode(planned) + b"\n"
+        stream.write(line)
+        digest.update(line)
+    stream.flush()
+    if not splits:
+        raise InputError(f"{converter.input.address}: nothing to convert was found; point --input at the raw data")
+    missing = sorted(set(selection.splits or ()) - set(splits))
+    if missing:
+        raise UsageError(f"no split {', '.join(map(repr, missing))}; this source has: {', '.join(splits)}")
+    return Plan(stream, splits, digest.hexdigest())
+
+
+def _discovered(converter: Converter) -> Iterator[Item]:
+    try:
+        yield from converter.discover()
+    except OSError as error:
+        raise InputError(f"{converter.input.address}: cannot be read through ({error})") from error
+
+
+def _settle(item: Item, split: SplitPlan, selection: Selection, check: _Checks) -> Planned:
+    wanted = selection.splits is None or item.split in selection.splits
+    number, split.discovered = split.discovered, split.discovered + 1
+    if not wanted or (selection.limit is not None and number >= selection.limit):
+        split.skipped += 1
+        return Planned(_storable(item), skipped=True)
+    return Planned(_storable(item), failure=check.failure(item))
+
+
+def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
+    if not isinstance(item.split, str) or not _splits.fullmatch(item.split) or not item.split.isprintable():
+        raise InputError(f"{item.path}: the split {item.split!r} cannot name a file; rename the folder it comes from")
+    for name in known:
+        if name_key(name) == name_key(item.split):
+            raise InputError(f"the splits {name!r} and {item.split!r} would share a file; rename one of them")
+    return item.split
+
+
+def name_key(name: str) -> str:
+    """Fold a path so that two names get the same key if some file system takes them for one (case, Unicode form)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+class _Checks:
+    """What makes an item impossible before it is even opened."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, str] = {}
+        self._by_pictures: dict[str, str] = {}
+
+    def failure(self, item: Item) -> Failure | None:
+        try:
+            msgspec.json.decode(encode(item), type=Item)
+            msgspec.convert(f"{item.pictures}.0.jpg", ImagePath)
+        except UnicodeEncodeError:
+            return _failure("NameError", "its name is not valid Unicode; rename it")
+        except msgspec.ValidationError as error:
+            return _failure("NameError", f"its id, split or picture name {item.pictures!r} is not usable: {error}")
+        if item.id in self._by_id:
+            return _failure("NameError", f"its id {item.id!r} is already that of {self._by_id[item.id]}")
+        self._by_id[item.id] = item.path
+        key = name_key(item.pictures)
+        if key in self._by_pictures:
+            other = self._by_pictures[key]
+            return _failure("NameError", f"its pictures {item.pictures!r} would overwrite those of {other}; rename it")
+        self._by_pictures[key] = item.path
+        return None
+
+
+def _failure(exception: str, message: str) -> Failure:
+    return Failure(stage="plan", exception=exception, message=message)
+
+
+def _storable(item: Item) -> Item:
+    """Make an item that can be written down: names that are no Unicode are spelt with backslashes."""
+    try:
+        encode(item)
+    except TypeError as error:
+        raise UsageError(
+            f"{item.path}: the converter's Item.data holds more than plain JSON values ({error})"
+        ) from error
+    except UnicodeEncodeError:
+        return Item(
+            id=_spelt(item.id), split=_spelt(item.split), path=_spelt(item.path), pictures=_spelt(item.pictures)
+        )
+    return item
+
+
+def _spelt(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

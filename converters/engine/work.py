@@ -1,0 +1,141 @@
+"""One worker's work: an item in, its pictures on disk and its record out."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...schema.errors import ItemError
+from ...schema.folder import Folder, open_folder
+from ...schema.record import ImagePath, Record, decode_record, encode_record
+from ..base import Item
+from . import faults
+from .messages import Done, Failed, Halted, Job, Outcome, Work
+from .plan import name_key
+from .trouble import failure_of, outage_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["Worker", "discard_pictures"]
+
+
+class Worker:
+    """Converts items one after the other; built once in each process.
+
+    Raises:
+        UsageError: the converter cannot be built.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._converter = job.spec.build()
+        self._out = open_folder(job.out)
+
+    def convert(self, work: Work) -> Outcome:
+        """Convert one item. Its failure is an answer like any other; only the machine's own trouble halts the run."""
+        sink = _Sink(work.item, self._out, self._job)
+        try:
+            record = self._converter.convert(work.item, sink)
+            sink.stage = "record"
+            return Done(work.index, msgspec.Raw(_checked(record, work.item, sink)), sink.sizes_of(record))
+        except Exception as error:  # noqa: BLE001 - a converter is anybody's code: whatever it raises belongs to the item
+            halted = outage_of(error, sink.stage)
+            if halted is not None:
+                return Halted(work.index, halted)
+            discard_pictures(self._out, self._job.pictures, work.item)
+            return Failed(work.index, work.item.path, failure_of(error, sink.stage))
+
+
+def _checked(record: Record, item: Item, sink: _Sink) -> bytes:
+    encoded = encode_record(record)
+    decode_record(encoded)
+    if record.id != item.id:
+        raise ItemError(f"the record's id is {record.id!r}; it must be its item's, {item.id!r}")
+    shown = set(record.images())
+    for name in sorted(shown - sink.saved.keys()):
+        raise ItemError(f"the record shows {name!r}, which was never saved")
+    for name in sorted(sink.saved.keys() - shown):
+        raise ItemError(f"{name!r} was saved, but the record does not show it")
+    return encoded
+
+
+class _Sink:
+    """Encodes an item's pictures and puts them into the dataset; `stage` tells what it is at."""
+
+    def __init__(self, item: Item, out: Folder, job: Job) -> None:
+        self.stage = "convert"
+        self.saved: dict[str, int] = {}
+        self._item = item
+        self._out = out
+        self._job = job
+        self._keys: set[str] = set()
+
+    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+        """Encode and write one picture; see `ImageSink`."""
+        _check_name(name, self._item.pictures)
+        if name_key(name) in self._keys:
+            raise ItemError(f"the picture {name!r} was saved twice")
+        self.stage = "encode"
+        data = _encoded(name, picture, self._job.quality)
+        self.stage = "write"
+        with self._out.create(f"{self._job.pictures}/{name}") as stream:
+            faults.write(stream, data, "picture-half-written")
+        faults.point("picture-written")
+        self.stage = "convert"
+        self._keys.add(name_key(name))
+        self.saved[name] = len(data)
+        return name
+
+    def sizes_of(self, record: Record) -> list[int]:
+        """Return the bytes of the pictures a record shows, in its order."""
+        return [self.saved[name] for name in record.images()]
+
+
+def _own_name(pictures: str) -> re.Pattern[str]:
+    # After the item's own prefix: a dot, a part without dots or slashes, the suffix. A prefix whose last segment has
+    # no dot may take the suffix at once. So two prefixes never lead to one name, although one may begin with the other.
+    part = r"\.[^./\\\x00]+" if "." in pictures.rpartition("/")[2] else r"(?:\.[^./\\\x00]+)?"
+    return re.compile(f"{re.escape(pictures)}{part}\\.(?:jpg|png)")
+
+
+def _check_name(name: str, pictures: str) -> None:
+    if not _own_name(pictures).fullmatch(name):
+        raise ItemError(f"a picture is named {name!r}; expected {pictures}.<part>.jpg or .png, the part without . or /")
+    msgspec.convert(name, ImagePath)
+
+
+def _encoded(name: str, picture: np.ndarray | Image.Image, quality: int) -> bytes:
+    from ..media.pictures import encode_jpeg
+
+    if not name.endswith(".png"):
+        return encode_jpeg(picture, quality)
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def discard_pictures(out: Folder, pictures: str, item: Item) -> None:
+    """Remove what a failed item has written, in this run or in one that was killed.
+
+    Args:
+        out: the dataset folder.
+        pictures: the folder in it that pictures go to.
+        item: the item that has no record.
+    """
+    own = _own_name(item.pictures)
+    folder = f"{pictures}/{item.pictures}".rpartition("/")[0]
+    try:
+        entries = out.list(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if own.fullmatch(entry.name.removeprefix(f"{pictures}/")):
+            out.delete(entry.name)
