@@ -30,7 +30,7 @@ CLASSES: dict[str, Callable[[float], tuple[float, float]]] = {
 }
 
 # Groups (scenes) in each split; every group holds one clip a class and variant.
-GROUPS = {"train": range(1, 41), "val": range(41, 51), "test": range(51, 56)}
+GROUPS = {"train": range(1, 61), "val": range(61, 71), "test": range(71, 76)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _frames(name: str, group: int) -> Iterator[npt.NDArray[np.uint8]]:
 
     scene = _Scene.of_group(group)
     phase = random.Random(f"{name} {group}").random()
-    swing = 70.0
+    swing = 75.0
     for number in range(_FRAMES):
         dx, dy = CLASSES[name](phase + number / _FRAMES)
         x, y = scene.centre[0] + swing * dx, scene.centre[1] + swing * dy

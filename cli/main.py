@@ -12,7 +12,7 @@ import click
 from .. import __version__
 from ..schema.errors import Phi3VDataError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "run_command"]
 
 # The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
 COMMANDS = {
@@ -57,13 +57,19 @@ def _group() -> None:
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed half-way or findings, 2 bad usage or input, 130 interrupted."""
     if os.environ.get("PHI3V_DEBUG") == "1":
-        sys.exit(_group.main(prog_name="phi3v-data", standalone_mode=False))
+        sys.exit(run_command(sys.argv[1:]))
     sys.exit(_run())
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command as if it had been typed, and return its exit code; errors are raised, not printed."""
+    code = _group.main(arguments, prog_name="phi3v-data", standalone_mode=False)
+    return code if isinstance(code, int) else 0
 
 
 def _run() -> int:
     try:
-        code = _group.main(prog_name="phi3v-data", standalone_mode=False)
+        return run_command(sys.argv[1:])
     except Phi3VDataError as error:
         return _fail(" ".join(str(error).split("\n")), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -77,7 +83,6 @@ def _run() -> int:
         # Whoever read our output has gone; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return code if isinstance(code, int) else 0
 
 
 def _fail(message: str, code: int) -> int:

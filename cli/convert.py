@@ -1,0 +1,118 @@
+"""`phi3v-data convert`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .settings import parse_settings
+
+if TYPE_CHECKING:
+    from ..converters.engine.run import Summary
+
+__all__ = ["command"]
+
+# Options that are parts of the source's own option `sampling`.
+_SAMPLING = {"frames": "frames", "sampling": "strategy", "fps": "fps", "jitter": "jitter", "seed": "seed"}
+
+
+def _split_list(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+@click.command("convert", short_help="Turn a source into a dataset folder.")
+@click.option("--source", required=True, help="A source's name (see `phi3v-data sources`), or path/to/file.py:Class.")
+@click.option(
+    "--input", "given_input", metavar="PATH", help="Raw data: a folder or an archive.  [default: public copy]"
+)
+@click.option("--out", metavar="DIR", help="The dataset folder, local or s3://...  [default: data/<source>]")
+@click.option("--frames", type=int, help="Frames taken from a video.  [default: 8]")
+@click.option(
+    "--sampling",
+    type=click.Choice(["uniform", "segment", "fps", "keyframes"]),
+    help="Which frames are taken.  [default: uniform]",
+)
+@click.option("--fps", type=float, help="Frames a second, with --sampling fps.")
+@click.option("--jitter", is_flag=True, default=None, help="Take a random frame of each part, for training splits.")
+@click.option("--seed", type=int, help="Of the jitter.  [default: 0]")
+@click.option(
+    "--decoder", type=click.Choice(["auto", "pyav", "decord", "opencv"]), help="Reads videos.  [default: auto]"
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG pictures.  [default: 75]")
+@click.option("--splits", metavar="A,B", callback=_split_list, help="Only these splits; the others count as skipped.")
+@click.option("--limit", type=click.IntRange(1), help="Only so many items of each split; the others count as skipped.")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
+@click.option(
+    "--on-error",
+    type=click.Choice(["quarantine", "fail"]),
+    default="quarantine",
+    show_default=True,
+    help="What becomes of a run when an item fails: it is written to quarantine.jsonl, or the run stops.",
+)
+@click.option("--restart", is_flag=True, help="Throw away the dataset or unfinished run in --out.")
+@click.option("--retry-quarantined", is_flag=True, help="Try again what an earlier run quarantined.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other option of the source.")
+def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
+    """Turn a source into a dataset folder: pictures, a JSONL a split, and dataset.json.
+
+    A run that was stopped, by whatever, goes on when the same command is given again.
+    """
+    from ..converters.engine.plan import Selection
+    from ..converters.engine.progress import progress_for
+    from ..converters.engine.run import ConvertRequest, convert
+    from ..converters.inputs import resolve_input
+    from ..converters.media.pictures import DEFAULT_QUALITY
+    from ..converters.registry import ConverterSpec, load_source
+
+    cls = load_source(source)
+    options = _source_options(cls, given, parse_settings(settings))
+    request = ConvertRequest(
+        spec=ConverterSpec(source=source, input=resolve_input(cls, given["given_input"]), options=options),
+        out=given["out"] or f"data/{cls.name}",
+        quality=given["quality"] or DEFAULT_QUALITY,
+        selection=Selection(given["splits"], given["limit"]),
+        workers=given["workers"],
+        on_error=given["on_error"],
+        restart=given["restart"],
+        retry_quarantined=given["retry_quarantined"],
+    )
+    _report(convert(request, progress_for()))
+
+
+def _source_options(cls: type[Any], given: dict[str, Any], settings: dict[str, str]) -> dict[str, Any]:
+    from ..converters.registry import options_of
+
+    options: dict[str, Any] = dict(settings)
+    known = {option.name for option in options_of(cls)}
+    sampling = {part: given[name] for name, part in _SAMPLING.items() if given[name] is not None}
+    for name, value in (("sampling", sampling), ("decoder", given["decoder"])):
+        if not value:
+            continue
+        if name not in known:
+            flags = ", ".join(f"--{flag}" for flag in (_SAMPLING if name == "sampling" else [name]) if given[flag])
+            raise click.UsageError(f"{flags}: the source {cls.name} takes no frames from videos; leave it out")
+        options[name] = value
+    return options
+
+
+def _report(summary: Summary) -> None:
+    rows = [("split", "discovered", "written", "quarantined", "skipped", "images")]
+    for row in summary.manifest.splits:
+        counts = (row.discovered, row.written, row.quarantined, row.skipped, row.images)
+        rows.append((row.split, *map(str, counts)))  # type: ignore[arg-type]  # one name and five numbers
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        click.echo(
+            "  ".join(
+                f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
+                for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+            )
+        )
+    if summary.already_complete:
+        click.echo(f"{summary.out}: already complete, nothing to do")
+    else:
+        click.echo(f"{summary.out}: written")
+    refused = sum(row.quarantined for row in summary.manifest.splits)
+    if refused:
+        click.echo(f"{refused} items could not be converted; {summary.out}/quarantine.jsonl says why")

@@ -1,0 +1,177 @@
+"""The configuration of a run: one tree of dataclasses, checked when it is made.
+
+Every field carries its bounds and its help in its annotation; `--set optimizer.lr=1e-4` on the command line reaches
+each of them by its path in the tree. Numbers not explained here are the recipe's (Microsoft's Phi cookbook, vision
+fine-tuning).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from ..schema.errors import UsageError
+
+__all__ = [
+    "DataConfig",
+    "EvaluationConfig",
+    "LoraSettings",
+    "ModelConfig",
+    "OptimizerConfig",
+    "Strategy",
+    "TrainConfig",
+    "make_config",
+    "setting_names",
+]
+
+Strategy: TypeAlias = Literal["full", "lora"]
+Precision: TypeAlias = Literal["bf16", "fp32"]
+Attention: TypeAlias = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+
+# Full: the recipe's NLVR2 run on Phi-3.5-vision. LoRA: all of its LoRA runs.
+_LEARNING_RATES: dict[Strategy, float] = {"full": 1e-5, "lora": 2e-4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model is trained, and in which arithmetic."""
+
+    name: Annotated[str, Meta(description="hub id, local folder, or 'tiny'")] = "microsoft/Phi-3.5-vision-instruct"
+    precision: Annotated[Precision, Meta(description="of weights and arithmetic; adapters stay in fp32")] = "bf16"
+    attention: Annotated[Attention, Meta(description="attention kernel; auto is sdpa")] = "auto"
+    gradient_checkpointing: Annotated[bool, Meta(description="recompute activations to save memory")] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which records are trained on, and how their pictures are cut."""
+
+    train_split: Annotated[str, Meta(description="the split that is trained on")] = "train"
+    eval_split: Annotated[str | None, Meta(description="the split that is judged on; default: val or test")] = None
+    num_crops: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="most crops a picture; default: the model's")
+    ] = None
+    workers: Annotated[int, Meta(ge=0, description="processes that load pictures")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with a linear schedule."""
+
+    lr: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="peak learning rate; default: 1e-5 full, 2e-4 lora")
+    ] = None
+    weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay")] = 0.01
+    beta1: Annotated[float, Meta(ge=0, lt=1, description="first moment's decay")] = 0.9
+    beta2: Annotated[float, Meta(ge=0, lt=1, description="second moment's decay")] = 0.95
+    eps: Annotated[float, Meta(gt=0, description="Adam's epsilon")] = 1e-7
+    warmup_steps: Annotated[int, Meta(ge=0, description="linear warm-up; at most a tenth of the run")] = 50
+    max_grad_norm: Annotated[float, Meta(gt=0, description="gradients are clipped to this norm")] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Low-rank adapters, for --strategy lora."""
+
+    rank: Annotated[int, Meta(ge=1, description="rank of the adapters")] = 64
+    alpha: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="scale numerator; default: twice the rank")
+    ] = None
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="dropout on the adapters' input")] = 0.0
+    vision: Annotated[bool, Meta(description="adapters on the vision tower and projector, too")] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """Judging before and after."""
+
+    enabled: Annotated[bool, Meta(description="generate answers before and after training")] = True
+    batch_size: Annotated[int, Meta(ge=1, description="records answered at a time")] = 8
+    max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer")] = 64
+    limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="at most so many records; default: all")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything a run depends on, beside the data itself."""
+
+    strategy: Annotated[Strategy, Meta(description="which parameters are trained")] = "lora"
+    batch_size: Annotated[int, Meta(ge=1, description="records in one optimizer step")] = 16
+    accumulate: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="forward passes an optimizer step is cut into; default: one a record"),
+    ] = None
+    epochs: Annotated[float, Meta(gt=0, description="passes over the training split")] = 1.0
+    seed: Annotated[int, Meta(ge=0, description="of the order of records, adapters and dropout")] = 0
+    log_every: Annotated[int, Meta(ge=1, description="steps between two lines of the log")] = 10
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak learning rate, the strategy's own where none was given."""
+        return _LEARNING_RATES[self.strategy] if self.optimizer.lr is None else self.optimizer.lr
+
+    @property
+    def micro_batch_size(self) -> int:
+        """How many records one forward pass sees."""
+        return self.batch_size // self.pieces
+
+    @property
+    def pieces(self) -> int:
+        """How many forward passes make an optimizer step."""
+        return self.batch_size if self.accumulate is None else self.accumulate
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.pieces:
+            hint = "--batch-size must be a multiple of --accumulate"
+            raise ValueError(f"a batch of {self.batch_size} cannot be cut into {self.pieces} equal pieces; {hint}")
+
+
+def setting_names(cls: type[Any] = TrainConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every setting's dotted name and its help, in the order of the tree."""
+    hints = get_type_hints(cls, include_extras=True)
+    for each in fields(cls):
+        hint = hints[each.name]
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from setting_names(hint, f"{prefix}{each.name}.")
+        else:
+            texts = [m.description for m in getattr(hint, "__metadata__", ()) if isinstance(m, Meta) and m.description]
+            yield f"{prefix}{each.name}", " ".join(texts)
+
+
+def make_config(settings: Mapping[str, Any]) -> TrainConfig:
+    """Build the configuration from dotted names and plain values; what is not named keeps its default.
+
+    Args:
+        settings: such as `{"optimizer.lr": "1e-4", "epochs": 2}`; strings are read as the field's type.
+
+    Raises:
+        UsageError: there is no such setting, or a value is not what it takes.
+    """
+    names = [name for name, _ in setting_names()]
+    tree: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+            raise UsageError(f"no setting {name!r}; {hint}")
+        *groups, leaf = name.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[leaf] = value
+    try:
+        return msgspec.convert(tree, TrainConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the configuration: {error}") from error

@@ -1,0 +1,177 @@
+"""Let a model answer, and judge its answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import torch
+from msgspec import UNSET
+
+from ..schema.dataset import Dataset
+from ..schema.errors import DatasetError
+from .config import EvaluationConfig
+from .data.collate import pad_ids, stack_pictures
+from .data.index import RecordIndex
+from .data.samples import Sample, SampleSource
+from .metrics import right
+
+if TYPE_CHECKING:
+    from .phi3v import Phi3VForCausalLM, Phi3VProcessor
+
+__all__ = ["Answer", "Evaluation", "answer_questions", "evaluate", "evaluation_split"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model said to one turn of one record.
+
+    Args:
+        id: the record's.
+        turn: which turn, from 0.
+        expected: the record's own answer.
+        given: the model's, white space stripped.
+        correct: whether they are equal by the recipe's comparison, or `given` is another acceptable answer.
+    """
+
+    id: str
+    turn: int
+    expected: str
+    given: str
+    correct: bool
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement of one split; written as `eval_before.json` and `eval_after.json`.
+
+    Args:
+        split: its name.
+        accuracy: correct / total.
+        correct: answers that are right.
+        total: answers given, one a turn.
+        answers: every one of them, in the order of the records.
+    """
+
+    split: str
+    accuracy: float
+    correct: int
+    total: int
+    answers: list[Answer]
+
+    def as_json(self) -> bytes:
+        """Return it as indented JSON, the numbers first."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+# Tried in this order where no split to judge on was named.
+_SPLITS = ("val", "validation", "dev", "test")
+
+
+def evaluation_split(dataset: Dataset, named: str | None) -> str | None:
+    """Choose the split to judge on: the one named, else the first usual one; None where there is none.
+
+    Raises:
+        DatasetError: the one named is not there.
+    """
+    if named is None:
+        return next((split for split in _SPLITS if split in dataset.files), None)
+    if named not in dataset.files:
+        there = ", ".join(dataset.files)
+        raise DatasetError(f"{dataset.folder.address}: no split {named!r} to judge on; there are: {there}")
+    return named
+
+
+class _Question(NamedTuple):
+    sample: Sample
+    turn: int
+
+    def prompt(self) -> list[int]:
+        return self.sample.text.prompt(self.turn)
+
+    def pictures(self) -> Sample:
+        """The sample with only the pictures shown up to this turn."""
+        sample = self.sample
+        shown = sum(len(turn.images) for turn in sample.record.conversations[: self.turn + 1])
+        if sample.pixel_values is None or sample.image_sizes is None or not shown:
+            return Sample(sample.record, sample.text, None, None)
+        return Sample(sample.record, sample.text, sample.pixel_values[:shown], sample.image_sizes[:shown])
+
+
+def evaluate(
+    model: Phi3VForCausalLM,
+    processor: Phi3VProcessor,
+    dataset: Dataset,
+    split: str,
+    settings: EvaluationConfig,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Ask the model every question of a split, and judge.
+
+    Every turn is asked with the conversation's own earlier answers before it.
+
+    Args:
+        model: on the device it is to run on.
+        processor: the model's own.
+        dataset: the data.
+        split: which split of it.
+        settings: batch size, longest answer, limit.
+        progress: called after each batch with the records answered so far, and those in all.
+    """
+    samples = SampleSource(RecordIndex(dataset, split), processor)
+    total = min(len(samples), settings.limit or len(samples))
+    answers: list[Answer] = []
+    for first in range(0, total, settings.batch_size):
+        batch = [samples[number] for number in range(first, min(first + settings.batch_size, total))]
+        questions = [_Question(sample, turn) for sample in batch for turn in range(len(sample.record.conversations))]
+        for part in _batched(questions, settings.batch_size):
+            given = answer_questions(model, processor, part, settings.max_new_tokens)
+            answers += [_judge(question, text) for question, text in zip(part, given, strict=True)]
+        progress(first + len(batch), total)
+    correct = sum(answer.correct for answer in answers)
+    return Evaluation(
+        split=split, accuracy=correct / len(answers), correct=correct, total=len(answers), answers=answers
+    )
+
+
+def answer_questions(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, questions: Sequence[_Question], max_new_tokens: int
+) -> list[str]:
+    """Generate the most likely answer to each question, all of them in one left-padded batch."""
+    tokenizer = processor.tokenizer
+    rows = [question.prompt() for question in questions]
+    batch = {
+        "input_ids": pad_ids(rows, tokenizer.pad_token_id, "left"),
+        "attention_mask": pad_ids([[1] * len(row) for row in rows], 0, "left"),
+        **stack_pictures([question.pictures() for question in questions]),
+    }
+    # The type of transformers' generate knows only models of its own.
+    answering: Any = model
+    was_training = model.training
+    model.train(False)
+    try:
+        with torch.inference_mode():
+            inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            out = answering.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+    finally:
+        model.train(was_training)
+    new = out[:, batch["input_ids"].shape[1] :]
+    return [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _judge(question: _Question, given: str) -> Answer:
+    turn = question.sample.record.conversations[question.turn]
+    accepted = [turn.assistant] if turn.answers is UNSET else [turn.assistant, *turn.answers]
+    return Answer(
+        id=question.sample.record.id,
+        turn=question.turn,
+        expected=turn.assistant,
+        given=given,
+        correct=right(given, accepted),
+    )
+
+
+def _batched(questions: list[_Question], size: int) -> Iterator[list[_Question]]:
+    iterator = iter(questions)
+    while part := list(itertools.islice(iterator, size)):
+        yield part

@@ -1,0 +1,21 @@
+"""Keep the libraries' chatter off a person's terminal; what they raise still arrives."""
+
+from __future__ import annotations
+
+import logging
+
+__all__ = ["quiet_libraries"]
+
+
+def quiet_libraries() -> None:
+    """Let only errors of the libraries below through, and no progress bars; to be called before they are imported.
+
+    A program that embeds the trainer decides for itself; only the command line calls this.
+    """
+    # A filter, for some of them set their own levels when they are imported.
+    for name in ("accelerate", "bitsandbytes.backends.cpu.ops", "DeepSpeed"):
+        logging.getLogger(name).addFilter(lambda entry: entry.levelno >= logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
