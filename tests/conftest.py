@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What several suites share besides fixtures: modules of their own.
+sys.path.insert(0, str(Path(__file__).with_name("support")))
+pytest_plugins = ["hub_server"]
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -118,10 +118,11 @@ def _reason(error: Exception) -> str:
         return "HF_HUB_OFFLINE is set, and the hub's cache does not hold it"
     if isinstance(error, GatedRepoError):
         return "it is gated; accept its terms on the hub and log in (hf auth login)"
-    if isinstance(error, RepositoryNotFoundError):
-        return "there is no such dataset, or it is private; log in (hf auth login) to see private ones"
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if isinstance(error, RepositoryNotFoundError) or status in {401, 403}:
+        return "there is no such dataset, or you may not see it; log in (hf auth login) if it is private"
     if isinstance(error, EntryNotFoundError):
         return "the dataset holds no such file"
-    if isinstance(error, HfHubHTTPError):
-        return f"the hub answered {error.response.status_code}"
+    if status is not None:
+        return f"the hub answered {status}"
     return " ".join(str(error).split()) or type(error).__name__
