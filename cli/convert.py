@@ -61,15 +61,16 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
     from ..converters.engine.plan import Selection
     from ..converters.engine.progress import progress_for
     from ..converters.engine.run import ConvertRequest, convert
-    from ..converters.inputs import resolve_input
     from ..converters.media.pictures import DEFAULT_QUALITY
-    from ..converters.registry import ConverterSpec, load_source
+    from ..converters.registry import load_source
 
     cls = load_source(source)
     options = _source_options(cls, given, parse_settings(settings))
     request = ConvertRequest(
-        spec=ConverterSpec(source=source, input=resolve_input(cls, given["given_input"]), options=options),
+        source=source,
         out=given["out"] or f"data/{cls.name}",
+        input=given["given_input"],
+        options=options,
         quality=given["quality"] or DEFAULT_QUALITY,
         selection=Selection(given["splits"], given["limit"]),
         workers=given["workers"],

@@ -184,8 +184,9 @@ def _open_making_folders(path: Path) -> IO[bytes]:
         try:
             return path.open("xb")
         except FileNotFoundError:
-            # Another writer may remove the empty folder between these two lines; then it is made again.
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # Another writer may make the folder, or remove it while it is empty, at any moment: it is tried again.
+            with contextlib.suppress(FileExistsError):
+                path.parent.mkdir(parents=True, exist_ok=True)
 
 
 class RemoteFolder(Folder):

@@ -16,7 +16,7 @@ from ...schema.record import decode_record
 from .messages import Done, encode
 from .plan import Plan
 from .settings import Settings
-from .state import Header, State, open_state, stale_records
+from .state import Header, State, read_header, stale_records
 
 __all__ = ["Wish", "check_ours", "prepare"]
 
@@ -48,7 +48,7 @@ def check_ours(out: Folder) -> None:
         return
     except NotADirectoryError:
         raise OutputError(f"{out.address}: a file; --out needs a folder") from None
-    if entries and not out.exists(MANIFEST) and open_state(out).header() is None:
+    if entries and not out.exists(MANIFEST) and read_header(out) is None:
         raise OutputError(
             f"{out.address}: holds {entries[0].name!r} and no {MANIFEST}, so it is no dataset; choose an empty --out"
         )
@@ -66,7 +66,7 @@ def prepare(wish: Wish, state: State, plan: Plan) -> Manifest | None:
     if wish.restart:
         _begin_anew(wish, state)
         return None
-    earlier = state.header()
+    earlier = read_header(state.out)
     if earlier is not None:
         _refuse(state.out, "an unfinished conversion", wish.header.differences(earlier))
         if not state.cleared:
@@ -86,7 +86,7 @@ def prepare(wish: Wish, state: State, plan: Plan) -> Manifest | None:
 
 def _begin_anew(wish: Wish, state: State) -> None:
     sources = {wish.header.settings.source}
-    earlier = state.header()
+    earlier = read_header(state.out)
     if earlier is not None:
         sources.add(earlier.settings.source)
     with contextlib.suppress(DatasetError):  # none there, or too damaged to say; it goes in any case

@@ -1,30 +1,31 @@
-"""One conversion from start to end: plan, workers, journal, assembly."""
+"""One conversion from start to end: input, plan, workers, journal, assembly."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from ...schema.errors import ConversionStopped
-from ...schema.folder import Folder, open_folder
-from ...schema.layout import IMAGES, Manifest
-from ..registry import ConverterSpec
+from ...schema.folder import is_remote, open_folder
+from ...schema.layout import IMAGES, QUARANTINE, Manifest
+from ..inputs import resolve_input
+from ..media.pictures import DEFAULT_QUALITY
+from ..registry import ConverterSpec, load_source
 from .assemble import assemble
-from .journal import Journal
-from .local import LocalExecutor
-from .messages import Failed, Failure, Halted, Job, Work, decode_outcome
-from .plan import Plan, Selection, make_plan
+from .driver import Driver, OnError
+from .local import Executor, LocalExecutor
+from .messages import Job
+from .plan import Selection, make_plan
 from .progress import Progress, Silent
 from .resume import Wish, check_ours, prepare
 from .settings import settings_of
-from .state import Header, open_state
+from .state import Header, State
+from .state_places import open_state
+from .trouble import machine_trouble_stops
 
-__all__ = ["FAILURES_IN_A_ROW", "ConvertRequest", "Summary", "convert"]
-
-# So many items failing one after the other are no accident of the data.
-FAILURES_IN_A_ROW = 50
+__all__ = ["ConvertRequest", "Summary", "convert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,30 +33,35 @@ class ConvertRequest:
     """What is to be converted, and how.
 
     Args:
-        spec: the source, the address of its raw data, its options.
+        source: a source's name, or `path/to/file.py:Class`.
         out: the dataset folder, a local path or an fsspec address.
+        input: the raw data, a folder or an archive, local or an fsspec address; None for the source's public copy.
+        options: the source's options by name, as plain values.
         quality: of JPEG pictures, 1 to 100.
         selection: the splits and the number of items asked for.
         workers: processes; None for one a core.
         on_error: quarantine an item that fails, or stop at the first.
-        restart: throw away what is in `out` (it must be a dataset or an unfinished conversion).
+        restart: throw away what is in `out` (it must be a dataset, finished or not).
         retry_quarantined: try the quarantined items of an earlier run again.
     """
 
-    spec: ConverterSpec
+    source: str
     out: str
-    quality: int
+    input: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    quality: int = DEFAULT_QUALITY
     selection: Selection = field(default_factory=Selection)
     workers: int | None = None
-    on_error: Literal["quarantine", "fail"] = "quarantine"
+    on_error: OnError = "quarantine"
     restart: bool = False
     retry_quarantined: bool = False
 
     def engine_options(self) -> dict[str, Any]:
-        """Collect the engine's options that shape the output."""
+        """Collect the engine's own options that shape the output."""
+        splits = self.selection.splits
         return {
             "quality": self.quality,
-            "splits": sorted(self.selection.splits) if self.selection.splits is not None else None,
+            "splits": sorted(splits) if splits is not None else None,
             "limit": self.selection.limit,
         }
 
@@ -82,16 +88,17 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         UsageError: the options cannot work, or differ from those that made what is in `out`.
         InputError: the raw data is not what the source expects.
         OutputError: `out` cannot be written, holds something else, or another run is at work there.
-        ConversionStopped: the machine failed, or too many items did; all that was done is kept.
+        ConversionStopped: the machine failed, or too many items did; what was done is kept.
     """
-    progress = progress or Silent()
     out = open_folder(request.out)
     check_ours(out)
-    converter = request.spec.build()
-    settings = settings_of(converter, request.engine_options())
-    with open_state(out) as state:
-        plan = make_plan(converter, request.selection)
-        header = Header(settings=settings, input=request.spec.input, plan=plan.digest)
+    # The options are checked before anything is fetched or unpacked.
+    unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
+    settings = settings_of(unbound, request.engine_options())
+    with open_state(out) as state, machine_trouble_stops():
+        spec = _resolved(request, state)
+        plan = make_plan(spec.build(), request.selection)
+        header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         finished = prepare(Wish(header, request.restart, request.retry_quarantined), state, plan)
         if finished is not None:
             state.sweep()
@@ -99,80 +106,40 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         journal = state.journal(len(plan))
         if request.retry_quarantined:
             journal.reopen_failed()
-        _Driver(request, out, plan, journal, progress).run()
-        state.flush()
+        job = Job(spec=spec, out=request.out, pictures=IMAGES, quality=request.quality)
+        workers = request.workers or _cores()
+
+        def executor(items: int) -> Executor:
+            return LocalExecutor(job, min(workers, items))
+
+        Driver(plan, journal, request.on_error, progress or Silent()).run(executor)
         manifest = assemble(out, plan, journal, settings)
         state.finish()
+    _check_not_empty(request.out, manifest)
     return Summary(request.out, manifest)
 
 
-class _Driver:
-    """Hands the plan to an executor and notes what comes back."""
-
-    def __init__(self, request: ConvertRequest, out: Folder, plan: Plan, journal: Journal, progress: Progress) -> None:
-        self._request = request
-        self._out = out
-        self._plan = plan
-        self._journal = journal
-        self._progress = progress
-        self._failures_in_a_row = 0
-
-    def run(self) -> None:
-        asked = sum(split.discovered - split.skipped for split in self._plan.splits.values())
-        done, failed = self._journal.count()
-        refused = self._refuse_planned()
-        if done or failed:
-            self._progress.say(f"going on where the last run stopped: {done + failed} of {asked} items are done")
-        if done + failed + refused == asked:
-            return
-        request = self._request
-        job = Job(spec=request.spec, out=request.out, pictures=IMAGES, quality=request.quality)
-        workers = min(request.workers or _cores(), asked - done - failed - refused)
-        with (
-            self._progress.work(asked, done + failed + refused, failed + refused),
-            LocalExecutor(job, workers) as executor,
-        ):
-            for line in executor.run(self._open()):
-                self._note(line)
-
-    def _refuse_planned(self) -> int:
-        """Count the items that failed before any work; each is a failure like any other."""
-        count = 0
-        for planned in self._plan:
-            if planned.failure is not None:
-                self._stop_if_asked(planned.item.path, planned.failure)
-                count += 1
-        return count
-
-    def _open(self) -> Iterator[Work]:
-        for index, planned in enumerate(self._plan):
-            if not planned.skipped and planned.failure is None and not self._journal.settled(index):
-                yield Work(index, planned.item)
-
-    def _note(self, line: bytes) -> None:
-        outcome = decode_outcome(line)
-        if isinstance(outcome, Halted):
-            raise ConversionStopped(
-                f"stopped: {outcome.message}; all that was done is kept, run the same command again"
-            )
-        if isinstance(outcome, Failed):
-            self._stop_if_asked(outcome.path, outcome.failure)
-        self._journal.append(line, outcome)
-        self._progress.advance(quarantined=isinstance(outcome, Failed))
-        self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(outcome, Failed) else 0
-        if isinstance(outcome, Failed) and self._failures_in_a_row >= FAILURES_IN_A_ROW:
-            raise ConversionStopped(
-                f"{FAILURES_IN_A_ROW} items in a row failed, the last: {_told(outcome.path, outcome.failure)}; what was "
-                "done is kept: if the cause is mended, run the same command with --retry-quarantined"
-            )
-
-    def _stop_if_asked(self, path: str, failure: Failure) -> None:
-        if self._request.on_error == "fail":
-            raise ConversionStopped(f"stopped at the first failure, as --on-error fail asks: {_told(path, failure)}")
+def _resolved(request: ConvertRequest, state: State) -> ConverterSpec:
+    address = resolve_input(load_source(request.source), request.input, state.work)
+    return ConverterSpec(source=request.source, input=address, options=request.options)
 
 
-def _told(path: str, failure: Failure) -> str:
-    return f"{path} ({failure.stage}: {failure.exception}: {failure.message})"
+def _identity(request: ConvertRequest, spec: ConverterSpec, state: State) -> str:
+    """Name the input so that another one is told apart, also when an archive was replaced by another."""
+    if request.input is None:
+        return "the public copy"
+    given = request.input if is_remote(request.input) else str(Path(request.input).absolute())
+    unpacked = Path(spec.input)
+    return f"{given} ({unpacked.name})" if unpacked.parent == state.work else given
+
+
+def _check_not_empty(out: str, manifest: Manifest) -> None:
+    refused = sum(row.quarantined for row in manifest.splits)
+    if refused and not any(row.written for row in manifest.splits):
+        raise ConversionStopped(
+            f"{out}: none of the {refused} items could be converted; {QUARANTINE} there says why: mend it and run the "
+            "same command with --retry-quarantined"
+        )
 
 
 def _cores() -> int:

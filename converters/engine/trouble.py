@@ -6,12 +6,13 @@ import errno
 import os
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 
-from ...schema.errors import MediaError, Phi3VDataError
+from ...schema.errors import ConversionStopped, MediaError, Phi3VDataError
 from .messages import Failure
 
-__all__ = ["failure_of", "one_line", "outage_of"]
+__all__ = ["failure_of", "machine_trouble_stops", "one_line", "outage_of"]
 
 # Nothing an item can be blamed for, wherever it shows.
 _MACHINE = {
@@ -86,3 +87,21 @@ def one_line(error: BaseException) -> str:
         name = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
         return " ".join(f"{error.strerror}{name}".split())
     return " ".join(str(error).split())
+
+
+@contextmanager
+def machine_trouble_stops() -> Iterator[None]:
+    """Turn a system error in the driver's own work (journal, assembly) into a run that stopped.
+
+    Raises:
+        ConversionStopped: the disk, the memory or the network failed.
+    """
+    try:
+        yield
+    except Phi3VDataError:
+        raise
+    except Exception as error:
+        message = outage_of(error, "write" if isinstance(error, OSError) else "convert")
+        if message is None:
+            raise
+        raise ConversionStopped(f"{message}; what was done is kept: mend it and run the same command again") from error
