@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from phi3v_data.trainer.metrics import normalized, right
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(" Yes. ", "yes"), ("a.b", "a.b"), ("...", ""), ("BabyCrawling", "babycrawling"), ("No .", "no"), ("", "")],
+)
+def test_white_space_full_stops_and_case_do_not_count(answer: str, expected: str) -> None:
+    assert normalized(answer) == expected
+
+
+def test_any_accepted_answer_is_right_and_no_other() -> None:
+    assert right("Six.", ["6", "six"])
+    assert not right("seven", ["6", "six"])

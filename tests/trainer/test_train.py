@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from phi3v_data.schema.dataset import Dataset, open_dataset
+from phi3v_data.schema.errors import DatasetError, ModelFolderError, OutputError
+from phi3v_data.trainer.checkpoint import load_checkpoint
+from phi3v_data.trainer.config import TrainConfig
+from phi3v_data.trainer.evaluate import evaluate
+from phi3v_data.trainer.train import plan_run, train
+
+Run = Callable[..., TrainConfig]
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+
+
+def result_of(run: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((run / "run.json").read_text())["result"]
+    return result
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_two_runs_with_one_seed_have_the_same_losses_bit_for_bit(
+    colours: Dataset, tmp_path: Path, tiny_run: Run, strategy: str
+) -> None:
+    settings = {"strategy": strategy, "epochs": 2, "lora.dropout": 0.1, "evaluation.enabled": False}
+    first, second = (train(tiny_run(settings), colours, tmp_path / name).losses for name in ("a", "b"))
+    assert first == second
+    assert history(tmp_path / "a") == history(tmp_path / "b")
+    other = train(tiny_run({**settings, "seed": 1}), colours, tmp_path / "c").losses
+    assert other != first
+
+
+def test_a_step_cut_into_pieces_trains_as_the_whole_step_does(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    settings = {"epochs": 2, "evaluation.enabled": False}
+    whole = train(tiny_run(settings), colours, tmp_path / "whole").losses
+    pieces = train(tiny_run({**settings, "accumulate": 3}), colours, tmp_path / "pieces").losses
+    assert pieces == pytest.approx(whole, rel=1e-3)
+
+
+def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    said: list[str] = []
+    result = train(tiny_run({"epochs": 30}), colours, tmp_path / "run", said.append)
+    assert result.after is not None
+    assert result.after.accuracy == 1.0
+    assert result.losses[-1] < 0.1 * result.losses[0]
+
+    run = tmp_path / "run"
+    before, after = (json.loads((run / f"eval_{when}.json").read_text()) for when in ("before", "after"))
+    assert [answer["id"] for answer in after["answers"]] == ["val-0", "val-1", "val-2"]
+    assert [answer["expected"] for answer in after["answers"]] == ["red", "green", "blue"]
+    assert [answer["given"] for answer in after["answers"]] == ["red", "green", "blue"]
+    assert (after["accuracy"], before["accuracy"]) == (1.0, result_of(run)["accuracy_before"])
+    described = json.loads((run / "run.json").read_text())
+    assert described["data"]["sha256"] == colours.digest()
+    assert described["config"]["model"]["name"] == "tiny"
+    assert {"torch", "transformers", "phi3v-data"} <= described["versions"].keys()
+    assert [row["step"] for row in history(run)] == list(range(1, 91))
+    assert list((run / "logs").glob("events.out.tfevents.*"))
+    assert any("eval_after.json: accuracy 1.000" in line for line in said)
+
+    # What was saved answers as what was trained.
+    model, processor = load_checkpoint(tiny_run({"model.name": str(run)}))
+    again = evaluate(model, processor, colours, "val", tiny_run().evaluation)
+    assert again == result.after
+
+
+def test_adapters_are_saved_alone_and_load_onto_the_model_they_were_made_for(
+    colours: Dataset, tmp_path: Path, tiny_run: Run
+) -> None:
+    settings = {"strategy": "lora", "lora.rank": 4, "epochs": 4, "optimizer.lr": 1e-2}
+    result = train(tiny_run(settings), colours, tmp_path / "run")
+    saved = {path.name for path in (tmp_path / "run" / "model").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "preprocessor_config.json"} <= saved
+    assert not saved & {"model.safetensors"}
+    model, processor = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run")}))
+    assert evaluate(model, processor, colours, "val", tiny_run().evaluation) == result.after
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_gradient_checkpointing_changes_no_loss(colours: Dataset, tmp_path: Path, tiny_run: Run, strategy: str) -> None:
+    settings = {"strategy": strategy, "epochs": 1, "evaluation.enabled": False}
+    plain = train(tiny_run(settings), colours, tmp_path / "plain").losses
+    saving = train(tiny_run({**settings, "model.gradient_checkpointing": True}), colours, tmp_path / "saving").losses
+    assert saving == pytest.approx(plain, rel=1e-5)
+
+
+def test_bf16_trains_in_bf16(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    settings = {"model.precision": "bf16", "epochs": 8, "evaluation.enabled": False}
+    losses = train(tiny_run(settings), colours, tmp_path / "run").losses
+    assert losses[-1] < 0.7 * losses[0]
+    model, _ = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run"), "model.precision": "bf16"}))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_conversations_of_every_shape_are_trained_on_together(
+    mixed_conversations: Dataset, tmp_path: Path, tiny_run: Run
+) -> None:
+    losses = train(tiny_run({"epochs": 10}), mixed_conversations, tmp_path / "run").losses
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_warm_up_takes_at_most_a_tenth_of_the_run(colours: Dataset, tiny_run: Run) -> None:
+    assert plan_run(tiny_run({"epochs": 10}), colours).warmup_steps == 3
+    assert plan_run(tiny_run({"epochs": 1000}), colours).warmup_steps == 50
+
+
+def test_the_split_to_judge_on_is_found_or_named(colours: Dataset, tiny_run: Run) -> None:
+    assert plan_run(tiny_run(), colours).eval_split == "val"
+    assert plan_run(tiny_run({"data.eval_split": "train"}), colours).eval_split == "train"
+    assert plan_run(tiny_run({"evaluation.enabled": False}), colours).eval_split is None
+    with pytest.raises(DatasetError, match="no split 'dev' to judge on; there are: train, val"):
+        plan_run(tiny_run({"data.eval_split": "dev"}), colours)
+
+
+def test_one_file_of_records_is_trained_on_whatever_its_name(mixed_conversations: Dataset, tiny_run: Run) -> None:
+    one = open_dataset(f"{mixed_conversations.folder.address}/colours_train.jsonl")
+    plan = plan_run(tiny_run({"data.train_split": "anything"}), one)
+    assert (plan.train_split, plan.records, plan.eval_split) == ("train", 3, None)
+
+
+def test_a_split_to_train_on_that_is_not_there_is_refused(colours: Dataset, tiny_run: Run) -> None:
+    with pytest.raises(DatasetError, match="no split 'training' to train on; there are: train, val"):
+        plan_run(tiny_run({"data.train_split": "training"}), colours)
+
+
+def test_a_folder_that_holds_something_is_not_written_into(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds other files \(thesis\.txt\); remove it or choose another --out"):
+        train(tiny_run(), colours, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_picture_that_is_missing_is_named_with_its_record(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x_train.jsonl").write_bytes(colours.folder.read("colours_train.jsonl"))
+    with pytest.raises(DatasetError, match=r"record train-\d: images/train/\w+-\d\.png cannot be opened"):
+        train(tiny_run(), open_dataset(str(tmp_path / "data")), tmp_path / "run")
+
+
+def test_a_run_that_broke_off_has_no_model_to_judge(tmp_path: Path, tiny_run: Run) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match="this run saved no model"):
+        load_checkpoint(tiny_run({"model.name": str(tmp_path)}))
