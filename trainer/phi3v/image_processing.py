@@ -136,8 +136,15 @@ class Phi3VImageProcessor(BaseImageProcessor):
         return VisionGeometry(self.crop_size, math.isqrt(self.num_img_tokens))
 
     def crop_grid(self, width: int, height: int, num_crops: int | None = None) -> CropGrid:
-        """How a picture of `width x height` pixels is cut, and how many tokens it costs."""
-        return crop_grid(width, height, num_crops or self.num_crops, self.geometry)
+        """Say how a picture of `width x height` pixels is cut, and how many tokens it costs.
+
+        Raises:
+            UsageError: `num_crops`, in place of the processor's own, is under 1.
+        """
+        most = self.num_crops if num_crops is None else num_crops
+        if most < 1:
+            raise UsageError(f"num_crops is {most}; expected at least 1")
+        return crop_grid(width, height, most, self.geometry)
 
     def to_dict(self) -> dict[str, Any]:
         """The published form: what `preprocessor_config.json` holds."""
@@ -152,6 +159,9 @@ class Phi3VImageProcessor(BaseImageProcessor):
         }
         if self.crop_size != _PUBLISHED_CROP_SIZE:
             settings["crop_size"] = self.crop_size
+        if hasattr(self, "auto_map"):
+            # Of no use to us; other software finds the published code by it.
+            settings["auto_map"] = self.auto_map
         return settings
 
     def preprocess(
@@ -179,7 +189,7 @@ class Phi3VImageProcessor(BaseImageProcessor):
         pictures = [_as_picture(image) for image in (images if isinstance(images, list | tuple) else [images])]
         if not pictures:
             raise UsageError("no pictures to process: leave images out, or pass at least one")
-        most = num_crops or self.num_crops
+        most = self.num_crops if num_crops is None else num_crops
         grids = [self.crop_grid(picture.width, picture.height, most) for picture in pictures]
         crops = [self._crops(picture, grid) for picture, grid in zip(pictures, grids, strict=True)]
         pixel_values = torch.zeros(len(crops), 1 + most, 3, self.crop_size, self.crop_size)

@@ -65,7 +65,9 @@ class Phi3VProcessor(ProcessorMixin):
             UsageError: pictures and placeholders that do not match.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        pictures = _by_prompt(images, batched=not isinstance(text, str))
+        if not texts:
+            raise UsageError("no prompts to process: pass at least one")
+        pictures = [_listed(images)] if isinstance(text, str) else _by_prompt(images, len(texts))
         if len(pictures) != len(texts):
             raise UsageError(f"{len(texts)} prompts and {len(pictures)} lists of pictures: pass one list a prompt")
         flat = [picture for of_prompt in pictures for picture in of_prompt]
@@ -97,10 +99,15 @@ class Phi3VProcessor(ProcessorMixin):
         return tokenizer
 
 
-def _by_prompt(images: Any, *, batched: bool) -> list[list[Picture]]:
-    if not batched:
-        given = [] if images is None else images
-        return [list(given) if isinstance(given, list | tuple) else [given]]
+def _listed(images: Any) -> list[Picture]:
+    if images is None:
+        return []
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _by_prompt(images: Any, prompts: int) -> list[list[Picture]]:
+    if images is None:
+        return [[] for _ in range(prompts)]
     if not isinstance(images, list | tuple) or not all(isinstance(of_prompt, list | tuple) for of_prompt in images):
         raise UsageError("a batch of prompts takes a list of pictures for each, [] where there are none")
     return [list(of_prompt) for of_prompt in images]

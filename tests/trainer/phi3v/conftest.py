@@ -1,0 +1,155 @@
+"""The tiny model's folder, and the published model's numbers in a form that tests can walk through."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from phi3v_data.trainer.phi3v import Phi3VConfig, Phi3VForCausalLM, Phi3VImageProcessor, Phi3VProcessor
+from phi3v_data.trainer.phi3v.tiny import tiny_model, tiny_processor, write_tiny
+
+# No text of the golden cases holds this id.
+_UNUSED_ID = 2
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as a folder; not to be changed."""
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def processor() -> Phi3VProcessor:
+    return tiny_processor()
+
+
+@pytest.fixture
+def model() -> Phi3VForCausalLM:
+    """A tiny model of the test's own."""
+    return tiny_model().eval()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Image.Image]:
+    """Three pictures that differ: sideways, upright, square."""
+    noise = torch.Generator().manual_seed(0)
+    sizes = ((64, 48), (40, 60), (32, 32))
+    return [
+        Image.fromarray(torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, generator=noise).numpy())
+        for width, height in sizes
+    ]
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One forward pass of the published model.
+
+    Args:
+        name: its key.
+        facts: loss and gradient norms, where it has them.
+        inputs: what the model is called with.
+        tensors: everything stored for it.
+    """
+
+    name: str
+    facts: dict[str, Any]
+    inputs: dict[str, Tensor]
+    tensors: dict[str, Tensor]
+
+
+class GoldenNumbers:
+    """The published model's tiny weights, and what it made of each case."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._facts = json.loads((folder / "model_goldens.json").read_text())
+        self._tensors = load_file(folder / "model_goldens.safetensors")
+        self._settings = json.loads((folder / "tiny_config.json").read_text())
+        self.weights = load_file(folder / "tiny_model.safetensors")
+        self._files = [entry["file"] for entry in json.loads((folder / "images" / "images.json").read_text())]
+        self.made = cache(self._made)
+
+    def config(self, case: str = "", **options: Any) -> Phi3VConfig:
+        overrides = {}
+        for letter in ("B", "N"):
+            if f"_{letter}_" in case:
+                overrides = self._facts[f"config_{letter}_overrides"]
+        settings = copy.deepcopy({**self._settings["phi3v_config"], **overrides})
+        tower = copy.deepcopy(self._settings["clip_config"])
+        return Phi3VConfig(**settings, vision_config=tower, image_token_id=_UNUSED_ID, **options)
+
+    def model(self, case: str = "", attention: str = "sdpa") -> Phi3VForCausalLM:
+        model = Phi3VForCausalLM(self.config(case, attn_implementation=attention))
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+    def picture(self, index: int) -> Image.Image:
+        return Image.open(self.folder / "images" / self._files[index])
+
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def case(self, name: str) -> GoldenCase:
+        facts = self._facts["cases"][name]
+        prefix = f"{name}."
+        tensors = {key.removeprefix(prefix): value for key, value in self._tensors.items() if key.startswith(prefix)}
+        inputs = {
+            key: tensors[key].long()
+            for key in ("input_ids", "attention_mask", "position_ids", "labels")
+            if key in tensors
+        }
+        if "image_sizes" in tensors:
+            inputs |= {"pixel_values": self._pixels(name, facts), "image_sizes": tensors["image_sizes"]}
+        return GoldenCase(name, facts, inputs, tensors)
+
+    def _pixels(self, name: str, facts: dict[str, Any]) -> Tensor:
+        if name == "formula_2img":
+            return _formula_pixels()
+        if name.startswith("batch2_row"):
+            row = int(name[len("batch2_row")])
+            batch = self._facts["cases"]["batch2_rightpad"]
+            images, crops = [batch["images"][row]], [batch["num_crops"][row]]
+        elif isinstance(facts["num_crops"], list):
+            images, crops = facts["images"], facts["num_crops"]
+        else:
+            images, crops = [facts["images"]], [facts["num_crops"]]
+        most = max(crops)
+        made = [
+            torch.nn.functional.pad(self.made(index, of_row), (0,) * 7 + (most - of_row,))
+            for in_row, of_row in zip(images, crops, strict=True)
+            for index in in_row
+        ]
+        return torch.stack(made)
+
+    def _made(self, index: int, num_crops: int) -> Tensor:
+        """The pixels of one picture: [1 + num_crops, 3, 336, 336]."""
+        return Phi3VImageProcessor(num_crops)(self.picture(index))["pixel_values"][0]
+
+
+def _formula_pixels() -> Tensor:
+    shape = (2, 5, 3, 336, 336)
+    index = torch.arange(torch.Size(shape).numel())
+    hashed = (index * 2654435761 + 12345) % 65536
+    return (hashed.double() / 65536 * 4 - 2).float().view(shape)
+
+
+@pytest.fixture(scope="session")
+def golden_numbers(golden: Path) -> GoldenNumbers:
+    return GoldenNumbers(golden)
+
+
+@pytest.fixture(scope="session")
+def expand_runs() -> Callable[[list[list[int]]], list[int]]:
+    """Write run lengths [id, count] out."""
+    return lambda runs: [token for token, count in runs for _ in range(count)]
