@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import unicodedata
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -23,7 +24,17 @@ from .errors import InputError, MissingDependencyError, UsageError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["PARTIAL", "Entry", "Folder", "LocalFolder", "RemoteFolder", "check_readable", "is_remote", "open_folder"]
+__all__ = [
+    "PARTIAL",
+    "Entry",
+    "Folder",
+    "LocalFolder",
+    "RemoteFolder",
+    "check_readable",
+    "is_remote",
+    "name_key",
+    "open_folder",
+]
 
 # Files under way, in a folder of their own so that a killed run leaves its debris in one place.
 PARTIAL = ".partial"
@@ -269,6 +280,11 @@ class RemoteFolder(Folder):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.address = state["address"]
         self._connect()
+
+
+def name_key(name: str) -> str:
+    """Fold a name so that two get the same key where some file system takes them for one (case, Unicode form)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def is_remote(address: str | os.PathLike[str]) -> bool:

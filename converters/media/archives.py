@@ -13,7 +13,6 @@ import io
 import re
 import struct
 import tarfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from ...schema.errors import ConversionStopped, InputError
+from ...schema.folder import name_key
 from .archive_members import Limits, Member, Meter, tar_members, zip_members
 
 __all__ = ["ARCHIVE_SUFFIXES", "Limits", "extract", "is_archive_name"]
@@ -116,7 +116,7 @@ class _Unpacker:
             self._write(member, self._into.joinpath(*parts))
 
     def _take(self, member: Member, path: str, *, is_folder: bool) -> None:
-        folded = unicodedata.normalize("NFC", path).casefold()
+        folded = name_key(path)
         earlier = self._taken.setdefault(folded, (path, True)) if is_folder else self._taken.get(folded)
         if earlier is None:
             self._taken[folded] = (path, False)

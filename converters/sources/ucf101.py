@@ -37,7 +37,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from ...schema.errors import InputError, ItemError, MediaError
+from ...schema.errors import ItemError, MediaError
 from ...schema.folder import Folder
 from ...schema.record import Record, Turn
 from ..base import ImageSink, Item, PublicCopy
@@ -70,12 +70,10 @@ class UCF101:
         """
         form = self._form
         for number, clip in enumerate(form.clips()):
-            path = form.base + form.path(clip)
-            self._check_name(path)
             yield Item(
                 id=f"{clip.split}-{number:010d}",
                 split=clip.split,
-                path=path,
+                path=form.base + form.path(clip),
                 # Only the last suffix goes: v.a.avi and v.b.avi stay apart.
                 pictures=f"{clip.split}/{clip.label}/{PurePosixPath(clip.name).stem}",
             )
@@ -120,23 +118,6 @@ class UCF101:
     @cached_property
     def _prompt(self) -> str:
         return f"Classify the video into one of the following classes: {', '.join(self._form.labels())}."
-
-    def _check_name(self, path: str) -> None:
-        fault = None
-        if "\\" in path:
-            fault = "holds a backslash, which is no part of a picture's name"
-        elif not _is_utf8(path):
-            fault = "is not UTF-8"
-        if fault:
-            raise InputError(f"{self.input.address}: the name {path!a} {fault}; rename it")
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _sha256(path: Path) -> str:

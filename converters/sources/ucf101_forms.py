@@ -7,14 +7,13 @@ system says; refuses what it would otherwise have to leave out unsaid; and knows
 from __future__ import annotations
 
 import re
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from ...schema.errors import InputError
-from ...schema.folder import Folder, LocalFolder, check_readable, open_folder
+from ...schema.folder import Folder, LocalFolder, check_readable, name_key, open_folder
 
 __all__ = ["CLIP_SUFFIXES", "UNLISTED", "Clip", "Form", "find_form"]
 
@@ -164,28 +163,31 @@ def find_form(folder: Folder, fold: int) -> Form:
     beside = _lists_beside(folder)
     if beside is not None:
         return _Listed(folder, "", beside, fold)
-    form = _form_at(folder, "", fold)
-    if form is None:
-        inside = _folders(folder, "")
-        # The one folder of an archive; a class folder holds clips, not folders.
-        if len(inside) == 1 and _folders(folder, inside[0]):
-            form = _form_at(folder, f"{inside[0]}/", fold) or _Plain(folder, f"{inside[0]}/")
-        else:
-            form = _Plain(folder, "")
+    base = _wrapper(folder)
+    form = _form_at(folder, "", fold) or (_form_at(folder, base, fold) if base else None) or _Plain(folder, base)
     _check_labels(folder, form.labels())
     return form
 
 
+def _wrapper(folder: Folder) -> str:
+    """Return the path of the one folder inside, as archives unpack, with its slash; "" where there is none."""
+    inside = _folders(folder, "")
+    entries = folder.list(inside[0]) if len(inside) == 1 else []
+    is_class = any(_is_clip(entry.name) for entry in entries)
+    return f"{inside[0]}/" if not is_class and any(entry.is_folder for entry in entries) else ""
+
+
 def _form_at(folder: Folder, base: str, fold: int) -> Form | None:
     inside = [name.removeprefix(base) for name in _folders(folder, base.rstrip("/"))]
-    clips = next((name for name in _CLIPS_FOLDERS if name in inside), None)
-    if _LISTS_FOLDER in inside:
-        lists = open_folder(f"{folder.address}/{base}{_LISTS_FOLDER}")
-        return _Listed(folder, f"{base}{clips}/" if clips else base, lists, fold)
+    clips = next((f"{base}{name}/" for name in _CLIPS_FOLDERS if name in inside), None)
+    for place in dict.fromkeys((base, clips or base)):
+        if folder.exists(place + _LISTS_FOLDER):
+            return _Listed(folder, clips or base, open_folder(f"{folder.address}/{place}{_LISTS_FOLDER}"), fold)
     if clips:
+        full = f"{folder.address}/{clips}".rstrip("/")
         raise InputError(
-            f"{folder.address}/{base}{clips}: the full dataset without its lists; put {_LISTS_FOLDER}/ beside it, or "
-            f"give {folder.address}/{base}{clips} itself as a plain folder of classes, all in the split train"
+            f"{full}: the full dataset without its lists; put {_LISTS_FOLDER}/ beside it, or give {full} itself as a "
+            "plain folder of classes, all in the split train"
         )
     splits = [split for split in _SPLITS if split in inside and _folders(folder, base + split)]
     return _Splits(folder, base, splits) if splits else None
@@ -271,9 +273,13 @@ def _listed_names(lists: Folder, file: str) -> Iterator[tuple[str, str, str]]:
 def _check_labels(folder: Folder, labels: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for label in labels:
-        spelled = seen.setdefault(unicodedata.normalize("NFC", label).casefold(), label)
-        if spelled != label:
+        try:
+            label.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{folder.address}: the class {label!a} is not named in UTF-8; rename it") from None
+        earlier = seen.setdefault(name_key(label), label)
+        if earlier != label:
             raise InputError(
-                f"{folder.address}: the classes {spelled!a} and {label!a} differ only in case or in how "
-                "Unicode spells them; give them one name"
+                f"{folder.address}: the classes {earlier!a} and {label!a} differ only in case or in how Unicode "
+                "spells them; give them one name"
             )
