@@ -38,6 +38,8 @@ def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
         parent, _, name = given.rpartition("/")
         return _unpacked(open_folder(parent), name, given, work)
     path = Path(given.removeprefix("file://")).expanduser().absolute()
+    if not path.exists():
+        raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one")
     if path.is_file() and not is_archive_name(path.name):
         raise InputError(
             f"{given}: neither a folder nor an archive that is read here ({' '.join(ARCHIVE_SUFFIXES)}); "
