@@ -41,7 +41,7 @@ def command(out: Path) -> None:
     _run(f"convert --source ucf101 --frames 8 --input {_quoted(clips)} --out {_quoted(data)}")
     _run(f"validate {_quoted(data)}")
     _run(
-        f"train {_quoted(data)} --model tiny --strategy full --precision fp32 --epochs 14 --lr 1e-3 --batch-size 12 "
+        f"train {_quoted(data)} --model tiny --strategy full --precision fp32 --epochs 12 --lr 1e-3 --batch-size 12 "
         f"--accumulate 1 --out {_quoted(run)} --set model.gradient_checkpointing=false --set evaluation.batch_size=30 "
         "--set evaluation.max_new_tokens=12 --set log_every=30"
     )

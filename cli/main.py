@@ -17,7 +17,7 @@ __all__ = ["COMMANDS", "main", "run_command"]
 # The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
 COMMANDS = {
     "convert": "Turn a source into a dataset folder.",
-    "sources": "List the sources, and each one's options.",
+    "sources": "List the sources and their options.",
     "validate": "Check datasets before anything is trained on them.",
     "train": "Fine-tune a model on a dataset.",
     "evaluate": "Judge a model on a dataset, and write every answer out.",

@@ -1,0 +1,37 @@
+"""The whole way, as `make demo` goes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_a_model_that_tells_the_classes_apart(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "phi3v_data.cli", "demo", "--out", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    after = json.loads((tmp_path / "demo" / "run" / "eval_after.json").read_text())
+    before = json.loads((tmp_path / "demo" / "run" / "eval_before.json").read_text())
+    assert after["accuracy"] >= 0.9
+    assert before["accuracy"] <= 0.34
+    assert done.stdout.splitlines()[-1].startswith(f"validation accuracy: {after['accuracy']:.3f} ")
+    groups = {}
+    for split in ("train", "val", "test"):
+        lines = (tmp_path / "demo" / "data" / f"ucf101_{split}.jsonl").read_text().splitlines()
+        groups[split] = {json.loads(line)["meta"]["group"] for line in lines}
+    assert groups["train"].isdisjoint(groups["val"] | groups["test"])
+
+
+def test_the_demo_leaves_other_peoples_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    command = [sys.executable, "-m", "phi3v_data.cli", "demo", "--out", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 2
+    assert "holds files that the demo did not make; choose another folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
