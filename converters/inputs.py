@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,18 @@ def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
         parent, _, name = given.rpartition("/")
         return _unpacked(open_folder(parent), name, given, work)
     path = Path(given.removeprefix("file://")).expanduser().absolute()
-    if not path.exists():
-        raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one")
-    if path.is_file() and not is_archive_name(path.name):
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one") from None
+    except OSError as error:
+        raise InputError(f"{given}: cannot be read ({error.strerror or error})") from error
+    if is_file and not is_archive_name(path.name):
         raise InputError(
             f"{given}: neither a folder nor an archive that is read here ({' '.join(ARCHIVE_SUFFIXES)}); "
             "unpack it, and give the folder"
         )
-    if path.is_file():
+    if is_file:
         return _unpacked(open_folder(path.parent), path.name, given, work)
     check_readable(open_folder(path))
     return str(path)

@@ -112,8 +112,11 @@ class _Unpacker:
         for depth in range(1, len(parts)):
             self._take(member, "/".join(parts[:depth]), is_folder=True)
         self._take(member, "/".join(parts), is_folder=member.is_folder)
+        path = self._into.joinpath(*parts)
+        with self._writing(member):
+            (path if member.is_folder else path.parent).mkdir(parents=True, exist_ok=True)
         if not member.is_folder:
-            self._write(member, self._into.joinpath(*parts))
+            self._write(member, path)
 
     def _take(self, member: Member, path: str, *, is_folder: bool) -> None:
         folded = name_key(path)
@@ -125,7 +128,6 @@ class _Unpacker:
 
     def _write(self, member: Member, path: Path) -> None:
         with self._writing(member):
-            path.parent.mkdir(parents=True, exist_ok=True)
             stream = path.open("xb")
         try:
             for block in member.blocks():

@@ -106,6 +106,7 @@ def _is_intact(path: Path, etag: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    from huggingface_hub import constants
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -125,4 +126,6 @@ def _reason(error: Exception) -> str:
         return "the dataset holds no such file"
     if status is not None:
         return f"the hub answered {status}"
-    return " ".join(str(error).split()) or type(error).__name__
+    cause = " ".join(str(error).split()) or type(error).__name__
+    # The HTTP library's own errors, of a connection refused, timed out or broken.
+    return cause if isinstance(error, OSError) else f"the connection to {constants.ENDPOINT} failed ({cause})"

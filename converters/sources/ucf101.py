@@ -85,8 +85,10 @@ class UCF101:
             ItemError: the clip is in no list of the fold.
             MediaError: it is missing, a folder, or cannot be decoded.
         """
+        name = PurePosixPath(item.path).name
+        label = PurePosixPath(item.path).parent.name
         if item.split == UNLISTED:
-            raise ItemError(f"in no list of fold {self.fold}; list it, or leave such clips out: --splits train,test")
+            raise ItemError(f"{name}: in no list of fold {self.fold}; list it, or leave it out: --splits train,test")
         try:
             with self.input.local(item.path) as path:
                 digest = _sha256(path)
@@ -94,12 +96,11 @@ class UCF101:
                     path, self.sampling, decoder=self.decoder, key=item.pictures, jitter=item.split == "train"
                 )
         except FileNotFoundError:
-            raise MediaError("no such clip; it is listed, or was there before") from None
+            raise MediaError(f"{name}: no such clip, though it is listed or was there before") from None
         except IsADirectoryError:
-            raise MediaError("a folder, not a clip") from None
+            raise MediaError(f"{name}: a folder, not a clip") from None
         shown = [images.save(f"{item.pictures}.{number}.jpg", frame.pixels) for number, frame in enumerate(frames)]
-        label = PurePosixPath(item.path).parent.name
-        group = _GROUP.search(PurePosixPath(item.path).name)
+        group = _GROUP.search(name)
         meta: dict[str, Any] = {"group": group[1]} if group else {}
         meta |= {
             "label": label,

@@ -239,8 +239,21 @@ def test_an_unknown_protocol_is_refused(work: Path) -> None:
 
 
 def test_no_permission_is_refused(tmp_path: Path, work: Path) -> None:
-    packed = pack(tmp_path / "clips.tar")
-    packed.chmod(0)
-    if os.access(packed, os.R_OK):
-        pytest.skip("this user may read everything")
-    assert "cannot be read (Permission denied)" in refusal(packed, work)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    packed = pack(closed / "clips.tar")
+    closed.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # root may read everything
+            os.seteuid(65534)
+        with pytest.raises(InputError, match=r"clips.tar: cannot be read \(Permission denied\)"):
+            resolve_input(UCF101, str(packed), work)
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o700)
+
+
+def test_a_path_through_a_file_is_refused(tmp_path: Path, work: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "no such file or folder" in refusal(tmp_path / "file" / "raw", work)

@@ -203,6 +203,13 @@ def test_a_member_that_takes_anothers_place_is_refused(
     assert f"{second!a} takes the place of" in message
 
 
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_empty_folders_come_out_too(pack: Callable[..., bytes], tmp_path: Path) -> None:
+    folder = typed("train/Empty", tarfile.DIRTYPE) if pack is tar else "train/Empty/"
+    assert unpack(pack((folder, b""), ("train/a.avi", b"1")), tmp_path) == 1
+    assert (tmp_path / "train" / "Empty").is_dir()
+
+
 def test_a_folder_may_be_named_twice(tmp_path: Path) -> None:
     folder = typed("train", tarfile.DIRTYPE)
     assert unpack(tar((folder, b""), ("train/a.avi", b"1"), (folder, b"")), tmp_path) == 1

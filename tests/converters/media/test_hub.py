@@ -149,6 +149,7 @@ def test_offline_with_nothing_cached_says_what_to_do(hub: HubServer, tmp_path: P
 
 def test_a_hub_out_of_reach_says_what_to_do(hub: HubServer, tmp_path: Path) -> None:
     message = refusal(hub.environment(tmp_path, HF_ENDPOINT="http://127.0.0.1:9"))
+    assert "the connection to http://127.0.0.1:9 failed" in message
     assert f"http://127.0.0.1:9/{REPOSITORY}/resolve/main/{NAME}" in message
     assert "--input PATH" in message
 
