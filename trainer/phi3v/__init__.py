@@ -33,4 +33,4 @@ AutoModelForCausalLM.register(Phi3VConfig, Phi3VForCausalLM, exist_ok=True)
 AutoImageProcessor.register(
     Phi3VConfig, image_processor_classes={"pil": Phi3VImageProcessor, "torchvision": Phi3VImageProcessor}, exist_ok=True
 )
-AutoProcessor.register(Phi3VConfig, Phi3VProcessor, exist_ok=True)  # type: ignore[no-untyped-call]  # untyped in transformers
+AutoProcessor.register(Phi3VConfig, Phi3VProcessor, exist_ok=True)

@@ -21,7 +21,7 @@ from .vision import ImageEmbedding
 __all__ = ["Phi3VModel", "Phi3VPreTrainedModel"]
 
 
-class Phi3VPreTrainedModel(Phi3PreTrainedModel):  # type: ignore[no-untyped-call]  # untyped in transformers
+class Phi3VPreTrainedModel(Phi3PreTrainedModel):
     """What both models share: how they are initialised, loaded and placed."""
 
     config: Phi3VConfig
@@ -60,7 +60,7 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):  # type: ignore[no-untyped-call
                 module.img_processor.freeze_unused()
 
 
-class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):  # type: ignore[no-untyped-call]  # untyped in transformers
+class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
     """The language model over text and picture embeddings, without a head."""
 
     def __init__(self, config: Phi3VConfig) -> None:

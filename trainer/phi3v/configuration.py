@@ -44,7 +44,7 @@ _EMBEDDING_LAYOUT: dict[str, Any] = {
 
 
 @strict
-class Phi3VConfig(Phi3Config):  # type: ignore[no-untyped-call]  # untyped in transformers
+class Phi3VConfig(Phi3Config):
     """A Phi-3-vision or Phi-3.5-vision model.
 
     Args:
@@ -80,6 +80,10 @@ class Phi3VConfig(Phi3Config):  # type: ignore[no-untyped-call]  # untyped in tr
         kwargs.pop("_attn_implementation", None)
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]  # untyped in transformers
         tower = self.tower_config
+        if tower.num_hidden_layers < 2:
+            raise ModelFolderError(
+                f"a tower of {tower.num_hidden_layers} layers; expected at least 2 layers: the last is not run"
+            )
         self.img_processor = {
             **self.img_processor,
             "image_dim_out": tower.hidden_size,

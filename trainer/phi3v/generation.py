@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import LongTensor, Tensor
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
@@ -20,7 +19,7 @@ _PUBLISHED_VOCABULARY = 32064
 _PUBLISHED_EOS = 2
 
 
-class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]  # untyped in transformers
+class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
     """`generate` for a model with pictures and two sets of rotary frequencies."""
 
     model: Phi3VModel
@@ -52,11 +51,14 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):  # type: igno
 
         The keys in the cache were turned by the frequencies for short texts, and the sample is none any more.
         """
-        if past_key_values is not None and self._some_row_turns_long(input_ids, attention_mask, past_key_values):
-            if inputs_embeds is not None:
+        cached = 0 if past_key_values is None else past_key_values.get_seq_length()
+        length = cached + (input_ids.shape[1] if next_sequence_length is None else next_sequence_length)
+        if cached and self._some_row_turns_long(cached, length, attention_mask):
+            if input_ids.shape[1] < length:
                 raise UsageError(
-                    f"a text grew over {self.config.original_max_position_embeddings} tokens, and must be read again, "
-                    "but was given as inputs_embeds: pass input_ids"
+                    f"a text grew over {self.config.original_max_position_embeddings} tokens and must be read again "
+                    f"from its start, but only {input_ids.shape[1]} of its {length} tokens were given as input_ids: "
+                    "pass all of them"
                 )
             past_key_values, next_sequence_length, is_first_iteration = None, None, True
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(  # type: ignore[misc]  # `self` is typed for another checker
@@ -70,12 +72,13 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):  # type: igno
         )
         return inputs
 
-    def _some_row_turns_long(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache) -> bool:
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        limit, cached = self.config.original_max_position_embeddings, cache.get_seq_length()
-        if cached == 0 or attention_mask.shape[1] <= limit:
+    def _some_row_turns_long(self, cached: int, length: int, attention_mask: Tensor | None) -> bool:
+        limit = self.config.original_max_position_embeddings
+        if length <= limit:
             return False
+        # generate drops a mask that masks nothing.
+        if attention_mask is None:
+            return cached <= limit
         was_short = attention_mask[:, :cached].sum(dim=1) <= limit
         is_long = attention_mask.sum(dim=1) > limit
         return bool((was_short & is_long).any())

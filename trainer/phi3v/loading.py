@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoProcessor
 
 from ...schema.errors import HubError, ModelFolderError
 from .configuration import Phi3VConfig
+from .image_processing import Phi3VImageProcessor
 from .modeling import Phi3VForCausalLM
 from .processing import Phi3VProcessor
 
@@ -35,15 +37,23 @@ def load_model(source: str | Path, **options: Any) -> Phi3VForCausalLM:
     """
     check_model_source(source)
     options = {"dtype": "auto", **options, "use_safetensors": True, "trust_remote_code": False}
+    # Reported, and refused below in one line, instead of in a table.
+    options["ignore_mismatched_sizes"] = True
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(str(source), output_loading_info=True, **options)
     except OSError as error:
         raise _unreachable(source, error) from error
     model, report = loaded
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
+    missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
+    if missing:
         raise ModelFolderError(
             f"{source} lacks {len(missing)} of the model's tensors ({missing[0]} ...): download or save it again"
+        )
+    if mismatched:
+        name, found, expected = mismatched[0]
+        raise ModelFolderError(
+            f"{source} has {len(mismatched)} tensors of another shape than config.json says ({name} is {list(found)}, "
+            f"not {list(expected)}): take both from one model"
         )
     if not isinstance(model, Phi3VForCausalLM):
         raise ModelFolderError(f"{source} holds a {type(model).__name__}; expected Phi-3-vision")
@@ -67,15 +77,19 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
         for name in ("preprocessor_config.json", "tokenizer.json"):
             if not (folder / name).is_file():
                 raise ModelFolderError(f"{folder} has no {name}: copy it from the model it was made from")
+        _check_tokenizer(folder / "tokenizer.json")
     try:
-        processor: Any = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]  # untyped in transformers
-            str(source), trust_remote_code=False, **options
-        )
+        processor: Any = AutoProcessor.from_pretrained(str(source), trust_remote_code=False, **options)
     except OSError as error:
         raise _unreachable(source, error) from error
-    if not isinstance(processor, Phi3VProcessor):
-        raise ModelFolderError(f"{source} holds a {type(processor).__name__}; expected Phi-3-vision's processor")
-    return processor
+    for part, expected in (
+        (processor, Phi3VProcessor),
+        (getattr(processor, "image_processor", None), Phi3VImageProcessor),
+    ):
+        if not isinstance(part, expected):
+            raise ModelFolderError(f"{source} holds a {type(part).__name__}; expected Phi-3-vision's own")
+    ours: Phi3VProcessor = processor
+    return ours
 
 
 def check_model_source(source: str | Path) -> None:
@@ -105,16 +119,30 @@ def _check_folder(folder: Path) -> None:
     file = folder / "config.json"
     if not file.is_file():
         raise ModelFolderError(f"{folder} is no model folder, it has no config.json: pass the folder that has it")
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFolderError(f"{file} is not JSON ({error}): download or save the model again") from error
+    settings = _read_json(file)
     kind = settings.get("model_type") if isinstance(settings, dict) else None
     if kind != Phi3VConfig.model_type:
         raise ModelFolderError(
             f"{folder} holds a model of type {kind!r}; expected {Phi3VConfig.model_type!r}: "
             "Phi-3-vision or Phi-3.5-vision"
         )
+    try:
+        Phi3VConfig(**settings)
+    except (StrictDataclassError, ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise ModelFolderError(f"{file} describes no such model ({_in_one_line(error)}): take the original") from error
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFolderError(f"{file} is not JSON ({error}): download or save the model again") from error
+
+
+def _check_tokenizer(file: Path) -> None:
+    content = _read_json(file)
+    if not isinstance(content, dict) or not {"model", "added_tokens"} <= content.keys():
+        raise ModelFolderError(f"{file} is no tokenizer: copy it from the model it was made from")
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -123,10 +151,13 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / _INDEX
     if not index.is_file():
         raise ModelFolderError(f"{folder} has no weights: neither {_WEIGHTS} nor {_INDEX}")
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelFolderError(f"{index} is no index of weights: download or save the model again") from error
+    content = _read_json(index)
+    files = content.get("weight_map") if isinstance(content, dict) else None
+    named = list(files.values()) if isinstance(files, dict) else []
+    # A name that leads elsewhere would read a stranger's choice of file.
+    if not named or not all(isinstance(name, str) and Path(name).name == name for name in named):
+        raise ModelFolderError(f"{index} is no index of weights in this folder: download or save the model again")
+    names = sorted(set(named))
     for name in names:
         if not (folder / name).is_file():
             raise ModelFolderError(f"{folder} lacks {name}, one of {len(names)} files of weights: download it again")
@@ -143,12 +174,13 @@ def _check_weights(file: Path) -> None:
 
 def _unreachable(source: str | Path, error: OSError) -> ModelFolderError | HubError:
     if not _is_hub_id(source):
-        return ModelFolderError(f"{source} cannot be read ({_first_line(error)}): download or save the model again")
+        return ModelFolderError(f"{source} cannot be read ({_in_one_line(error)}): download or save the model again")
+    why = _in_one_line(error)
     return HubError(
-        f"no folder {source} here, and the hub gave no model of that name ({_first_line(error)}): download it by hand, "
+        f"no folder {source} here, and the hub gave no model of that name ({why}): download it by hand, "
         f"hf download {source} --local-dir DIR, and pass --model DIR"
     )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

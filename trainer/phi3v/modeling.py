@@ -15,7 +15,7 @@ from .generation import Phi3VGenerationMixin
 __all__ = ["Phi3VForCausalLM"]
 
 
-class Phi3VForCausalLM(Phi3VGenerationMixin):  # type: ignore[no-untyped-call]  # untyped in transformers
+class Phi3VForCausalLM(Phi3VGenerationMixin):
     """Phi-3-vision and Phi-3.5-vision."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012 - transformers' declaration
@@ -26,6 +26,7 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):  # type: ignore[no-untyped-call]  
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
+        self.settle_generation_config()
 
     def forward(
         self,

@@ -45,7 +45,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     core.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", core.token_to_id("<s>"))]
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped in transformers
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<s>",
         eos_token="<|endoftext|>",
