@@ -1,0 +1,159 @@
+"""A clip's container: opened as what strangers send, and read through once without decoding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from ....schema.errors import MediaError
+
+__all__ = ["HELD", "Clip", "open_clip", "shown_name"]
+
+# Formats that hold the clip they are: no playlists, which name further files and addresses to open.
+FORMATS = (
+    "3g2,3gp,asf,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,"
+    "nut,obu,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
+)
+# Pixels of one frame. More is an attack on the memory, or a picture that no model takes.
+MAX_PIXELS = 1 << 26
+# Bytes of a clip kept from one reading of it to the next; of a longer one, the file is read again.
+HELD = 64 << 20
+# Seconds by which a clip may end before the time its container states.
+EARLY = 0.5
+
+
+def shown_name(path: Path) -> str:
+    """Name a file in a message of one line, whatever its name holds."""
+    return path.name if path.name.isprintable() else repr(path.name)
+
+
+@contextmanager
+def open_clip(path: Path) -> Iterator[Clip]:
+    """Open a clip for the length of the block.
+
+    Raises:
+        MediaError: it is no video, damaged or cut short; also whatever FFmpeg finds wrong during the block.
+    """
+    name = shown_name(path)
+    if path.is_dir():
+        raise MediaError(f"{name}: a folder, where a video was expected")
+    try:
+        container = _open(path)
+    except FileNotFoundError as error:
+        raise MediaError(f"{name}: no such file") from error
+    except av.FFmpegError as error:
+        problem = "an empty file" if path.stat().st_size == 0 else f"not a video, or damaged ({error.strerror})"
+        raise MediaError(f"{name}: {problem}") from error
+    with container:
+        try:
+            yield Clip(path, _video_stream(container, name))
+        except av.FFmpegError as error:
+            raise MediaError(f"{name}: damaged ({error.strerror})") from error
+
+
+def _open(path: Path) -> av.InputContainer:
+    # The prefix keeps FFmpeg from taking a part of the name for a protocol.
+    return av.open(f"file:{path}", container_options={"format_whitelist": FORMATS}, metadata_errors="replace")
+
+
+def _video_stream(container: av.InputContainer, name: str) -> av.VideoStream:
+    stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+    if stream is None:
+        raise MediaError(f"{name}: holds no video stream")
+    decoder = stream.codec_context
+    if decoder is None:
+        raise MediaError(f"{name}: FFmpeg has no decoder for its video")
+    if decoder.width * decoder.height > MAX_PIXELS:
+        raise MediaError(f"{name}: frames of {decoder.width}x{decoder.height}, more than {MAX_PIXELS} pixels in one")
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.thread_count = 1  # the engine runs a process for every core
+    return stream
+
+
+class Clip:
+    """An open clip, read through once without decoding.
+
+    Args:
+        path: the file.
+        stream: its open video stream.
+
+    Raises:
+        MediaError: it is damaged or cut short.
+    """
+
+    def __init__(self, path: Path, stream: av.VideoStream) -> None:
+        self.name = shown_name(path)
+        self.stream = stream
+        self._path = path
+        self._held: list[av.Packet] | None = []
+        self._read_through()
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Give the packets, in the order of decoding."""
+        if self._held is not None:
+            yield from self._held
+        else:
+            with _open(self._path) as container:
+                yield from _packets(_video_stream(container, self.name))
+
+    def _read_through(self) -> None:
+        indexed = len(self.stream.index_entries)
+        count = size = end = 0
+        for packet in _packets(self.stream):
+            if packet.is_corrupt:
+                raise MediaError(f"{self.name}: damaged or cut short at picture {count}")
+            count += 1
+            size += packet.size
+            end = max(end, (packet.pts or 0) + (packet.duration or 0))
+            if self._held is not None:
+                self._held.append(packet)
+            if size > HELD:
+                self._held = None
+        if not count:
+            raise MediaError(f"{self.name}: holds no pictures")
+        stated = _stated_pictures(self.stream, indexed)
+        if count < stated:
+            raise MediaError(f"{self.name}: cut short, {count} of {stated} pictures are there")
+        seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
+        if seconds < stated_seconds - EARLY:
+            raise MediaError(f"{self.name}: cut short, {seconds:.1f} of {stated_seconds:.1f} seconds are there")
+
+
+def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Give a stream's packets; empty ones tell a decoder that the clip ends, so they are left out."""
+    return (packet for packet in stream.container.demux(stream) if packet.size)
+
+
+def _stated_pictures(stream: av.VideoStream, indexed: int) -> int:
+    """Return how many pictures a clip must hold by what its container states; 0 where that says nothing.
+
+    Args:
+        stream: of the open clip.
+        indexed: entries of the container's index before anything was read.
+    """
+    kind = stream.container.format.name
+    if "mp4" in kind:
+        return indexed
+    if kind == "avi" and stream.duration is not None and stream.duration < stream.frames:
+        # libavformat shortens the duration of a file that ends early. The number alone means nothing: frames that were
+        # dropped in recording count too.
+        return int(stream.frames)
+    return 0
+
+
+def _stated_end(stream: av.VideoStream) -> float:
+    """Return the seconds at which a clip ends by what its container states of this one stream; 0 if nothing."""
+    container = stream.container
+    if not ("matroska" in container.format.name or container.format.name == "flv"):
+        return 0.0  # in others it follows from the packets, or is a guess
+    stated = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if stated:
+        hours, minutes, seconds = map(float, stated.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    alone = len(container.streams) == 1
+    return container.duration / av.time_base if alone and container.duration else 0.0
