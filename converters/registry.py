@@ -80,9 +80,13 @@ def options_of(cls: type[Any]) -> list[Option]:
 
 
 def _shown_default(field: Any) -> str:
-    if field.default is not MISSING:
-        return str(field.default)
-    return str(field.default_factory()) if field.default_factory is not MISSING else "required"
+    if field.default is MISSING and field.default_factory is MISSING:
+        return "required"
+    value = field.default if field.default is not MISSING else field.default_factory()
+    if isinstance(value, msgspec.Struct):
+        parts = msgspec.to_builtins(value).items()
+        return ", ".join(f"{name} {part}" for name, part in parts if part not in (None, False))
+    return str(value)
 
 
 def _description(hint: Any) -> str:

@@ -18,7 +18,7 @@ from typing import IO
 
 from ...schema.errors import UsageError
 
-__all__ = ["POINTS", "VARIABLE", "point", "write"]
+__all__ = ["POINTS", "VARIABLE", "Armed", "point", "write"]
 
 VARIABLE = "PHI3V_FAULT"
 
@@ -42,7 +42,9 @@ POINTS = (
 )
 
 
-class _Armed:
+class Armed:
+    """One fault, as the variable spells it."""
+
     def __init__(self, text: str) -> None:
         parts = text.split(":")
         if len(parts) != 3 or parts[0] not in POINTS or not parts[1].isdigit() or parts[2] not in _ACTIONS:
@@ -53,6 +55,7 @@ class _Armed:
         self.name, self.left, self.act = parts[0], int(parts[1]), _ACTIONS[parts[2]]
 
     def passed(self, name: str) -> None:
+        """Count a passage, and fail if it is the one."""
         if name == self.name:
             self.left -= 1
             if self.left == 0:
@@ -72,7 +75,7 @@ def _full() -> None:
 
 
 _ACTIONS = {"kill": _kill, "kill-all": _kill_all, "full": _full}
-_armed = _Armed(os.environ[VARIABLE]) if VARIABLE in os.environ else None
+_armed = Armed(os.environ[VARIABLE]) if VARIABLE in os.environ else None
 
 
 def point(name: str) -> None:

@@ -76,6 +76,10 @@ class Journal:
         """Tell whether an item needs no more work."""
         return self._states[index] != _OPEN
 
+    def reopen(self, index: int) -> None:
+        """Forget what became of an item: it is done again."""
+        self._states[index] = _OPEN
+
     def reopen_failed(self) -> None:
         """Forget which items failed: they are done again."""
         self._states = self._states.replace(bytes([_FAILED]), bytes([_OPEN]))

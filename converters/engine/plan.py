@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,14 +73,18 @@ _decoder = msgspec.json.Decoder(Planned)
 _splits = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")
 
 
-def make_plan(converter: Converter, selection: Selection) -> Plan:
+def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> Plan:
     """Walk a source once and settle what becomes of each item.
+
+    Args:
+        converter: the source.
+        selection: what is asked for.
+        stream: an empty temporary file; it stays open as long as the plan is read.
 
     Raises:
         InputError: the source holds nothing, or a split whose name cannot be a file name.
         UsageError: a split was asked for that the source does not have.
     """
-    stream = tempfile.TemporaryFile(prefix="phi3v-data-plan-")  # noqa: SIM115 - closed with the plan
     splits: dict[str, SplitPlan] = {}
     digest = hashlib.sha256()
     check = _Checks()
@@ -110,10 +113,31 @@ def _discovered(converter: Converter) -> Iterator[Item]:
 def _settle(item: Item, split: SplitPlan, selection: Selection, check: _Checks) -> Planned:
     wanted = selection.splits is None or item.split in selection.splits
     number, split.discovered = split.discovered, split.discovered + 1
+    stored, failure = _storable(item)
     if not wanted or (selection.limit is not None and number >= selection.limit):
         split.skipped += 1
-        return Planned(_storable(item), skipped=True)
-    return Planned(_storable(item), failure=check.failure(item))
+        return Planned(stored, skipped=True)
+    return Planned(stored, failure=failure or check.failure(item))
+
+
+def _storable(item: Item) -> tuple[Item, Failure | None]:
+    """Return an item that can be written down and read again, and what is wrong if it is not the one given."""
+    try:
+        msgspec.json.decode(encode(item), type=Item)
+    except TypeError as error:
+        raise UsageError(f"{item.path}: its Item.data holds more than plain JSON values ({error})") from error
+    except UnicodeEncodeError:
+        return _spelt(item), _failure("its name is not valid Unicode; rename it")
+    except msgspec.ValidationError as error:
+        return _spelt(item), _failure(f"its id or picture name is not usable ({error})")
+    return item, None
+
+
+def _spelt(item: Item) -> Item:
+    def spelt(text: str) -> str:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8") or "(empty)"
+
+    return Item(id=spelt(item.id), split=spelt(item.split), path=spelt(item.path), pictures=spelt(item.pictures))
 
 
 def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
@@ -139,41 +163,19 @@ class _Checks:
 
     def failure(self, item: Item) -> Failure | None:
         try:
-            msgspec.json.decode(encode(item), type=Item)
             msgspec.convert(f"{item.pictures}.0.jpg", ImagePath)
-        except UnicodeEncodeError:
-            return _failure("NameError", "its name is not valid Unicode; rename it")
-        except msgspec.ValidationError as error:
-            return _failure("NameError", f"its id, split or picture name {item.pictures!r} is not usable: {error}")
+        except msgspec.ValidationError:
+            return _failure(f"its pictures {item.pictures!r} would leave the dataset; rename it")
         if item.id in self._by_id:
-            return _failure("NameError", f"its id {item.id!r} is already that of {self._by_id[item.id]}")
+            return _failure(f"its id {item.id!r} is already that of {self._by_id[item.id]}")
         self._by_id[item.id] = item.path
         key = name_key(item.pictures)
         if key in self._by_pictures:
             other = self._by_pictures[key]
-            return _failure("NameError", f"its pictures {item.pictures!r} would overwrite those of {other}; rename it")
+            return _failure(f"its pictures {item.pictures!r} would overwrite those of {other}; rename it")
         self._by_pictures[key] = item.path
         return None
 
 
-def _failure(exception: str, message: str) -> Failure:
-    return Failure(stage="plan", exception=exception, message=message)
-
-
-def _storable(item: Item) -> Item:
-    """Make an item that can be written down: names that are no Unicode are spelt with backslashes."""
-    try:
-        encode(item)
-    except TypeError as error:
-        raise UsageError(
-            f"{item.path}: the converter's Item.data holds more than plain JSON values ({error})"
-        ) from error
-    except UnicodeEncodeError:
-        return Item(
-            id=_spelt(item.id), split=_spelt(item.split), path=_spelt(item.path), pictures=_spelt(item.pictures)
-        )
-    return item
-
-
-def _spelt(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _failure(message: str) -> Failure:
+    return Failure(stage="plan", exception="NameError", message=message)

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import msgspec
 
 from ...schema.errors import DatasetError, OutputError, UsageError
-from ...schema.folder import Folder
+from ...schema.folder import Folder, LocalFolder
 from ...schema.jsonl import Line, read_lines
 from ...schema.layout import IMAGES, MANIFEST, Manifest, read_manifest
-from ...schema.record import decode_record
+from ...schema.record import Record, decode_record
+from .journal import Journal
 from .messages import Done, encode
 from .plan import Plan
 from .settings import Settings
 from .state import Header, State, read_header, stale_records
 
-__all__ = ["Wish", "check_ours", "prepare"]
+__all__ = ["Wish", "check_ours", "prepare", "reopen_damaged"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,34 @@ def _noted(out: Folder, plan: Plan, manifest: Manifest) -> Iterator[bytes]:
             continue
         record = decode_record(head.data)
         if record.id == planned.item.id:
-            sizes = [out.size(f"{IMAGES}/{name}") for name in record.images()]
-            yield encode(Done(index, msgspec.Raw(head.data), sizes)) + b"\n"
+            yield encode(Done(index, msgspec.Raw(head.data), _sizes(out, record))) + b"\n"
             heads[split] = next(files[split], None)
+
+
+def _sizes(out: Folder, record: Record) -> list[int]:
+    return [out.size(f"{IMAGES}/{name}") for name in record.images()] if isinstance(out, LocalFolder) else []
+
+
+def reopen_damaged(out: Folder, journal: Journal, items: int) -> int:
+    """Look for pictures that are not as they were written, and have their items done again.
+
+    A kill cannot cause that, but a loss of power can, and so can people. On an object store nothing is looked at.
+
+    Returns:
+        How many items are to be done again.
+    """
+    damaged = 0
+    if isinstance(out, LocalFolder):
+        for index in range(items):
+            outcome = journal.outcome(index)
+            if isinstance(outcome, Done) and not _intact(out, outcome):
+                journal.reopen(index)
+                damaged += 1
+    return damaged
+
+
+def _intact(out: Folder, done: Done) -> bool:
+    try:
+        return _sizes(out, decode_record(bytes(done.record))) == done.sizes
+    except FileNotFoundError:
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from ...schema.errors import ConversionStopped
@@ -19,7 +20,7 @@ from .local import Executor, LocalExecutor
 from .messages import Job
 from .plan import Selection, make_plan
 from .progress import Progress, Silent
-from .resume import Wish, check_ours, prepare
+from .resume import Wish, check_ours, prepare, reopen_damaged
 from .settings import settings_of
 from .state import Header, State
 from .state_places import open_state
@@ -95,9 +96,9 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     # The options are checked before anything is fetched or unpacked.
     unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
-    with open_state(out) as state, machine_trouble_stops():
+    with open_state(out) as state, machine_trouble_stops(), TemporaryFile(prefix="phi3v-data-plan-") as spooled:
         spec = _resolved(request, state)
-        plan = make_plan(spec.build(), request.selection)
+        plan = make_plan(spec.build(), request.selection, spooled)
         header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         finished = prepare(Wish(header, request.restart, request.retry_quarantined), state, plan)
         if finished is not None:
@@ -106,6 +107,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         journal = state.journal(len(plan))
         if request.retry_quarantined:
             journal.reopen_failed()
+        reopen_damaged(out, journal, len(plan))
         job = Job(spec=spec, out=request.out, pictures=IMAGES, quality=request.quality)
         workers = request.workers or _cores()
 

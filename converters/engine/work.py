@@ -10,7 +10,7 @@ import msgspec
 
 from ...schema.errors import ItemError
 from ...schema.folder import Folder, open_folder
-from ...schema.record import ImagePath, Record, decode_record, encode_record
+from ...schema.record import Record, decode_record, encode_record
 from ..base import Item
 from . import faults
 from .messages import Done, Failed, Halted, Job, Outcome, Work
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["Worker", "discard_pictures"]
+__all__ = ["Worker", "check_name", "discard_pictures"]
 
 
 class Worker:
@@ -77,7 +77,7 @@ class _Sink:
 
     def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
         """Encode and write one picture; see `ImageSink`."""
-        _check_name(name, self._item.pictures)
+        check_name(name, self._item.pictures)
         if name_key(name) in self._keys:
             raise ItemError(f"the picture {name!r} was saved twice")
         self.stage = "encode"
@@ -103,10 +103,14 @@ def _own_name(pictures: str) -> re.Pattern[str]:
     return re.compile(f"{re.escape(pictures)}{part}\\.(?:jpg|png)")
 
 
-def _check_name(name: str, pictures: str) -> None:
+def check_name(name: str, pictures: str) -> None:
+    """Make sure that a picture's name is its item's own: no other prefix of the plan leads to it.
+
+    Raises:
+        ItemError: it is not.
+    """
     if not _own_name(pictures).fullmatch(name):
         raise ItemError(f"a picture is named {name!r}; expected {pictures}.<part>.jpg or .png, the part without . or /")
-    msgspec.convert(name, ImagePath)
 
 
 def _encoded(name: str, picture: np.ndarray | Image.Image, quality: int) -> bytes:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from msgspec import Meta
+
 from phi3v_data.converters.base import ImageSink, Item
 from phi3v_data.converters.media.sampling import Sampling
 from phi3v_data.schema.errors import MediaError
@@ -74,13 +75,3 @@ def misbehave(does: str, item: Item, images: ImageSink) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if does == "no space":
         raise OSError(28, os.strerror(28))
-
-
-def write_patches(folder: Any, splits: dict[str, int], does: dict[str, str] | None = None, pictures: int = 2) -> None:
-    """Write a source: so many items in each split; `does` names by path the items that misbehave."""
-    for split, count in splits.items():
-        (folder / split).mkdir(parents=True, exist_ok=True)
-        for number in range(count):
-            colours = [[number % 256, 40 * picture % 256, len(split)] for picture in range(pictures)]
-            raw = {"colours": colours, "does": (does or {}).get(f"{split}/{number:04d}", "")}
-            (folder / split / f"{number:04d}.json").write_text(json.dumps(raw))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from phi3v_data.cli.convert import command
+from phi3v_data.cli.sources import command as sources
+from phi3v_data.converters.media.synthesis import write_clip
+from phi3v_data.schema.errors import Phi3VDataError, UsageError
+
+PATCHES = Path(__file__).parent.parent / "converters" / "engine" / "patches.py"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command, list(arguments), catch_exceptions=True)
+
+
+@pytest.fixture
+def patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for split, count in {"train": 3, "val": 2}.items():
+        for number in range(count):
+            path = tmp_path / "raw" / split / f"{number}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"colours": [[number, 0, 0]], "does": "damaged" if number == 1 else ""}))
+    return tmp_path
+
+
+def test_a_source_in_a_local_file_lands_under_data_by_its_own_name_and_prints_the_law(patches: Path) -> None:
+    result = run("--source", f"{PATCHES}:Patches", "--input", "raw", "--set", "side=5")
+    assert result.exit_code == 0, result.output
+    assert [line.split() for line in result.output.splitlines()[:3]] == [
+        ["split", "discovered", "written", "quarantined", "skipped", "images"],
+        ["train", "3", "2", "1", "0", "2"],
+        ["val", "2", "1", "1", "0", "1"],
+    ]
+    assert "2 items could not be converted" in result.output
+    assert (patches / "data/patches/patches_train.jsonl").exists()
+
+
+def test_the_same_command_again_says_that_all_is_done(patches: Path) -> None:
+    arguments = ("--source", f"{PATCHES}:Patches", "--input", "raw", "--out", "out")
+    run(*arguments)
+    again = run(*arguments)
+    assert again.exit_code == 0
+    assert "already complete" in again.output
+
+
+def test_options_reach_the_source_and_the_engine(patches: Path) -> None:
+    flags = ["--frames", "3", "--sampling", "segment", "--jitter", "--seed", "7", "--quality", "30", "--limit", "2"]
+    result = run("--source", f"{PATCHES}:Patches", "--input", "raw", "--out", "out", "--splits", "train, val", *flags)
+    assert result.exit_code == 0, result.output
+    options = json.loads((patches / "out/dataset.json").read_text())["options"]
+    assert options["sampling"] == {"strategy": "segment", "frames": 3, "fps": None, "jitter": True, "seed": 7}
+    assert (options["quality"], options["limit"], options["splits"]) == (30, 2, ["train", "val"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--frames", "0"], "frames = 0: give at least 1"),
+        (["--sampling", "fps"], "give fps too"),
+        (["--fps", "2"], "means nothing to sampling uniform"),
+        (["--set", "sides=1"], "did you mean 'side'"),
+        (["--set", "side=0"], "side='0'"),
+        (["--splits", "vall"], "no split 'vall'; this source has: train, val"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_in_words(patches: Path, flags: list[str], said: str) -> None:
+    result = run("--source", f"{PATCHES}:Patches", "--input", "raw", *flags)
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)
+    assert not (patches / "data").exists()
+
+
+@pytest.mark.parametrize("flags", [["--decoder", "pyav"], ["--set", "side"], ["--limit", "0"], ["--quality", "101"]])
+def test_flags_that_mean_nothing_here_are_refused(patches: Path, flags: list[str]) -> None:
+    result = run("--source", f"{PATCHES}:Patches", "--input", "raw", *flags)
+    assert result.exit_code == 2
+    assert flags[0] in result.output
+
+
+def test_an_unknown_source_is_refused_and_the_nearest_suggested() -> None:
+    result = run("--source", "ucf110")
+    assert isinstance(result.exception, Phi3VDataError)
+    assert "did you mean 'ucf101'" in str(result.exception)
+
+
+def test_clips_become_frames(tmp_path: Path) -> None:
+    for name in ("v_Run_g01_c01", "v_Run_g02_c01"):
+        clip = tmp_path / "raw/train/Run" / f"{name}.avi"
+        clip.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(clip, np.zeros((6, 48, 64, 3), np.uint8))
+    result = run(
+        "--source", "ucf101", "--input", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--frames", "2"
+    )
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "out/images/train/Run").iterdir())) == 4
+
+
+def test_sources_lists_every_source_with_its_options() -> None:
+    text = CliRunner().invoke(sources, []).output
+    assert text.startswith("ucf101  Clips of UCF-101")
+    assert "fold = 1" in text
+    listed = json.loads(CliRunner().invoke(sources, ["--format", "json"]).output)
+    assert {"name", "summary", "options"} == set(listed[0])
+    assert "decoder" in [option["name"] for option in listed[0]["options"]]

@@ -1,0 +1,78 @@
+"""A small source, and how to convert it, in this process's workers or in a process that may be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phi3v_data.converters.engine.run import ConvertRequest, Summary, convert
+
+PATCHES = f"{Path(__file__).parent / 'patches.py'}:Patches"
+
+
+class Bench:
+    """A source folder and the ways to convert it."""
+
+    source = PATCHES
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.input = root / "raw"
+
+    def write(self, splits: dict[str, int], does: dict[str, str] | None = None, pictures: int = 2) -> None:
+        """Write so many items in each split; `does` names by path the items that misbehave."""
+        for split, count in splits.items():
+            for number in range(count):
+                self.write_item(f"{split}/{number:04d}", (does or {}).get(f"{split}/{number:04d}", ""), pictures)
+
+    def write_item(self, name: str, does: str = "", pictures: int = 2) -> None:
+        number = int("".join(c for c in name if c.isdigit()) or 0)
+        colours = [[number % 256, 40 * picture % 256, len(name)] for picture in range(pictures)]
+        path = self.input / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"colours": colours, "does": does}))
+
+    def request(self, out: str = "out", **changes: Any) -> ConvertRequest:
+        given = {"source": PATCHES, "input": str(self.input), "out": str(self.root / out), "workers": 2}
+        return ConvertRequest(**{**given, **changes})
+
+    def convert(self, out: str = "out", **changes: Any) -> Summary:
+        return convert(self.request(out, **changes))
+
+    def command(self, out: str = "out", *more: str, fault: str = "") -> subprocess.CompletedProcess[str]:
+        """Convert through the command line, in a process group of its own."""
+        given = ["--source", PATCHES, "--input", str(self.input), "--out", str(self.root / out), "--workers", "2"]
+        command = [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
+        env = {**os.environ, **({"PHI3V_FAULT": fault} if fault else {})}
+        return subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, check=False)
+
+    def files(self, out: str = "out") -> dict[str, bytes]:
+        """Every file of a dataset folder, hidden ones included."""
+        root = self.root / out
+        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+    def quarantine(self, out: str = "out") -> list[dict[str, str]]:
+        lines = (self.root / out / "quarantine.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def rows() -> Callable[[Summary], dict[str, tuple[int, int, int, int]]]:
+    """Read the conservation law off a summary: discovered, written, quarantined, skipped of each split."""
+
+    def read(summary: Summary) -> dict[str, tuple[int, int, int, int]]:
+        return {r.split: (r.discovered, r.written, r.quarantined, r.skipped) for r in summary.manifest.splits}
+
+    return read

@@ -1,0 +1,83 @@
+"""A kill -9 at every write point, then a second run: every byte as if nothing had happened."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phi3v_data.converters.engine import faults
+from phi3v_data.schema.errors import UsageError
+
+ENGINE = Path(inspect.getfile(faults)).parent
+
+# How often each point is passed before the kill: some way into the work.
+_COUNTS = {"picture-half-written": 3, "picture-written": 4, "journal-half-appended": 5, "journal-appended": 6}
+
+
+def _passed() -> set[str]:
+    """The names that the engine's code passes to `faults.point` and `faults.write`."""
+    names = set()
+    for path in ENGINE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("faults.point", "faults.write"):
+                last = node.args[-1]
+                assert isinstance(last, ast.Constant)
+                names.add(str(last.value))
+    return names
+
+
+def test_the_list_of_points_is_what_the_code_passes() -> None:
+    assert set(faults.POINTS) == _passed()
+
+
+def _write(bench: Any) -> None:
+    bench.write({"train": 6, "val": 4}, {"val/0001": "damaged", "train/0003": "bug"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", faults.POINTS)
+def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
+    _write(bench)
+    killed = bench.command(fault=f"{point}:{_COUNTS.get(point, 1)}:kill-all")
+    assert killed.returncode == -9, killed.stderr
+    assert bench.command().returncode == 0
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["header-written", "journal-created", "manifest-written", "journal-appended"])
+def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
+    _write(bench)
+    bench.convert(quality=30)
+    killed = bench.command("out", "--restart", fault=f"{point}:1:kill-all")
+    assert killed.returncode == -9, killed.stderr
+    assert bench.command().returncode == 0
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["header-half-written", "header-written", "journal-appended", "records-written"])
+def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
+    _write(bench)
+    bench.convert()
+    bench.write_item("val/0001")
+    bench.write_item("train/0003")
+    killed = bench.command("out", "--retry-quarantined", fault=f"{point}:1:kill-all")
+    assert killed.returncode == -9, killed.stderr
+    assert bench.command("out", "--retry-quarantined").returncode == 0
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
+@pytest.mark.parametrize(
+    "text", ["nowhere:1:kill", "picture-written:kill", "picture-written:x:kill", "picture-written:1:x"]
+)
+def test_a_fault_that_names_no_point_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="PHI3V_FAULT"):
+        faults.Armed(text)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from phi3v_data.converters.engine import spool
+from phi3v_data.converters.engine.journal import Journal
+from phi3v_data.converters.engine.messages import Done, Failed, Failure, encode
+
+
+def done(index: int, text: str = "") -> Done:
+    return Done(index, msgspec.Raw(encode({"id": f"{index}{text}"})), [index])
+
+
+def failed(index: int) -> Failed:
+    return Failed(index, f"raw/{index}", Failure(stage="decode", exception="MediaError", message="no\nframe"))
+
+
+def write(path: Path, outcomes: list[Done | Failed], items: int = 10) -> None:
+    with path.open("a+b") as stream:
+        journal = Journal(stream, items)
+        for outcome in outcomes:
+            journal.append(encode(outcome), outcome)
+
+
+def read(path: Path, items: int = 10) -> list[Done | Failed | None]:
+    with path.open("a+b") as stream:
+        journal = Journal(stream, items)
+        return [journal.outcome(index) for index in range(items)]
+
+
+def test_what_was_noted_is_there_after_opening_again_in_any_order(tmp_path: Path) -> None:
+    write(tmp_path / "j", [done(7), failed(2)])
+    write(tmp_path / "j", [done(0)])
+    found = read(tmp_path / "j")
+    assert {i: type(o) for i, o in enumerate(found) if o} == {0: Done, 2: Failed, 7: Done}
+    assert found[2] == failed(2)
+
+
+def test_the_last_word_on_an_item_counts(tmp_path: Path) -> None:
+    write(tmp_path / "j", [failed(1), done(1, "again")])
+    assert isinstance(read(tmp_path / "j")[1], Done)
+
+
+def test_a_journal_torn_at_any_byte_keeps_its_whole_lines_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    write(path, [done(0), failed(1), done(2)])
+    whole = path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        kept = sum(end <= cut for end in ends)
+        assert [o is not None for o in read(path, 3)] == [i < kept for i in range(3)]
+        assert path.stat().st_size == max([0, *(end for end in ends if end <= cut)])
+        write(path, [done(2)], 3)
+        assert isinstance(read(path, 3)[2], Done)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\x00\x00\x00\n", b'{"type":"done"}\n', b"[]\n", b'{"type":"failed","index":99}\n']
+)
+def test_a_line_that_is_none_ends_the_journal(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "j"
+    write(path, [done(0)])
+    first = path.read_bytes()
+    path.write_bytes(first + damage + encode(done(1)) + b"\n")
+    assert [o is not None for o in read(path, 2)] == [True, False]
+    assert path.read_bytes() == first
+
+
+def test_an_outcome_of_an_item_the_plan_does_not_have_ends_the_journal(tmp_path: Path) -> None:
+    write(tmp_path / "j", [done(0), done(9)])
+    assert [o is not None for o in read(tmp_path / "j", 5)] == [True] + 4 * [False]
+
+
+def test_failures_can_be_opened_again(tmp_path: Path) -> None:
+    write(tmp_path / "j", [done(0), failed(1)])
+    with (tmp_path / "j").open("a+b") as stream:
+        journal = Journal(stream, 3)
+        assert journal.count() == (1, 1)
+        journal.reopen_failed()
+        assert journal.count() == (1, 0)
+        assert [journal.settled(i) for i in range(3)] == [True, False, False]
+
+
+def test_every_line_is_read_a_bounded_number_of_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, read_bytes = 5000, 0
+    write(tmp_path / "j", [done(i) for i in range(count)], count)
+    size = (tmp_path / "j").stat().st_size
+    real = spool.os.pread
+
+    def counting(*given: Any) -> bytes:
+        nonlocal read_bytes
+        data = real(*given)
+        read_bytes += len(data)
+        return data
+
+    monkeypatch.setattr(spool.os, "pread", counting)
+    with (tmp_path / "j").open("a+b") as stream:
+        journal = Journal(stream, count)
+        assert read_bytes == size
+        for index in range(count):
+            journal.outcome(index)
+    assert read_bytes < size + count * 5000
+
+
+def test_lines_longer_than_any_block_come_back_whole(tmp_path: Path) -> None:
+    long = done(1, "x" * 3_000_000)
+    write(tmp_path / "j", [done(0), long, done(2)])
+    assert read(tmp_path / "j")[1] == long
+    assert isinstance(read(tmp_path / "j")[2], Done)

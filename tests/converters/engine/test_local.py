@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phi3v_data.converters.base import Item
+from phi3v_data.converters.engine.local import LocalExecutor
+from phi3v_data.converters.engine.messages import Done, Failed, Halted, Job, Outcome, Work, decode_outcome
+from phi3v_data.converters.registry import ConverterSpec
+from phi3v_data.schema.errors import ConversionStopped
+from phi3v_data.schema.record import decode_record
+
+_SOURCE = '''
+"""Items that do what their data says."""
+import os, signal
+from dataclasses import dataclass
+from typing import ClassVar
+from phi3v_data.schema.folder import Folder
+from phi3v_data.schema.record import Record, Turn
+{top}
+
+@dataclass(frozen=True)
+class Doing:
+    """Does it."""
+    name: ClassVar[str] = "doing"
+    input: Folder
+
+    def discover(self):
+        yield from ()
+
+    def convert(self, item, images):
+        if item.data.get("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item.data.get("die once") and not self.input.exists("died"):
+            self.input.write("died", b"")
+            os.kill(os.getpid(), signal.SIGKILL)
+        text = str(os.getpid()) + "x" * item.data.get("size", 0)
+        return Record(id=item.id, conversations=[Turn(user="pid?", assistant=text)])
+'''
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., Job]:
+    def make(top: str = "") -> Job:
+        file = tmp_path / "doing.py"
+        file.write_text(_SOURCE.replace("{top}", top))
+        spec = ConverterSpec(source=f"{file}:Doing", input=str(tmp_path))
+        return Job(spec=spec, out=str(tmp_path / "out"), pictures="images", quality=75)
+
+    return make
+
+
+def work(index: int, **data: Any) -> Work:
+    return Work(index, Item(id=str(index), split="train", path=f"raw/{index}", pictures=f"p{index}", data=data))
+
+
+def run(job: Job, works: list[Work], workers: int = 2) -> list[Outcome]:
+    with LocalExecutor(job, workers) as executor:
+        return [decode_outcome(line) for line in executor.run(iter(works))]
+
+
+def test_every_item_is_answered_once_by_several_processes_none_of_them_this_one(job: Callable[..., Job]) -> None:
+    outcomes = run(job(), [work(i) for i in range(40)])
+    assert sorted(o.index for o in outcomes) == list(range(40))
+    assert all(isinstance(o, Done) for o in outcomes)
+    assert str(os.getpid()).encode() not in b"".join(bytes(o.record) for o in outcomes if isinstance(o, Done))
+
+
+def test_an_item_whose_worker_always_dies_is_the_only_one_that_fails(job: Callable[..., Job]) -> None:
+    outcomes = run(job(), [work(i, die=i in (3, 7)) for i in range(12)])
+    failed = [o for o in outcomes if isinstance(o, Failed)]
+    assert sorted(o.index for o in failed) == [3, 7]
+    assert sorted(o.index for o in outcomes) == list(range(12))
+    assert {(o.failure.stage, o.failure.exception) for o in failed} == {("worker", "WorkerDied")}
+    assert signal.SIGKILL.name in failed[0].failure.message
+
+
+def test_an_item_whose_worker_died_once_is_done_by_another(job: Callable[..., Job]) -> None:
+    outcomes = run(job(), [work(i, **({"die once": True} if i == 2 else {})) for i in range(6)])
+    assert sorted(o.index for o in outcomes if isinstance(o, Done)) == list(range(6))
+
+
+def test_no_more_items_are_taken_than_the_workers_have_room_for(job: Callable[..., Job]) -> None:
+    taken, answered = 0, 0
+
+    def works() -> Iterator[Work]:
+        nonlocal taken
+        for index in range(50):
+            taken += 1
+            assert taken - answered <= 4 + 1
+            yield work(index)
+
+    with LocalExecutor(job(), 2) as executor:
+        for _ in executor.run(works()):
+            answered += 1
+    assert answered == 50
+
+
+def test_messages_larger_than_any_pipe_do_not_lock_driver_and_workers(job: Callable[..., Job]) -> None:
+    big = "y" * 3_000_000
+    outcomes = run(job(), [work(i, size=3_000_000, ballast=big) for i in range(6)])
+    assert sorted(o.index for o in outcomes) == list(range(6))
+
+
+def test_a_source_that_cannot_be_built_in_the_worker_halts_the_run_in_its_words(job: Callable[..., Job]) -> None:
+    broken = job("from phi3v_data.schema.errors import UsageError\nraise UsageError('no such model')")
+    assert run(broken, [work(0)]) == [Halted(-1, "no such model")]
+
+
+def test_a_worker_that_does_not_come_up_stops_the_run(
+    job: Callable[..., Job], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConversionStopped, match="could not start"):
+        run(job("raise SystemExit(7)"), [work(0)])
+
+
+def test_no_worker_outlives_the_executor(job: Callable[..., Job]) -> None:
+    outcomes = run(job(), [work(i) for i in range(20)])
+    pids = {int(_answer(outcome)) for outcome in outcomes}
+    assert pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def _answer(outcome: Outcome) -> str:
+    assert isinstance(outcome, Done)
+    return decode_record(bytes(outcome.record)).conversations[0].assistant
