@@ -23,6 +23,7 @@ IMAGE_TOKEN_ID = 32044
 CHAT_END_IDS = (32000, 32007)
 """`<|endoftext|>` and `<|end|>` in the published vocabulary: where an answer ends."""
 
+_PUBLISHED_LONGROPE = "su"
 _PUBLISHED_TOWER = "openai/clip-vit-large-patch14-336"
 # openai/clip-vit-large-patch14-336, its vision half.
 _VIT_LARGE_336: dict[str, Any] = {
@@ -100,15 +101,16 @@ class Phi3VConfig(Phi3Config):
 
     def convert_rope_params_to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read the published RoPE settings: `su` is what transformers calls `longrope`."""
-        given = kwargs.pop("rope_scaling", None) or self.rope_parameters
-        if given is not None:
-            rope = dict(given)
-            kind = rope.pop("type", None)
-            rope["rope_type"] = rope.get("rope_type", "longrope" if kind == "su" else kind)
-            if rope["rope_type"] == "longrope":
-                # What it would be taken for anyway; stated, it spares the user a warning.
-                rope.setdefault("factor", self.max_position_embeddings / self.original_max_position_embeddings)
-            self.rope_parameters = rope
+        rope = dict(kwargs.pop("rope_scaling", None) or self.rope_parameters or {})
+        written = rope.pop("type", "default")
+        kind = rope.get("rope_type", written)
+        if kind not in ("default", "longrope", _PUBLISHED_LONGROPE):
+            raise ModelFolderError(f"rope_scaling is of type {kind!r}; expected {_PUBLISHED_LONGROPE!r}, or null")
+        rope["rope_type"] = "longrope" if kind == _PUBLISHED_LONGROPE else kind
+        if rope["rope_type"] == "longrope":
+            # What it would be taken for anyway; stated, it spares the user a warning.
+            rope.setdefault("factor", self.max_position_embeddings / self.original_max_position_embeddings)
+        self.rope_parameters = rope
         left: dict[str, Any] = super().convert_rope_params_to_dict(*args, **kwargs)
         return left
 
@@ -139,7 +141,7 @@ class Phi3VConfig(Phi3Config):
         output["rope_scaling"] = None
         if rope["rope_type"] == "longrope":
             output["rope_scaling"] = {
-                "type": "su",
+                "type": _PUBLISHED_LONGROPE,
                 "short_factor": rope["short_factor"],
                 "long_factor": rope["long_factor"],
             }

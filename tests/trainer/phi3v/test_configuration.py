@@ -44,7 +44,9 @@ def test_a_file_that_asks_for_flash_attention_does_not_get_it_unasked() -> None:
     assert Phi3VConfig(**_settings(_attn_implementation="flash_attention_2"))._attn_implementation is None
 
 
-@pytest.mark.parametrize("spelling", [{"type": "su"}, {"type": "longrope"}, {"rope_type": "longrope"}])
+@pytest.mark.parametrize(
+    "spelling", [{"type": "su"}, {"type": "longrope"}, {"rope_type": "longrope"}, {"rope_type": "su"}]
+)
 def test_every_spelling_of_longrope_is_read_and_written_as_published(spelling: dict[str, str]) -> None:
     factors = {"short_factor": [1.0] * 8, "long_factor": [2.0] * 8}
     config = Phi3VConfig(**_settings(rope_scaling={**factors, **spelling}))
@@ -79,6 +81,7 @@ def test_reading_a_dict_leaves_it_as_it_was() -> None:
     ("changes", "message"),
     [
         ({"embd_layer": {"hd_transform_order": "glb_sub"}}, "the only layout there is"),
+        ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, "of type 'yarn'; expected 'su'"),
         ({"vision_config": None, "img_processor": {"model_name": "openai/clip-vit-base-patch32"}}, "names the tower"),
         ({"vision_config": {"image_size": 224, "patch_size": 32}}, "an even number of patches a side"),
         ({"vision_config": {"image_size": 336, "patch_size": 14, "num_hidden_layers": 1}}, "at least 2 layers"),

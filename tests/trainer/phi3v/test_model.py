@@ -37,9 +37,50 @@ def test_a_row_of_a_batch_gets_what_it_gets_alone(
     batch = processor(_BATCH, images, padding_side=side)
     with torch.no_grad():
         together = model(**batch).logits
+        # Not even a padded row may hold a NaN: its gradient would spread it.
+        assert together.isfinite().all()
         for row, (text, own) in enumerate(zip(_BATCH, images, strict=True)):
             alone = model(**processor(text, own)).logits[0]
             torch.testing.assert_close(together[row, batch["attention_mask"][row].bool()], alone, rtol=0, atol=1e-5)
+
+
+def test_a_second_turn_goes_on_from_the_cache_with_pictures_of_its_own(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, pictures: list[Image.Image]
+) -> None:
+    turns = [processor(_ONE, picture) for picture in pictures[:2]]
+    whole = {name: torch.cat([turn[name] for turn in turns], dim=1) for name in ("input_ids", "attention_mask")}
+    shown = {name: torch.cat([turn[name] for turn in turns]) for name in ("pixel_values", "image_sizes")}
+    with torch.no_grad():
+        expected = model(**whole, **shown).logits
+        first = model(**turns[0], use_cache=True)
+        rest = {**turns[1], "attention_mask": whole["attention_mask"]}
+        second = model(**rest, past_key_values=first.past_key_values).logits
+    torch.testing.assert_close(torch.cat([first.logits, second], dim=1), expected, rtol=0, atol=1e-5)
+
+
+def test_half_precision_takes_the_same_pixels(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]]
+) -> None:
+    inputs = processor(_BATCH, images)
+    with torch.no_grad():
+        expected = model(**inputs).logits
+        half = model.to(torch.bfloat16)(**inputs).logits
+    assert half.dtype == torch.bfloat16
+    assert (half - expected).std() < 0.05 * expected.std()
+
+
+def test_autocast_trains_every_part(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]]
+) -> None:
+    inputs = _labelled(processor(_BATCH, images))
+    expected = model(**inputs).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(**inputs).loss
+    assert loss.item() == pytest.approx(expected.item(), rel=0.02)
+    loss.backward()
+    for name, value in model.named_parameters():
+        assert (value.grad is None) == (not value.requires_grad), name
+        assert value.grad is None or value.grad.isfinite().all(), name
 
 
 def test_negative_ids_mark_pictures_like_the_image_token(
