@@ -14,6 +14,7 @@ The types below are the whole definition: what they reject, the JSON Schema publ
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -78,7 +79,11 @@ def decode_record(line: bytes | str) -> Record:
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"not a record: {error}") from error
+        # The pattern says it exactly, and to nobody.
+        reason = str(error).replace(
+            f"matching regex {_RELATIVE!r}", "that is a relative path, / between, no . or .. in it"
+        )
+        raise RecordError(f"not a record: {reason}") from error
 
 
 def encode_record(record: Record) -> bytes:
@@ -89,6 +94,9 @@ def encode_record(record: Record) -> bytes:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a record, as published in `record.schema.json`."""
     schema = msgspec.json.schema(Record)
+    for definition in schema["$defs"].values():
+        # Python 3.13 takes a docstring's indentation away, earlier ones leave it: the published file is one.
+        definition["description"] = cleandoc(definition["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "phi3v-data record",
