@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoProcessor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
 
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor
 from phi3v_data.trainer.phi3v.tiny import tiny_model
 
 _WTE = "model.vision_embed_tokens.wte.weight"
-# The published key names, as PHI's checkpoint has them.
+# The published checkpoint's key names.
 _TOWER = r"model\.vision_embed_tokens\.img_processor\.vision_model\."
 _NAMES = re.compile(
     r"model\.embed_tokens\.weight|model\.norm\.weight|lm_head\.weight"
@@ -121,3 +121,13 @@ def test_a_folder_that_brings_code_is_loaded_without_it(tiny_folder: Path, tmp_p
     assert type(AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)) is Phi3VForCausalLM
     assert type(AutoProcessor.from_pretrained(tmp_path, trust_remote_code=True)) is Phi3VProcessor
     assert not ran.exists()
+
+
+@pytest.mark.real_data
+def test_the_published_configuration_makes_the_published_checkpoint(golden: Path) -> None:
+    config = AutoConfig.from_pretrained(golden / "tokenizer")
+    with torch.device("meta"):
+        tensors = Phi3VForCausalLM(config).state_dict()
+    assert len(tensors) == 592
+    assert sum(2 * tensor.numel() for tensor in tensors.values()) == 8_293_242_880
+    assert [name for name in tensors if not _NAMES.fullmatch(name)] == []

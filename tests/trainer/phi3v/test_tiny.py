@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
 
 from phi3v_data.trainer.phi3v import Phi3VProcessor
 from phi3v_data.trainer.phi3v.loading import load_model
@@ -61,3 +64,36 @@ def test_pictures_arrive_as_strong_as_words(tiny_folder: Path) -> None:
         pictures = vision(noise, vision.grids(noise, torch.tensor([[84, 84]])))
     ratio = pictures.std() / model.embed_tokens.weight.std()
     assert 0.1 < ratio.item() < 10
+
+
+def test_it_learns_to_look_from_nothing(processor: Phi3VProcessor) -> None:
+    # Where in a picture a square lies, told from forty batches of eight.
+    chance = random.Random(0)
+    places = {"L": 0, "R": 82, "C": 41}
+
+    def batch(size: int) -> tuple[dict[str, Tensor], Tensor]:
+        letters = [chance.choice("LRC") for _ in range(size)]
+        shown = []
+        for letter in letters:
+            picture = Image.new("RGB", (112, 84), (chance.randrange(100), chance.randrange(100), chance.randrange(100)))
+            left, top = places[letter], chance.randrange(54)
+            ImageDraw.Draw(picture).rectangle([left, top, left + 30, top + 30], fill=(chance.randrange(150, 256),) * 3)
+            shown.append([picture])
+        inputs = processor(["<|user|>\n<|image_1|>\nWhere?<|end|>\n<|assistant|>\n"] * size, shown)
+        answers = processor.tokenizer(letters, add_special_tokens=False)["input_ids"]
+        return inputs, torch.tensor(answers)[:, 0]
+
+    model = tiny_model().train()
+    trained = [value for value in model.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-3)
+    for _ in range(40):
+        inputs, answers = batch(8)
+        loss = torch.nn.functional.cross_entropy(model(**inputs, logits_to_keep=1).logits[:, 0], answers)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        inputs, answers = batch(60)
+        found = model.eval()(**inputs, logits_to_keep=1).logits[:, 0].argmax(dim=-1)
+    assert (found == answers).float().mean().item() >= 0.9
