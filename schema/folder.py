@@ -132,7 +132,7 @@ class LocalFolder(Folder):
         with os.scandir(self._path(name)) as entries:
             # stat is asked of files only; it is most of the cost of a listing.
             found = [
-                Entry(f"{name}/{e.name}" if name else e.name, e.is_dir(), 0 if e.is_dir() else e.stat().st_size)
+                Entry(f"{name}/{e.name}" if name else e.name, e.is_dir(), 0 if e.is_dir() else _size(e))
                 for e in entries
                 if not e.name.startswith(".")
             ]
@@ -188,6 +188,14 @@ class LocalFolder(Folder):
 
     def _path(self, name: str) -> Path:
         return self.path / name if name else self.path
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        # A link that leads nowhere is there all the same: whoever opens it fails by its name.
+        return 0
 
 
 def _open_making_folders(path: Path) -> IO[bytes]:
