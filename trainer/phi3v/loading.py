@@ -9,7 +9,7 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoProcessor
+from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedConfig
 
 from ...schema.errors import HubError, ModelFolderError
 from .configuration import Phi3VConfig
@@ -35,14 +35,14 @@ def load_model(source: str | Path, **options: Any) -> Phi3VForCausalLM:
         ModelFolderError: the folder is missing, incomplete, damaged, or of another model.
         HubError: the hub cannot be reached or lacks the model.
     """
-    check_model_source(source)
+    check_model_source(source, **options)
     options = {"dtype": "auto", **options, "use_safetensors": True, "trust_remote_code": False}
     # Reported, and refused below in one line, instead of in a table.
     options["ignore_mismatched_sizes"] = True
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(str(source), output_loading_info=True, **options)
     except OSError as error:
-        raise _unreachable(source, error) from error
+        raise _unreadable(source, error) from error
     model, report = loaded
     missing, mismatched = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
     if missing:
@@ -65,14 +65,16 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
 
     Args:
         source: a folder in the published form, or a hub id.
-        options: in place of `preprocessor_config.json`'s own values (`num_crops`).
+        options: in place of `preprocessor_config.json`'s own values (`num_crops`), or of the hub client's.
 
     Raises:
         ModelFolderError: the folder is missing or holds no such processor.
         HubError: the hub cannot be reached or lacks the model.
     """
-    folder = Path(source)
-    if not _is_hub_id(source):
+    if _is_hub_id(source):
+        _check_hub_model(str(source), options)
+    else:
+        folder = Path(source)
         _check_exists(folder)
         for name in ("preprocessor_config.json", "tokenizer.json"):
             if not (folder / name).is_file():
@@ -81,7 +83,7 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
     try:
         processor: Any = AutoProcessor.from_pretrained(str(source), trust_remote_code=False, **options)
     except OSError as error:
-        raise _unreachable(source, error) from error
+        raise _unreadable(source, error) from error
     for part, expected in (
         (processor, Phi3VProcessor),
         (getattr(processor, "image_processor", None), Phi3VImageProcessor),
@@ -92,13 +94,20 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
     return ours
 
 
-def check_model_source(source: str | Path) -> None:
-    """Find out cheaply whether a folder can be a model of this kind; hub ids pass.
+def check_model_source(source: str | Path, **options: Any) -> None:
+    """Find out cheaply whether this can be a model of this kind.
+
+    Args:
+        source: a folder in the published form, or a hub id.
+        options: as `load_model` takes them; the hub's (`cache_dir`, `revision`, `token`) count.
 
     Raises:
         ModelFolderError: it cannot; one line says why.
+        HubError: the hub cannot be reached or lacks the model.
     """
-    if not _is_hub_id(source):
+    if _is_hub_id(source):
+        _check_hub_model(str(source), options)
+    else:
         folder = Path(source)
         _check_folder(folder)
         for file in _weight_files(folder):
@@ -119,17 +128,36 @@ def _check_folder(folder: Path) -> None:
     file = folder / "config.json"
     if not file.is_file():
         raise ModelFolderError(f"{folder} is no model folder, it has no config.json: pass the folder that has it")
-    settings = _read_json(file)
+    _check_settings(folder, _read_json(file))
+
+
+def _check_hub_model(source: str, options: dict[str, Any]) -> None:
+    of_the_hub = {name: options[name] for name in ("cache_dir", "revision", "token") if name in options}
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(source, **of_the_hub)
+    except OSError as error:
+        # The rest is advice for other programs.
+        why = _in_one_line(error).partition(". ")[0]
+        raise HubError(
+            f"no folder {source} here, and the hub gave no model of that name ({why}): download it by hand, "
+            f"hf download {source} --local-dir DIR, and pass --model DIR"
+        ) from error
+    _check_settings(source, settings)
+
+
+def _check_settings(source: str | Path, settings: Any) -> None:
     kind = settings.get("model_type") if isinstance(settings, dict) else None
     if kind != Phi3VConfig.model_type:
         raise ModelFolderError(
-            f"{folder} holds a model of type {kind!r}; expected {Phi3VConfig.model_type!r}: "
+            f"{source} holds a model of type {kind!r}; expected {Phi3VConfig.model_type!r}: "
             "Phi-3-vision or Phi-3.5-vision"
         )
     try:
         Phi3VConfig(**settings)
     except (StrictDataclassError, ArithmeticError, KeyError, TypeError, ValueError) as error:
-        raise ModelFolderError(f"{file} describes no such model ({_in_one_line(error)}): take the original") from error
+        raise ModelFolderError(
+            f"{source}: its config.json describes no such model ({_in_one_line(error)}): take the original's"
+        ) from error
 
 
 def _read_json(file: Path) -> Any:
@@ -172,14 +200,8 @@ def _check_weights(file: Path) -> None:
         raise ModelFolderError(f"{file} is damaged ({error}): download or save the model again") from error
 
 
-def _unreachable(source: str | Path, error: OSError) -> ModelFolderError | HubError:
-    if not _is_hub_id(source):
-        return ModelFolderError(f"{source} cannot be read ({_in_one_line(error)}): download or save the model again")
-    why = _in_one_line(error)
-    return HubError(
-        f"no folder {source} here, and the hub gave no model of that name ({why}): download it by hand, "
-        f"hf download {source} --local-dir DIR, and pass --model DIR"
-    )
+def _unreadable(source: str | Path, error: OSError) -> ModelFolderError:
+    return ModelFolderError(f"{source} cannot be read ({_in_one_line(error)}): download or save the model again")
 
 
 def _in_one_line(error: Exception) -> str:

@@ -206,6 +206,31 @@ def test_a_folder_without_its_processor_is_refused_in_one_line(
     assert "\n" not in str(raised.value)
 
 
+def _as_hub_cache(folder: Path, cache: Path) -> None:
+    """Lay a folder out as the hub's client keeps the model owner/name."""
+    kept = cache / "models--owner--name"
+    revision = "0" * 40
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text(revision)
+    shutil.copytree(folder, kept / "snapshots" / revision)
+
+
+def test_a_model_of_the_hub_loads(folder: Path, tmp_path: Path) -> None:
+    _as_hub_cache(folder, tmp_path)
+    expected = load_model(folder).state_dict()
+    loaded = load_model("owner/name", cache_dir=tmp_path).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+    assert load_processor("owner/name", cache_dir=tmp_path).image_processor.crop_size == 84
+
+
+@pytest.mark.parametrize("load", [load_model, load_processor])
+def test_another_model_of_the_hub_is_refused(folder: Path, tmp_path: Path, load: Callable[..., object]) -> None:
+    (folder / "config.json").write_text('{"model_type": "unheard-of", "auto_map": {"AutoConfig": "code.Config"}}')
+    _as_hub_cache(folder, tmp_path)
+    with pytest.raises(ModelFolderError, match="owner/name holds a model of type 'unheard-of'; expected 'phi3_v'"):
+        load("owner/name", cache_dir=tmp_path)
+
+
 @pytest.mark.parametrize("load", [load_model, load_processor])
 def test_a_hub_out_of_reach_says_what_to_do(load: Callable[[str], object]) -> None:
     with pytest.raises(HubError, match="--model DIR") as raised:
