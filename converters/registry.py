@@ -6,6 +6,8 @@ import difflib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,6 +23,7 @@ __all__ = ["ENTRY_POINTS", "ConverterSpec", "Option", "load_source", "options_of
 
 ENTRY_POINTS = "phi3v_data.converters"
 
+_REQUIRED = "required"
 _BUILT_IN = {"ucf101": "phi3v_data.converters.sources.ucf101:UCF101"}
 
 
@@ -53,6 +56,11 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
                 values[name] = msgspec.convert(value, known[name].type, strict=False)
             except msgspec.ValidationError as error:
                 raise UsageError(f"{cls.name}, option {name}={value!r}: {error}") from error
+        absent = [name for name, option in known.items() if option.default == _REQUIRED and name not in values]
+        if absent:
+            raise UsageError(
+                f"{cls.name} needs the option {absent[0]!r}: {known[absent[0]].help or 'it has no default'}"
+            )
         made: Converter = cls(input=open_folder(self.input), **values)
         return made
 
@@ -69,8 +77,10 @@ class Option:
 
 def options_of(cls: type[Any]) -> list[Option]:
     """List a converter's options: its dataclass fields, `input` left out."""
-    if not is_dataclass(cls):
-        raise UsageError(f"{cls.__name__} is no dataclass; a converter is one (see phi3v_data.converters.base)")
+    if not is_dataclass(cls) or "input" not in (field.name for field in fields(cls)):
+        raise UsageError(
+            f"{cls.__name__} is no dataclass with a field `input`; a converter is one (see phi3v_data.converters.base)"
+        )
     hints = get_type_hints(cls, include_extras=True)
     return [
         Option(field.name, hints[field.name], _shown_default(field), _description(hints[field.name]))
@@ -81,7 +91,7 @@ def options_of(cls: type[Any]) -> list[Option]:
 
 def _shown_default(field: Any) -> str:
     if field.default is MISSING and field.default_factory is MISSING:
-        return "required"
+        return _REQUIRED
     value = field.default if field.default is not MISSING else field.default_factory()
     if isinstance(value, msgspec.Struct):
         parts = msgspec.to_builtins(value).items()
@@ -115,7 +125,10 @@ def load_source(source: str) -> type[Any]:
         module, _, attribute = _BUILT_IN[source].partition(":")
         return _checked(getattr(importlib.import_module(module), attribute), source)
     for point in entry_points(group=ENTRY_POINTS, name=source):
-        return _checked(point.load(), source)
+        with _own_code(point.value):
+            return _checked(point.load(), source)
+    if source.endswith(".py"):
+        raise UsageError(f"{source}: which class of it? A source of your own is given as path/to/file.py:Class")
     raise UsageError(f"no source {source!r}{_nearest(source, source_names(), 'there are')}")
 
 
@@ -129,10 +142,22 @@ def _from_file(path: Path, attribute: str) -> Any:
         raise UsageError(f"{path}: no Python file; a source of your own is given as path/to/file.py:Class")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with _own_code(str(path)):
+        spec.loader.exec_module(module)
     if not hasattr(module, attribute):
         raise UsageError(f"{path} has no class {attribute!r}")
     return getattr(module, attribute)
+
+
+@contextmanager
+def _own_code(where: str) -> Iterator[None]:
+    """Say in one line what is wrong with code that is not ours."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{where} cannot be loaded ({type(error).__name__}: {error})") from error
 
 
 def _checked(found: Any, source: str) -> type[Any]:
