@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,12 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+DEFAULT_SHARD_SIZE = 256_000_000
+
 # Options that are parts of the source's own option `sampling`.
 _SAMPLING = {"frames": "frames", "sampling": "strategy", "fps": "fps", "jitter": "jitter", "seed": "seed"}
 
 
 def _split_list(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)\s*([kKMGT]?)[bB]?", value)
+    if match is None or int(match[1]) == 0:
+        raise click.BadParameter(f"{value!r}; expected a number of bytes such as 500000, 100MB or 1GB")
+    factor: int = 1000 ** " KMGT".index(match[2].upper() or " ")
+    return int(match[1]) * factor
 
 
 @click.command("convert", short_help="Turn a source into a dataset folder.")
@@ -42,6 +55,11 @@ def _split_list(ctx: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG pictures.  [default: 75]")
 @click.option("--splits", metavar="A,B", callback=_split_list, help="Only these splits; the others count as skipped.")
 @click.option("--limit", type=click.IntRange(1), help="Only so many items of each split; the others count as skipped.")
+@click.option("--shards", is_flag=True, help="Write WebDataset shards, too.")
+@click.option(
+    "--shard-size", metavar="SIZE", callback=_size, help="Of a shard at most, such as 100MB or 1GB.  [default: 256MB]"
+)
+@click.option("--no-images", is_flag=True, help="Keep pictures in the shards alone, not as files.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option(
     "--on-error",
@@ -72,6 +90,8 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
         input=given["given_input"],
         options=options,
         quality=given["quality"] or DEFAULT_QUALITY,
+        shard_size=_shard_size(given),
+        images=not given["no_images"],
         selection=Selection(given["splits"], given["limit"]),
         workers=given["workers"],
         on_error=given["on_error"],
@@ -79,6 +99,14 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
         retry_quarantined=given["retry_quarantined"],
     )
     _report(convert(request, progress_for()))
+
+
+def _shard_size(given: dict[str, Any]) -> int | None:
+    if given["shards"]:
+        return given["shard_size"] or DEFAULT_SHARD_SIZE
+    if given["shard_size"] is not None:
+        raise click.UsageError("--shard-size means nothing without --shards")
+    return None
 
 
 def _source_options(cls: type[Any], given: dict[str, Any], settings: dict[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 import msgspec
+from msgspec.structs import replace
 
 from ...schema.errors import RunError
 from ...schema.folder import Folder
@@ -18,6 +19,7 @@ from ..base import Item
 from . import faults
 from .journal import Journal
 from .messages import Done, Failure, encode
+from .pack import Packing, pack
 from .plan import Plan, SplitPlan
 from .settings import Settings
 
@@ -83,8 +85,15 @@ class _SplitFile:
         )
 
 
-def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings) -> Manifest:
-    """Write every split's JSONL, quarantine.jsonl and, last of all, the manifest.
+def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings, packing: Packing | None) -> Manifest:
+    """Write every split's JSONL, quarantine.jsonl, the shards if asked for, and, last of all, the manifest.
+
+    Args:
+        out: the dataset folder.
+        plan: every item.
+        journal: what became of them.
+        settings: what made the records.
+        packing: how shards are made; None for no shards.
 
     Raises:
         RunError: the conservation law does not hold; nothing is declared finished.
@@ -106,6 +115,7 @@ def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings) -> M
         _check_conservation(rows)
     faults.point("records-written")
     _write_quarantine(out, refused)
+    shards = pack(out, packing, plan, journal, settings.source) if packing is not None else {}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         source=settings.source,
@@ -113,7 +123,7 @@ def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings) -> M
         options_digest=settings.digest,
         plan_digest=plan.digest,
         decoders=settings.decoders,
-        splits=rows,
+        splits=[replace(row, shards=shards.get(row.split, [])) for row in rows],
     )
     with out.create(MANIFEST) as stream:
         faults.write(stream, encode_manifest(manifest), "manifest-half-written")

@@ -35,6 +35,8 @@ POINTS = (
     "records-written",
     "quarantine-half-written",
     "quarantine-written",
+    "shard-half-written",
+    "shards-written",
     "manifest-half-written",
     "manifest-written",
     "state-half-removed",

@@ -51,6 +51,9 @@ class Journal:
         self._stream.truncate(end)
         return end
 
+    def __len__(self) -> int:
+        return len(self._states)
+
     def _note(self, outcome: Outcome, offset: int) -> None:
         self._states[outcome.index] = _DONE if isinstance(outcome, Done) else _FAILED
         self._offsets[outcome.index] = offset

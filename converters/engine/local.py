@@ -171,8 +171,10 @@ class _Hand:
         return data
 
     def dismiss(self) -> None:
-        """Tell the worker that it is no more needed: it ends after the item it is at."""
+        """Tell the worker that it is no more needed: it ends after the item it is at, an idle one at once."""
         self.connection.close()
+        if not self.given:
+            self._process.kill()
 
     def end(self) -> str:
         """Wait for the process, kill it if it does not end, and say how it ended."""

@@ -15,6 +15,7 @@ from ...schema.layout import IMAGES, MANIFEST, Manifest, read_manifest
 from ...schema.record import Record, decode_record
 from .journal import Journal
 from .messages import Done, encode
+from .pack import unpack
 from .plan import Plan
 from .settings import Settings
 from .state import Header, State, read_header, stale_records
@@ -30,9 +31,11 @@ class Wish:
         header: what it is to make.
         restart: throw away what is there.
         retry: try again what was quarantined.
+        pictures: the folder in the dataset that pictures go to.
     """
 
     header: Header
+    pictures: str
     restart: bool
     retry: bool
 
@@ -80,7 +83,7 @@ def prepare(wish: Wish, state: State, plan: Plan) -> Manifest | None:
     made = Header(settings=_settings(manifest), input=wish.header.input, plan=manifest.plan_digest)
     _refuse(state.out, "a finished dataset", wish.header.differences(made))
     if wish.retry and any(row.quarantined for row in manifest.splits):
-        state.begin(wish.header, noted=_noted(state.out, plan, manifest))
+        state.begin(wish.header, noted=_noted(wish, state.out, plan, manifest))
         return None
     return manifest
 
@@ -110,11 +113,13 @@ def _settings(manifest: Manifest) -> Settings:
     return Settings(source=manifest.source, options=manifest.options, decoders=manifest.decoders)
 
 
-def _noted(out: Folder, plan: Plan, manifest: Manifest) -> Iterator[bytes]:
+def _noted(wish: Wish, out: Folder, plan: Plan, manifest: Manifest) -> Iterator[bytes]:
     """Yield a journal line for each record of a finished dataset, so that only its failures are left to do.
 
     Records lie in the plan's order, so one pass over each file is enough.
     """
+    if wish.pictures != IMAGES:
+        unpack(out, [shard for row in manifest.splits for shard in row.shards], wish.pictures)
     files = {row.split: read_lines(out, row.file) for row in manifest.splits}
     heads: dict[str, Line | None] = {split: next(lines, None) for split, lines in files.items()}
     for index, planned in enumerate(plan):
@@ -124,34 +129,34 @@ def _noted(out: Folder, plan: Plan, manifest: Manifest) -> Iterator[bytes]:
             continue
         record = decode_record(head.data)
         if record.id == planned.item.id:
-            yield encode(Done(index, msgspec.Raw(head.data), _sizes(out, record))) + b"\n"
+            yield encode(Done(index, msgspec.Raw(head.data), _sizes(out, wish.pictures, record))) + b"\n"
             heads[split] = next(files[split], None)
 
 
-def _sizes(out: Folder, record: Record) -> list[int]:
-    return [out.size(f"{IMAGES}/{name}") for name in record.images()] if isinstance(out, LocalFolder) else []
+def _sizes(out: Folder, pictures: str, record: Record) -> list[int]:
+    return [out.size(f"{pictures}/{name}") for name in record.images()] if isinstance(out, LocalFolder) else []
 
 
-def reopen_damaged(out: Folder, journal: Journal, items: int) -> int:
+def reopen_damaged(out: Folder, pictures: str, journal: Journal) -> None:
     """Look for pictures that are not as they were written, and have their items done again.
 
     A kill cannot cause that, but a loss of power can, and so can people. On an object store nothing is looked at.
 
-    Returns:
-        How many items are to be done again.
+    Args:
+        out: the dataset folder.
+        pictures: the folder in it that pictures go to.
+        journal: what was noted.
     """
-    damaged = 0
-    if isinstance(out, LocalFolder):
-        for index in range(items):
-            outcome = journal.outcome(index)
-            if isinstance(outcome, Done) and not _intact(out, outcome):
-                journal.reopen(index)
-                damaged += 1
-    return damaged
+    if not isinstance(out, LocalFolder):
+        return
+    for index in range(len(journal)):
+        outcome = journal.outcome(index)
+        if isinstance(outcome, Done) and not _intact(out, pictures, outcome):
+            journal.reopen(index)
 
 
-def _intact(out: Folder, done: Done) -> bool:
+def _intact(out: Folder, pictures: str, done: Done) -> bool:
     try:
-        return _sizes(out, decode_record(bytes(done.record))) == done.sizes
+        return _sizes(out, pictures, decode_record(bytes(done.record))) == done.sizes
     except FileNotFoundError:
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from ...schema.errors import ConversionStopped
+from ...schema.errors import ConversionStopped, UsageError
 from ...schema.folder import is_remote, open_folder
 from ...schema.layout import IMAGES, QUARANTINE, Manifest
 from ..inputs import resolve_input
@@ -18,11 +18,12 @@ from .assemble import assemble
 from .driver import Driver, OnError
 from .local import Executor, LocalExecutor
 from .messages import Job
+from .pack import Packing
 from .plan import Selection, make_plan
 from .progress import Progress, Silent
 from .resume import Wish, check_ours, prepare, reopen_damaged
 from .settings import settings_of
-from .state import Header, State
+from .state import STAGING, Header, State
 from .state_places import open_state
 from .trouble import machine_trouble_stops
 
@@ -39,6 +40,8 @@ class ConvertRequest:
         input: the raw data, a folder or an archive, local or an fsspec address; None for the source's public copy.
         options: the source's options by name, as plain values.
         quality: of JPEG pictures, 1 to 100.
+        shard_size: write WebDataset shards of at most so many bytes; None for no shards.
+        images: keep the pictures as files, too; without, they are in the shards alone.
         selection: the splits and the number of items asked for.
         workers: processes; None for one a core.
         on_error: quarantine an item that fails, or stop at the first.
@@ -51,17 +54,25 @@ class ConvertRequest:
     input: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     quality: int = DEFAULT_QUALITY
+    shard_size: int | None = None
+    images: bool = True
     selection: Selection = field(default_factory=Selection)
     workers: int | None = None
     on_error: OnError = "quarantine"
     restart: bool = False
     retry_quarantined: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.images and self.shard_size is None:
+            raise UsageError("--no-images without --shards would keep no pictures at all; give --shards too")
+
     def engine_options(self) -> dict[str, Any]:
         """Collect the engine's own options that shape the output."""
         splits = self.selection.splits
         return {
             "quality": self.quality,
+            "shard_size": self.shard_size,
+            "images": self.images,
             "splits": sorted(splits) if splits is not None else None,
             "limit": self.selection.limit,
         }
@@ -100,22 +111,24 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         spec = _resolved(request, state)
         plan = make_plan(spec.build(), request.selection, spooled)
         header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
-        finished = prepare(Wish(header, request.restart, request.retry_quarantined), state, plan)
+        pictures = IMAGES if request.images else STAGING
+        finished = prepare(Wish(header, pictures, request.restart, request.retry_quarantined), state, plan)
         if finished is not None:
             state.sweep()
             return Summary(request.out, finished, already_complete=True)
         journal = state.journal(len(plan))
         if request.retry_quarantined:
             journal.reopen_failed()
-        reopen_damaged(out, journal, len(plan))
-        job = Job(spec=spec, out=request.out, pictures=IMAGES, quality=request.quality)
+        reopen_damaged(out, pictures, journal)
+        job = Job(spec=spec, out=request.out, pictures=pictures, quality=request.quality)
         workers = request.workers or _cores()
 
         def executor(items: int) -> Executor:
             return LocalExecutor(job, min(workers, items))
 
         Driver(plan, journal, request.on_error, progress or Silent()).run(executor)
-        manifest = assemble(out, plan, journal, settings)
+        packing = Packing(request.shard_size, pictures) if request.shard_size is not None else None
+        manifest = assemble(out, plan, journal, settings, packing)
         state.finish()
     _check_not_empty(request.out, manifest)
     return Summary(request.out, manifest)

@@ -109,3 +109,29 @@ def test_sources_lists_every_source_with_its_options() -> None:
     listed = json.loads(CliRunner().invoke(sources, ["--format", "json"]).output)
     assert {"name", "summary", "options"} == set(listed[0])
     assert "decoder" in [option["name"] for option in listed[0]["options"]]
+
+
+def test_shards_are_written_beside_or_instead_of_the_pictures(patches: Path) -> None:
+    result = run("--source", f"{PATCHES}:Patches", "--input", "raw", "--out", "out", "--shards", "--no-images")
+    assert result.exit_code == 0, result.output
+    assert (patches / "out/shards/patches-train-000000.tar").exists()
+    assert not (patches / "out/images").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--shards", "--shard-size", "many"], "expected a number of bytes such as 500000, 100MB or 1GB"),
+        (["--shard-size", "1GB"], "--shard-size means nothing without --shards"),
+    ],
+)
+def test_sizes_of_shards_are_checked(patches: Path, flags: list[str], said: str) -> None:
+    result = run("--source", f"{PATCHES}:Patches", "--input", "raw", *flags)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(("text", "size"), [("100MB", 100_000_000), ("1G", 10**9), ("5 kB", 5000), ("77", 77)])
+def test_sizes_are_read_as_people_write_them(patches: Path, text: str, size: int) -> None:
+    run("--source", f"{PATCHES}:Patches", "--input", "raw", "--out", "out", "--shards", "--shard-size", text)
+    assert json.loads((patches / "out/dataset.json").read_text())["options"]["shard_size"] == size

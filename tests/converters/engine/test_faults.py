@@ -38,14 +38,18 @@ def _write(bench: Any) -> None:
     bench.write({"train": 6, "val": 4}, {"val/0001": "damaged", "train/0003": "bug"})
 
 
+_SHARDS = ("--shards", "--shard-size", "6kB", "--no-images")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("point", faults.POINTS)
 def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
     _write(bench)
-    killed = bench.command(fault=f"{point}:{_COUNTS.get(point, 1)}:kill-all")
+    more = _SHARDS if "shard" in point else ()
+    killed = bench.command("out", *more, fault=f"{point}:{_COUNTS.get(point, 1)}:kill-all")
     assert killed.returncode == -9, killed.stderr
-    assert bench.command().returncode == 0
-    bench.convert("whole")
+    assert bench.command("out", *more).returncode == 0
+    assert bench.command("whole", *more).returncode == 0
     assert bench.files() == bench.files("whole")
 
 

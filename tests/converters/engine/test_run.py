@@ -62,7 +62,7 @@ def test_every_way_an_item_can_fail_is_told_and_leaves_no_picture(bench: Any, ro
         "twice": ("convert", "ItemError"),
         "hide": ("record", "ItemError"),
         "rename": ("record", "ItemError"),
-        "no picture": ("encode", "TypeError"),
+        "no picture": ("encode", "ItemError"),
         "die": ("worker", "WorkerDied"),
     }
     does = {f"train/{2 * i + 2:04d}": way for i, way in enumerate(ways)}

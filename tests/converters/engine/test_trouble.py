@@ -40,12 +40,9 @@ def test_a_name_no_file_can_have_is_the_items_fault(code: int) -> None:
 
 
 def test_a_full_disk_is_found_behind_the_error_it_was_turned_into() -> None:
-    with pytest.raises(MediaError) as wrapped:
-        try:
-            raise system(errno.ENOSPC)
-        except OSError as cause:
-            raise MediaError("no frame") from cause
-    assert outage_of(wrapped.value, "convert") == "the disk is full (No space left on device: some/file)"
+    wrapped = MediaError("no frame")
+    wrapped.__cause__ = system(errno.ENOSPC)
+    assert outage_of(wrapped, "convert") == "the disk is full (No space left on device: some/file)"
 
 
 @pytest.mark.parametrize(
