@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from peft import PeftModel
 
+from ..schema.dependencies import require
 from ..schema.errors import ModelFolderError
 from .config import ModelConfig, TrainConfig
 from .phi3v.loading import load_model, load_processor
@@ -72,6 +73,8 @@ def save_checkpoint(model: Phi3VForCausalLM, processor: Phi3VProcessor, folder: 
 def _load(settings: ModelConfig, name: str) -> Phi3VForCausalLM:
     dtype = _DTYPES[settings.precision]
     attention = "sdpa" if settings.attention == "auto" else settings.attention
+    if attention == "flash_attention_2":
+        require("flash_attn", package="flash-attn", purpose="--attention flash_attention_2", extra="flash")
     model: Phi3VForCausalLM
     if name == _TINY:
         model = torch.nn.Module.to(tiny_model(), dtype)

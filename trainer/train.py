@@ -110,9 +110,10 @@ def train(
     plan = plan_run(config, dataset)
     folder = RunFolder(out)
     folder.claim()
-    folder.describe(config, dataset)
     torch.manual_seed(config.seed)
     model, processor = load_trainable(config)
+    # From here on the folder is a run's; before, a mistyped model leaves it free for the next try.
+    folder.describe(config, dataset)
     run = _Run(config, dataset, plan, folder, processor, apply_strategy(model, config), say)
     say(f"model {config.model.name}: {run.trained():,} parameters trained of {run.model.num_parameters():,}")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
-from phi3v_data.schema.errors import DatasetError, ModelFolderError, OutputError
+from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError
 from phi3v_data.trainer.checkpoint import load_checkpoint
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.evaluate import evaluate
@@ -150,3 +151,24 @@ def test_a_run_that_broke_off_has_no_model_to_judge(tmp_path: Path, tiny_run: Ru
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(ModelFolderError, match="this run saved no model"):
         load_checkpoint(tiny_run({"model.name": str(tmp_path)}))
+
+
+def test_a_kernel_whose_package_is_missing_is_one_line(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    if importlib.util.find_spec("flash_attn"):
+        pytest.skip("flash-attn is installed here")
+    with pytest.raises(MissingDependencyError, match=r"flash_attention_2 needs .* pip install 'phi3v-data\[flash\]'"):
+        train(tiny_run({"model.attention": "flash_attention_2"}), colours, tmp_path / "run")
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_every_kernel_gives_the_same_losses(colours: Dataset, tmp_path: Path, tiny_run: Run, attention: str) -> None:
+    settings = {"epochs": 1, "evaluation.enabled": False}
+    usual = train(tiny_run(settings), colours, tmp_path / "usual").losses
+    other = train(tiny_run({**settings, "model.attention": attention}), colours, tmp_path / "other").losses
+    assert other == pytest.approx(usual, rel=1e-4)
+
+
+def test_a_mistyped_model_leaves_the_runs_folder_free(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    with pytest.raises(ModelFolderError, match="no model folder at"):
+        train(tiny_run({"model.name": str(tmp_path / "nowhere")}), colours, tmp_path / "run")
+    train(tiny_run({"evaluation.enabled": False}), colours, tmp_path / "run")
