@@ -119,9 +119,8 @@ class ShardWriter:
             self._begin()
         if len(self._entries) < _LEADING:
             members = {**{column: _black_pixel(column) for column in self._columns}, **members}
-        places = {
-            column: self._write(f"{sample_key(record.id)}.{column}", members[column]) for column in sorted(members)
-        }
+        key = sample_key(record.id)
+        places = {column: self._write(f"{key}.{column}", members[column]) for column in sorted(members)}
         entry = ShardEntry(record.id, places["json"], [places[column] for column in columns])
         self._entries.append(msgspec.json.encode(entry) + b"\n")
 

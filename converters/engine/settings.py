@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 
 from ...schema.errors import UsageError
 from ..base import Converter
+from ..media.pictures import encoder_versions
+from ..media.video.read import decoder_versions
 from ..registry import options_of
 from .messages import encode
 
 __all__ = ["Settings", "settings_of"]
-
-_DECODERS = ("av", "decord", "numpy", "opencv-python-headless", "pillow")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         source: the converter's name.
         options: its own options and the engine's that shape the output, as plain values.
-        decoders: the installed version of each library that shapes pictures.
+        decoders: the version of each library that shapes pictures.
     """
 
     source: str
@@ -68,14 +67,9 @@ def settings_of(converter: Converter, engine: dict[str, Any]) -> Settings:
         if name in engine:
             raise UsageError(f"{cls.name}: its option {name!r} has the name of an option of the engine; rename it")
     own = {name: msgspec.to_builtins(getattr(converter, name)) for name in names}
-    return Settings(source=cls.name, options={**own, **engine}, decoders=_versions())
+    return Settings(source=cls.name, options={**own, **engine}, decoders=_versions(converter))
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _DECODERS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _versions(converter: Converter) -> dict[str, str]:
+    decoder = getattr(converter, "decoder", None)
+    return {**(decoder_versions(decoder) if decoder is not None else {}), **encoder_versions()}

@@ -100,6 +100,7 @@ def test_clips_become_frames(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out/images/train/Run").iterdir())) == 4
+    assert {"pyav", "libavcodec", "opencv"} <= set(json.loads((tmp_path / "out/dataset.json").read_text())["decoders"])
 
 
 def test_sources_lists_every_source_with_its_options() -> None:

@@ -39,8 +39,11 @@ class Bench:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"colours": colours, "does": does}))
 
+    def place(self, out: str) -> str:
+        return out if "://" in out else str(self.root / out)
+
     def request(self, out: str = "out", **changes: Any) -> ConvertRequest:
-        given = {"source": PATCHES, "input": str(self.input), "out": str(self.root / out), "workers": 2}
+        given = {"source": PATCHES, "input": str(self.input), "out": self.place(out), "workers": 2}
         return ConvertRequest(**{**given, **changes})
 
     def convert(self, out: str = "out", **changes: Any) -> Summary:
@@ -48,7 +51,7 @@ class Bench:
 
     def command(self, out: str = "out", *more: str, fault: str = "") -> subprocess.CompletedProcess[str]:
         """Convert through the command line, in a process group of its own."""
-        given = ["--source", PATCHES, "--input", str(self.input), "--out", str(self.root / out), "--workers", "2"]
+        given = ["--source", PATCHES, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
         command = [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
         env = {**os.environ, **({"PHI3V_FAULT": fault} if fault else {})}
         return subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, check=False)

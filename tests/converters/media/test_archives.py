@@ -254,6 +254,12 @@ def test_a_header_that_claims_to_be_huge_is_refused_before_it_is_read(tmp_path: 
     assert "header of more than" in refusal(info.tobuf(tarfile.USTAR_FORMAT) + b"\0" * 1024, tmp_path)
 
 
+def test_a_member_that_lies_in_front_of_its_header_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.avi")
+    info.size = -tarfile.BLOCKSIZE
+    assert "damaged" in refusal(info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 1024, tmp_path)
+
+
 def test_headers_that_follow_each_other_without_end_are_refused(tmp_path: Path) -> None:
     link = tar((typed("././@LongLink", tarfile.GNUTYPE_LONGNAME), b"a\0"), end=False)
     assert "damaged" in refusal(link * 5000 + tar(("a", b"1")), tmp_path)
@@ -273,6 +279,17 @@ def test_an_archive_goes_through_memory_in_blocks(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 6 << 20
+
+
+def test_headers_do_not_gather_in_memory(tmp_path: Path) -> None:
+    packed = tar((".passed over", b""))[:512] * 5000 + b"\0" * 1024
+    tracemalloc.start()
+    try:
+        assert unpack(packed, tmp_path) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 << 20
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, 511, 512, 513, 600, 1024, 1536])
@@ -308,6 +325,20 @@ def test_a_flipped_bit_in_compressed_data_is_found(tmp_path: Path) -> None:
         packed = bytearray(pack(("a.avi", os.urandom(5000))))
         packed[2000] ^= 4
         assert "damaged" in refusal(bytes(packed), tmp_path / pack.__name__)
+
+
+def test_a_zip_packed_in_a_way_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(zipped(("a.avi", b"1")))
+    packed[8] = packed[packed.index(b"PK\x01\x02") + 10] = 99
+    assert "compression" in refusal(bytes(packed), tmp_path)
+
+
+def test_a_zip_whose_directory_points_beyond_every_file_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.avi", b"1")
+        archive.infolist()[0].header_offset = 1 << 63
+    assert "damaged" in refusal(buffer.getvalue(), tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"<!DOCTYPE html><html>log in</html>" * 40, b"Rar!\x1a\x07\x01\0" * 200, b"PK"])

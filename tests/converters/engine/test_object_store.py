@@ -1,0 +1,227 @@
+"""Conversions from and to an S3 server on loopback, behind a wire that can be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from phi3v_data.converters.engine import run, state_places
+from phi3v_data.converters.engine.local import LocalExecutor
+from phi3v_data.converters.engine.messages import Work, decode_outcome
+from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
+from phi3v_data.schema.folder import open_folder
+
+pytest.importorskip("s3fs")
+pytest.importorskip("moto.server")
+
+
+class Wire:
+    """Passes connections on to a server until it is cut."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._lock = threading.Lock()
+        self._ends: list[socket.socket] = []
+        self._bytes_left: int | None = None
+        self._down = False
+        self.sent = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def cut_after(self, sent: int, *, for_good: bool) -> None:
+        """Cut every connection once so many more bytes were sent to the server."""
+        with self._lock:
+            self._bytes_left, self._for_good = sent, for_good
+
+    def mend(self) -> None:
+        with self._lock:
+            self._bytes_left, self._down = None, False
+
+    @property
+    def was_cut(self) -> bool:
+        return self._bytes_left is not None and self._bytes_left <= 0
+
+    def close(self) -> None:
+        self._listener.close()
+        self._hang_up()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                here, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._down:
+                here.close()
+                continue
+            there = socket.create_connection(self._server)
+            self._ends += [here, there]
+            threading.Thread(target=self._pump, args=(here, there, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(there, here, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                if counted and self._count(len(data)):
+                    return
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _count(self, size: int) -> bool:
+        with self._lock:
+            self.sent += size
+            if self._bytes_left is None or self._bytes_left <= 0:
+                return False
+            self._bytes_left -= size
+            if self._bytes_left > 0:
+                return False
+            self._down = self._for_good
+        self._hang_up()
+        return True
+
+    def _hang_up(self) -> None:
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._ends.clear()
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    wire = Wire(server.get_host_and_port())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", wire.url)
+        patch.setenv("AWS_MAX_ATTEMPTS", "2")
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        yield wire
+    wire.close()
+    server.stop()
+
+
+@pytest.fixture
+def store(bench: Any, wire: Wire, request: pytest.FixtureRequest) -> str:
+    bench.write({"train": 12, "val": 3}, {"train/0003": "damaged"})
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    return f"s3://bucket/{name}"
+
+
+def files(address: str) -> dict[str, bytes]:
+    """Every object below an address, hidden ones included."""
+    import boto3
+
+    client = boto3.client("s3")
+    prefix = address.removeprefix("s3://bucket/") + "/"
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    return {key.removeprefix(prefix): client.get_object(Bucket="bucket", Key=key)["Body"].read() for key in keys}
+
+
+def test_a_store_gets_the_bytes_that_a_disk_gets(bench: Any, store: str) -> None:
+    bench.convert(store)
+    bench.convert("whole")
+    assert files(store) == bench.files("whole")
+    assert bench.convert(store).already_complete
+
+
+def test_raw_data_may_lie_in_a_store(bench: Any, store: str) -> None:
+    raw = open_folder(f"{store}/raw")
+    for path in sorted(bench.input.rglob("*.json")):
+        raw.write(str(path.relative_to(bench.input)), path.read_bytes())
+    bench.convert("from-store", input=raw.address)
+    bench.convert("whole")
+    assert bench.files("from-store") == bench.files("whole")
+
+
+def test_shards_alone_leave_no_other_picture_in_a_store(bench: Any, store: str) -> None:
+    bench.convert(store, shard_size=20_000, images=False)
+    bench.convert("whole", shard_size=20_000, images=False)
+    assert files(store) == bench.files("whole")
+
+
+def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Any, store: str, wire: Wire) -> None:
+    wire.cut_after(20_000, for_good=False)
+    bench.convert(store)
+    assert wire.was_cut
+    wire.mend()
+    bench.convert("whole")
+    assert files(store) == bench.files("whole")
+
+
+@pytest.mark.slow
+def test_a_wire_cut_for_good_stops_the_run_and_mended_it_goes_on(
+    bench: Any, store: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_places, "_BYTES", 1)
+    before = wire.sent
+    bench.convert(f"{store}-uncut")
+    wire.cut_after((wire.sent - before) // 2, for_good=True)
+    with pytest.raises(ConversionStopped, match="connection failed") as stopped:
+        bench.convert(store)
+    assert "\n" not in str(stopped.value)
+    wire.mend()
+    assert "dataset.json" not in files(store)
+    given: list[int] = []
+
+    class Counting(LocalExecutor):
+        def run(self, works: Iterator[Work]) -> Iterator[bytes]:
+            for line in super().run(works):
+                given.append(decode_outcome(line).index)
+                yield line
+
+    monkeypatch.setattr(run, "LocalExecutor", Counting)
+    bench.convert(store)
+    assert 0 < len(given) < 15
+    bench.convert("whole")
+    assert files(store) == bench.files("whole")
+
+
+def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store: str) -> None:
+    killed = bench.command(store, fault="journal-appended:6:kill-all")
+    assert killed.returncode == -9, killed.stderr
+    assert bench.command(store).returncode == 0
+    bench.convert("whole")
+    assert files(store) == bench.files("whole")
+
+
+def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: Any, store: str) -> None:
+    bench.convert(store, quality=30)
+    with pytest.raises(UsageError, match="quality 30 -> 75"):
+        bench.convert(store)
+    bench.convert(store, restart=True)
+    bench.convert("whole")
+    assert files(store) == bench.files("whole")
+
+
+def test_quarantined_items_are_retried_on_a_store(bench: Any, store: str) -> None:
+    bench.convert(store, shard_size=20_000)
+    bench.write_item("train/0003")
+    bench.convert(store, shard_size=20_000, retry_quarantined=True)
+    bench.convert("whole", shard_size=20_000)
+    assert files(store) == bench.files("whole")
+
+
+def test_a_bucket_that_is_not_there_is_an_output_that_cannot_be_written(bench: Any, wire: Wire) -> None:
+    bench.write({"train": 1})
+    with pytest.raises(OutputError, match="cannot be written"):
+        bench.convert("s3://no-such-bucket/data")
