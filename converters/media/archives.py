@@ -11,7 +11,6 @@ import errno
 import gzip
 import io
 import re
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -37,7 +36,6 @@ _DAMAGE = (
     RecursionError,
     ValueError,
     gzip.BadGzipFile,
-    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,

@@ -109,6 +109,17 @@ def test_a_run_that_ended_half_way_is_followed_by_one_that_goes_on_from_there(
     assert hub.ranges == [None, f"bytes={BLOCK}-"]
 
 
+@pytest.mark.parametrize("length", [len(DATA) + 1, 1000])
+def test_a_part_that_is_not_of_this_file_is_thrown_away(hub: HubServer, tmp_path: Path, length: int) -> None:
+    blobs = tmp_path / "hub" / "datasets--owner--clips" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{hashlib.sha256(DATA).hexdigest()}.phi3v-data.incomplete").write_bytes(b"x" * length)
+    if length < len(DATA):  # it looks like a part, until the whole is checked
+        assert "hash" in refusal(hub.environment(tmp_path))
+    assert fetched(hub.environment(tmp_path)).read_bytes() == DATA
+    assert hub.ranges[-1] is None
+
+
 def test_what_does_not_have_the_announced_hash_never_enters_the_cache(hub: HubServer, tmp_path: Path) -> None:
     hub.add(REPOSITORY, NAME, DATA, announced=hashlib.sha256(b"other").hexdigest())
     assert "hash" in refusal(hub.environment(tmp_path))

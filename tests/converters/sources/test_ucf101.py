@@ -191,7 +191,7 @@ def full(place: Callable[..., Path], base: str = "") -> Path:
     lists = root / base / "ucfTrainTestlist"
     (lists / "trainlist01.txt").write_bytes(b"Yoga/v_Yoga_g08_c01.avi 2\r\nArchery/v_Archery_g08_c01.avi 1\r\n")
     (lists / "testlist01.txt").write_text("Archery/v_Archery_g01_c01.avi\n\nYoga/v_Yoga_g01_c01.avi\n")
-    (lists / "trainlist02.txt").write_text("Archery/v_Archery_g01_c01.avi 1\nYoga/v_Yoga_g01_c01.avi 2\n")
+    (lists / "trainlist02.txt").write_text("\ufeffArchery/v_Archery_g01_c01.avi 1\nYoga/v_Yoga_g01_c01.avi 2\n")
     (lists / "testlist02.txt").write_text("Archery/v_Archery_g08_c01.avi\nYoga/v_Yoga_g08_c01.avi\n")
     return root
 
@@ -212,6 +212,10 @@ def test_the_lists_of_the_fold_say_which_clip_is_in_which_split(place: Callable[
     ]
     record = converted(root)[0]
     assert record.conversations[0].user == f"{PROMPT}Archery, Yoga."
+    assert converted(root, fold=2)[0].conversations == [
+        msgspec.structs.replace(turn, images=[name.replace("g08", "g01") for name in turn.images])
+        for turn in record.conversations
+    ]
     assert record.meta["video"] == "Archery/v_Archery_g08_c01.avi"
 
 
