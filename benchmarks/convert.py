@@ -161,7 +161,7 @@ def alone(way: str, source: Path, work: Path) -> Measured:
     """Measure one way in a process that has no other children, so that the peak memory is its own."""
     with tempfile.TemporaryDirectory(dir=work) as out:
         arguments = [sys.executable, __file__, "--measure", way, str(source), out]
-        seconds, memory = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()
+        seconds, memory = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     return Measured(float(seconds), float(memory))
 
 
