@@ -60,6 +60,13 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     "--shard-size", metavar="SIZE", callback=_size, help="Of a shard at most, such as 100MB or 1GB.  [default: 256MB]"
 )
 @click.option("--no-images", is_flag=True, help="Keep pictures in the shards alone, not as files.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes on this machine, or a Ray cluster: the one in RAY_ADDRESS, or a local one.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option(
     "--on-error",
@@ -93,6 +100,7 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
         shard_size=_shard_size(given),
         images=not given["no_images"],
         selection=Selection(given["splits"], given["limit"]),
+        engine=given["engine"],
         workers=given["workers"],
         on_error=given["on_error"],
         restart=given["restart"],

@@ -8,9 +8,9 @@ from typing import Literal
 
 from ...schema.errors import ConversionStopped
 from .journal import Journal
-from .local import Executor
 from .messages import Failed, Failure, Halted, Work, decode_outcome
 from .plan import Plan
+from .pool import Executor
 from .progress import Progress
 
 __all__ = ["FAILURES_IN_A_ROW", "Driver", "OnError"]

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, Literal
 
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.folder import is_remote, open_folder
@@ -16,10 +16,11 @@ from ..media.pictures import DEFAULT_QUALITY
 from ..registry import ConverterSpec, load_source
 from .assemble import assemble
 from .driver import Driver, OnError
-from .local import Executor, LocalExecutor
+from .local import LocalExecutor
 from .messages import Job
 from .pack import Packing
 from .plan import Selection, make_plan
+from .pool import Executor
 from .progress import Progress, Silent
 from .resume import Wish, check_ours, prepare, reopen_damaged
 from .settings import settings_of
@@ -43,6 +44,7 @@ class ConvertRequest:
         shard_size: write WebDataset shards of at most so many bytes; None for no shards.
         images: keep the pictures as files, too; without, they are in the shards alone.
         selection: the splits and the number of items asked for.
+        engine: local processes, or a Ray cluster.
         workers: processes; None for one a core.
         on_error: quarantine an item that fails, or stop at the first.
         restart: throw away what is in `out` (it must be a dataset, finished or not).
@@ -57,6 +59,7 @@ class ConvertRequest:
     shard_size: int | None = None
     images: bool = True
     selection: Selection = field(default_factory=Selection)
+    engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     on_error: OnError = "quarantine"
     restart: bool = False
@@ -120,13 +123,9 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         if request.retry_quarantined:
             journal.reopen_failed()
         reopen_damaged(out, pictures, journal)
-        job = Job(spec=spec, out=request.out, pictures=pictures, quality=request.quality)
-        workers = request.workers or _cores()
-
-        def executor(items: int) -> Executor:
-            return LocalExecutor(job, min(workers, items))
-
-        Driver(plan, journal, request.on_error, progress or Silent()).run(executor)
+        job = Job(spec=spec, out=_absolute(request.out), pictures=pictures, quality=request.quality)
+        driver = Driver(plan, journal, request.on_error, progress or Silent())
+        driver.run(lambda items: _executor(request, job, items))
         packing = Packing(request.shard_size, pictures) if request.shard_size is not None else None
         manifest = assemble(out, plan, journal, settings, packing)
         state.finish()
@@ -136,16 +135,31 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
 
 def _resolved(request: ConvertRequest, state: State) -> ConverterSpec:
     address = resolve_input(load_source(request.source), request.input, state.work)
-    return ConverterSpec(source=request.source, input=address, options=request.options)
+    file, colon, name = request.source.rpartition(":")
+    source = f"{Path(file).absolute()}:{name}" if colon else request.source
+    return ConverterSpec(source=source, input=address, options=request.options)
+
+
+def _executor(request: ConvertRequest, job: Job, items: int) -> Executor:
+    if request.engine == "ray":
+        from .cluster import RayExecutor
+
+        return RayExecutor(job, items, request.workers)
+    return LocalExecutor(job, min(items, request.workers or _cores()))
 
 
 def _identity(request: ConvertRequest, spec: ConverterSpec, state: State) -> str:
     """Name the input so that another one is told apart, also when an archive was replaced by another."""
     if request.input is None:
         return "the public copy"
-    given = request.input if is_remote(request.input) else str(Path(request.input).absolute())
+    given = _absolute(request.input)
     unpacked = Path(spec.input)
     return f"{given} ({unpacked.name})" if unpacked.parent == state.work else given
+
+
+def _absolute(address: str) -> str:
+    # Workers may run in another folder.
+    return address if is_remote(address) else str(Path(address.removeprefix("file://")).absolute())
 
 
 def _check_not_empty(out: str, manifest: Manifest) -> None:

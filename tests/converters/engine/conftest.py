@@ -49,12 +49,17 @@ class Bench:
     def convert(self, out: str = "out", **changes: Any) -> Summary:
         return convert(self.request(out, **changes))
 
+    def line(self, out: str, *more: str) -> list[str]:
+        """The command line of a conversion."""
+        given = ["--source", PATCHES, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
+        return [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
+
     def command(self, out: str = "out", *more: str, fault: str = "") -> subprocess.CompletedProcess[str]:
         """Convert through the command line, in a process group of its own."""
-        given = ["--source", PATCHES, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
-        command = [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
         env = {**os.environ, **({"PHI3V_FAULT": fault} if fault else {})}
-        return subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, check=False)
+        return subprocess.run(
+            self.line(out, *more), env=env, capture_output=True, text=True, start_new_session=True, check=False
+        )
 
     def files(self, out: str = "out") -> dict[str, bytes]:
         """Every file of a dataset folder, hidden ones included."""
