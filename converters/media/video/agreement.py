@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ....schema.errors import MediaError
-from .container import shown_name
 from .frame import Frame
+from .naming import shown_name
 from .pyav_frames import Decoded
 from .upright import upright
 

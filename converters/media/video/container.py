@@ -11,8 +11,9 @@ import av
 from av.stream import Disposition
 
 from ....schema.errors import MediaError
+from .naming import shown_name
 
-__all__ = ["HELD", "Clip", "open_clip", "shown_name"]
+__all__ = ["HELD", "Clip", "open_clip"]
 
 # Formats that hold the clip they are: no playlists, which name further files and addresses to open.
 FORMATS = (
@@ -23,13 +24,8 @@ FORMATS = (
 MAX_PIXELS = 1 << 26
 # Bytes of a clip kept from one reading of it to the next; of a longer one, the file is read again.
 HELD = 64 << 20
-# Seconds by which a clip may end before the time its container states.
-EARLY = 0.5
-
-
-def shown_name(path: Path) -> str:
-    """Name a file in a message of one line, whatever its name holds."""
-    return path.name if path.name.isprintable() else repr(path.name)
+# Pictures' lengths by which a clip may end before the time its container states.
+EARLY = 3
 
 
 @contextmanager
@@ -120,7 +116,7 @@ class Clip:
         if count < stated:
             raise MediaError(f"{self.name}: cut short, {count} of {stated} pictures are there")
         seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
-        if seconds < stated_seconds - EARLY:
+        if seconds + EARLY * seconds / count < stated_seconds:
             raise MediaError(f"{self.name}: cut short, {seconds:.1f} of {stated_seconds:.1f} seconds are there")
 
 

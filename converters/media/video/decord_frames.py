@@ -16,8 +16,8 @@ import numpy as np
 
 from ....schema.errors import MediaError, MissingDependencyError
 from .agreement import agreed_frames
-from .container import shown_name
 from .frame import Choose, Frame
+from .naming import shown_name, text_name
 from .pyav_frames import Decoded, decode
 from .upright import as_stored
 
@@ -40,8 +40,7 @@ def read(path: Path, choose: Choose) -> list[Frame]:
     decord = import_decord()
     decoded = decode(path, choose)
     try:
-        # An absolute path, so that no part of a name is taken for a protocol.
-        reader = decord.VideoReader(str(path.absolute()), ctx=decord.cpu(0), num_threads=1)
+        reader = decord.VideoReader(text_name(path, "decord"), ctx=decord.cpu(0), num_threads=1)
         # decord turns its pictures by itself.
         pictures = [as_stored(picture, decoded.display) for picture in _pictures(reader, decoded)]
     except decord.DECORDError as error:

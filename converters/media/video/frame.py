@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..sampling import ClipTable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["Choose", "Frame"]
 

@@ -65,7 +65,7 @@ class H264Headers:
 
     def _keep(self, units: Iterator[bytes] | list[bytes]) -> None:
         for unit in units:
-            kind = unit[0] & 31
+            kind = unit[0] & 31 if unit else 0
             if unit in self._parameters or kind not in (SEQUENCE_PARAMETERS, PICTURE_PARAMETERS):
                 continue
             if self._pictures:

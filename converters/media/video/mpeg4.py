@@ -22,6 +22,9 @@ EXTENDED_ASPECT = 15
 RECTANGULAR = 0
 I_PICTURE, P_PICTURE = 0, 1
 
+# Of a picture, as many bytes as its header's first fields can take.
+HEADER = 16
+
 SECTION = re.compile(rb"(?=\x00\x00\x01)", re.DOTALL)
 
 
@@ -40,14 +43,14 @@ class Mpeg4Headers:
 
     def read(self, packet: bytes) -> Picture:
         """Read one packet's headers."""
-        if packet.count(PICTURE) != 1:
+        at = packet.find(PICTURE)
+        if at < 0 or packet.find(PICTURE, at + 1) > 0:
             raise Unproved("a packet does not hold one picture")
-        before, _, after = packet.partition(PICTURE)
-        if before:
-            self._configure(set(_sections(before)))
+        if at:
+            self._configure(set(_sections(packet[:at])))
         if not self._time_bits:
             self._time_bits = _time_bits(self._configuration)
-        kind = self._picture_type(after)
+        kind = self._picture_type(packet[at + len(PICTURE) :][:HEADER])
         self._pictures += 1
         return Picture(order=self._pictures, is_entry=kind == I_PICTURE)
 
@@ -58,17 +61,18 @@ class Mpeg4Headers:
             raise Unproved("the configuration changes on the way")
 
     def _picture_type(self, header: bytes) -> int:
-        bits = Bits(header[:16])
-        kind = bits.take(2)
+        # One number and not Bits: this is done for every packet of every clip.
+        fields = int.from_bytes(header.ljust(HEADER, b"\x00"), "big")
+        left = 8 * HEADER - 2
+        kind = fields >> left
         if kind not in (I_PICTURE, P_PICTURE):
             raise Unproved("pictures are shown in another order than they are decoded in")
-        while bits.take(1):  # whole seconds since the last picture
-            pass
-        marker = bits.take(1)
-        bits.take(self._time_bits)
-        if not (marker and bits.take(1)):
+        zeros = (1 << left) - 1 & ~fields
+        left = zeros.bit_length() - 1  # past a 1 for every second since the last picture, and a 0
+        left -= 1 + self._time_bits + 1 + 1  # past a marker, the time, a marker, and whether the picture is coded
+        if left < 0 or zeros >> left + 1 + 1 + self._time_bits & 1 or zeros >> left + 1 & 1:
             raise Unproved("a picture's header cannot be read")
-        if not bits.take(1):
+        if zeros >> left & 1:
             raise Unproved("a packet holds an empty picture")
         return kind
 

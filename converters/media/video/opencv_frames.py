@@ -14,6 +14,7 @@ import numpy as np
 
 from .agreement import agreed_frames
 from .frame import Choose, Frame
+from .naming import text_name
 from .pyav_frames import decode
 
 __all__ = ["read"]
@@ -34,8 +35,7 @@ def _pictures(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
-    # An absolute path, so that no part of a name is taken for a protocol.
-    clip = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    clip = cv2.VideoCapture(text_name(path, "OpenCV"), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     number = -1
     try:

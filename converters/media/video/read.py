@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from ....schema.errors import MediaError
 from ..sampling import ClipTable, Sampling, select_frames
-from .container import shown_name
 from .frame import Frame
+from .naming import shown_name
 
 __all__ = ["Decoder", "decoder_versions", "read_frames"]
 
@@ -30,7 +30,7 @@ def read_frames(
 
     Returns:
         The frames, in the order of showing, bit for bit those that the library gives when it decodes the whole clip in
-        order.
+        order. Damage to pictures that they do not need may go unnoticed.
 
     Raises:
         MediaError: the clip cannot be read; names the file and what is wrong.
