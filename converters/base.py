@@ -71,7 +71,9 @@ class ImageSink(Protocol):
         """Encode a picture under the dataset's images/ and return the path a record shows it by.
 
         Args:
-            name: relative path; must start with the item's `pictures` and end in .jpg or .png.
+            name: relative path: the item's `pictures`, a dot, a part without dots or slashes, and .jpg or .png, such
+                as `train/clip.0.jpg`. Where the last segment of `pictures` has no dot, `.jpg` may follow at once. So
+                no two items can ever name the same picture.
             picture: uint8 [height, width, 3] RGB, or any PIL image.
         """
 

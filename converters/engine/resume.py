@@ -52,6 +52,8 @@ def check_ours(out: Folder) -> None:
         return
     except NotADirectoryError:
         raise OutputError(f"{out.address}: a file; --out needs a folder") from None
+    except PermissionError:
+        raise OutputError(f"{out.address}: permission denied; choose another --out") from None
     if entries and not out.exists(MANIFEST) and read_header(out) is None:
         raise OutputError(
             f"{out.address}: holds {entries[0].name!r} and no {MANIFEST}, so it is no dataset; choose an empty --out"

@@ -96,6 +96,7 @@ class Summary:
     already_complete: bool = False
 
 
+@machine_trouble_stops()
 def convert(request: ConvertRequest, progress: Progress | None = None) -> Summary:
     """Convert a source into a dataset folder; go on where an earlier run of the same kind stopped.
 
@@ -110,7 +111,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     # The options are checked before anything is fetched or unpacked.
     unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
-    with open_state(out) as state, machine_trouble_stops(), TemporaryFile(prefix="phi3v-data-plan-") as spooled:
+    with open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:
         spec = _resolved(request, state)
         plan = make_plan(spec.build(), request.selection, spooled)
         header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)

@@ -165,6 +165,10 @@ def segment_name(number: int) -> str:
 
 def stale_records(out: Folder, source: str) -> Iterator[str]:
     """Name the record files that an earlier conversion of a source left in a folder."""
-    for entry in out.list():
+    try:
+        entries = out.list()
+    except FileNotFoundError:  # an object store has no empty folders
+        return
+    for entry in entries:
         if entry.name.startswith(f"{source}_") and entry.name.endswith(".jsonl"):
             yield entry.name

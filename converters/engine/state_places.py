@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from ...schema.errors import OutputError
-from ...schema.folder import Folder, LocalFolder
+from ...schema.folder import PARTIAL, Folder, LocalFolder
 from .journal import Journal
 from .state import SEGMENTS, STATE, State, segment_name
 from .trouble import one_line
@@ -36,6 +36,7 @@ def open_state(out: Folder) -> State:
 class _LocalState(State):
     def __init__(self, out: LocalFolder) -> None:
         super().__init__(out, (out.path / STATE).absolute())
+        self._root = out.path
         self._path = out.path / STATE
         self._held = contextlib.ExitStack()
 
@@ -67,7 +68,11 @@ class _LocalState(State):
                     path.rmdir()
 
     def journal(self, items: int) -> Journal:
-        stream = self._held.enter_context((self._path.parent / SEGMENTS / segment_name(0)).open("a+b"))
+        # Every picture passes through this folder; empty, it would be made and removed around each of them.
+        keeper = self._root / PARTIAL / "keep"
+        keeper.parent.mkdir(exist_ok=True)
+        keeper.touch()
+        stream = self._held.enter_context((self._root / SEGMENTS / segment_name(0)).open("a+b"))
         return Journal(stream, items)
 
 
@@ -84,7 +89,8 @@ class _RemoteState(State):
 
     def __enter__(self) -> State:
         try:
-            self.out.write(f"{STATE}/lock", b"")
+            self.out.write(f"{STATE}/probe", b"")
+            self.out.delete(f"{STATE}/probe")
         except Exception as error:
             raise OutputError(
                 f"{self.out.address}: cannot be written ({type(error).__name__}: {one_line(error)}); check the address "

@@ -71,6 +71,8 @@ def misbehave(does: str, item: Item, images: ImageSink) -> None:
         images.save(f"{item.pictures}.bad.jpg", np.zeros((4, 4, 7), np.float32))
     if does == "no memory":
         raise MemoryError("2 TiB")
+    if does == "interrupt":
+        os.kill(os.getppid(), signal.SIGINT)
     if does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if does == "no space":

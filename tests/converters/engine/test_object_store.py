@@ -196,6 +196,28 @@ def test_a_wire_cut_for_good_stops_the_run_and_mended_it_goes_on(
     assert files(store) == bench.files("whole")
 
 
+@pytest.mark.slow
+def test_a_wire_cut_while_reading_is_not_blamed_on_the_items(bench: Any, store: str, wire: Wire) -> None:
+    raw = open_folder(f"{store}/raw")
+    for path in sorted(bench.input.rglob("*.json")):
+        raw.write(str(path.relative_to(bench.input)), path.read_bytes())
+    before = wire.sent
+    bench.convert("uncut", input=raw.address)
+    wire.cut_after((wire.sent - before) // 2, for_good=True)
+    with pytest.raises(ConversionStopped, match="connection failed"):
+        bench.convert("cut", input=raw.address)
+    wire.mend()
+    bench.convert("cut", input=raw.address)
+    assert bench.files("cut") == bench.files("uncut")
+
+
+def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Any, store: str, wire: Wire) -> None:
+    wire.cut_after(1, for_good=True)
+    with pytest.raises(ConversionStopped, match="connection failed"):
+        bench.convert(store)
+    wire.mend()
+
+
 def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store: str) -> None:
     killed = bench.command(store, fault="journal-appended:6:kill-all")
     assert killed.returncode == -9, killed.stderr

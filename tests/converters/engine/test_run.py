@@ -415,6 +415,17 @@ def test_a_disk_that_fills_under_the_driver_stops_the_run_and_it_goes_on_later(b
     assert bench.files() == bench.files("whole")
 
 
+def test_ctrl_c_ends_the_run_with_one_line_and_it_goes_on_later(bench: Any) -> None:
+    bench.write({"train": 30}, {"train/0009": "interrupt"})
+    interrupted = bench.command()
+    assert interrupted.returncode == 130
+    assert interrupted.stderr.strip() == "phi3v-data: interrupted; what was done so far is kept"
+    bench.write_item("train/0009")
+    bench.convert()
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
 def test_the_manifest_names_every_option_and_the_decoders(bench: Any) -> None:
     bench.write({"train": 1})
     bench.convert(options={"side": 6, "sampling": {"strategy": "segment", "frames": 3}})
