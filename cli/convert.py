@@ -134,18 +134,12 @@ def _source_options(cls: type[Any], given: dict[str, Any], settings: dict[str, s
 
 
 def _report(summary: Summary) -> None:
-    rows = [("split", "discovered", "written", "quarantined", "skipped", "images")]
+    columns = ("discovered", "written", "quarantined", "skipped", "images")
+    width = max(len("split"), *(len(row.split) for row in summary.manifest.splits))
+    click.echo("  ".join([f"{'split':<{width}}", *columns]))
     for row in summary.manifest.splits:
-        counts = (row.discovered, row.written, row.quarantined, row.skipped, row.images)
-        rows.append((row.split, *map(str, counts)))  # type: ignore[arg-type]  # one name and five numbers
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        click.echo(
-            "  ".join(
-                f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}"
-                for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
-            )
-        )
+        counts = [f"{getattr(row, column):>{len(column)}}" for column in columns]
+        click.echo("  ".join([f"{row.split:<{width}}", *counts]))
     if summary.already_complete:
         click.echo(f"{summary.out}: already complete, nothing to do")
     else:

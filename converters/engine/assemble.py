@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import IO
 
 import msgspec
@@ -17,13 +15,13 @@ from ...schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, Spl
 from ...schema.record import decode_record
 from ..base import Item
 from . import faults
-from .journal import Journal
-from .messages import Done, Failure, encode
+from .messages import Failure, encode
+from .outcomes import Outcomes
 from .pack import Packing, pack
-from .plan import Plan, SplitPlan
+from .plan import SplitPlan
 from .settings import Settings
 
-__all__ = ["Quarantined", "Settled", "assemble", "settled"]
+__all__ = ["Quarantined", "assemble"]
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,25 +33,6 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     exception: str
     message: str
-
-
-@dataclass(frozen=True)
-class Settled:
-    """One item that was asked for and what became of it."""
-
-    item: Item
-    outcome: Done | Failure
-
-
-def settled(plan: Plan, journal: Journal) -> Iterator[Settled]:
-    """Yield every settled item in the plan's order; skipped ones are left out."""
-    for index, planned in enumerate(plan):
-        if planned.failure is not None:
-            yield Settled(planned.item, planned.failure)
-        elif not planned.skipped:
-            outcome = journal.outcome(index)
-            if outcome is not None:
-                yield Settled(planned.item, outcome if isinstance(outcome, Done) else outcome.failure)
 
 
 class _SplitFile:
@@ -85,13 +64,12 @@ class _SplitFile:
         )
 
 
-def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings, packing: Packing | None) -> Manifest:
+def assemble(out: Folder, outcomes: Outcomes, settings: Settings, packing: Packing | None) -> Manifest:
     """Write every split's JSONL, quarantine.jsonl, the shards if asked for, and, last of all, the manifest.
 
     Args:
         out: the dataset folder.
-        plan: every item.
-        journal: what became of them.
+        outcomes: what became of every item.
         settings: what made the records.
         packing: how shards are made; None for no shards.
 
@@ -101,27 +79,27 @@ def assemble(out: Folder, plan: Plan, journal: Journal, settings: Settings, pack
     with contextlib.ExitStack() as stack:
         files = {
             split: _SplitFile(stack.enter_context(out.create(records_name(settings.source, split))))
-            for split in plan.splits
+            for split in outcomes.plan.splits
         }
         refused: list[Quarantined] = []
-        for entry in settled(plan, journal):
-            file = files[entry.item.split]
-            if isinstance(entry.outcome, Done):
-                file.add(bytes(entry.outcome.record))
-            else:
+        for settled in outcomes:
+            file = files[settled.item.split]
+            if isinstance(settled.result, Failure):
                 file.quarantined += 1
-                refused.append(_quarantined(entry.item, entry.outcome))
-        rows = [files[split].row(settings.source, split, counts) for split, counts in plan.splits.items()]
+                refused.append(_quarantined(settled.item, settled.result))
+            else:
+                file.add(settled.result)
+        rows = [files[split].row(settings.source, split, counts) for split, counts in outcomes.plan.splits.items()]
         _check_conservation(rows)
     faults.point("records-written")
     _write_quarantine(out, refused)
-    shards = pack(out, packing, plan, journal, settings.source) if packing is not None else {}
+    shards = pack(out, packing, outcomes, settings.source) if packing is not None else {}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         source=settings.source,
         options=settings.options,
         options_digest=settings.digest,
-        plan_digest=plan.digest,
+        plan_digest=outcomes.plan.digest,
         decoders=settings.decoders,
         splits=[replace(row, shards=shards.get(row.split, [])) for row in rows],
     )

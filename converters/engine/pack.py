@@ -13,9 +13,7 @@ from ...schema.layout import SHARDS
 from ...schema.record import decode_record
 from ...schema.shards import Sample, Shard, ShardWriter, sample_columns
 from . import faults
-from .journal import Journal
-from .messages import Done
-from .plan import Plan
+from .outcomes import Outcomes
 
 __all__ = ["Packing", "pack", "unpack"]
 
@@ -36,24 +34,23 @@ class Packing:
     pictures: str
 
 
-def pack(out: Folder, packing: Packing, plan: Plan, journal: Journal, source: str) -> dict[str, list[str]]:
+def pack(out: Folder, packing: Packing, outcomes: Outcomes, source: str) -> dict[str, list[str]]:
     """Write the shards of every split.
 
     Args:
         out: the dataset folder.
         packing: how.
-        plan: every item.
-        journal: what became of them.
+        outcomes: what became of every item.
         source: the converter's name.
 
     Returns:
         The names of each split's shards.
     """
     out.delete(SHARDS)
-    columns = sorted({column for done in _done(plan, journal) for column in sample_columns(decode_record(done[1]))})
+    columns = sorted({column for _, record in outcomes.records() for column in sample_columns(decode_record(record))})
     with contextlib.ExitStack() as stack:
         writers: dict[str, ShardWriter] = {}
-        for split, sample in _samples(out, packing.pictures, _done(plan, journal)):
+        for split, sample in _samples(out, packing.pictures, outcomes.records()):
             if split not in writers:
                 writer = ShardWriter(out, source, split, size=packing.size, columns=columns)
                 writers[split] = stack.enter_context(writer)
@@ -61,14 +58,6 @@ def pack(out: Folder, packing: Packing, plan: Plan, journal: Journal, source: st
             faults.point("shard-half-written")
     faults.point("shards-written")
     return {split: writer.names for split, writer in writers.items()}
-
-
-def _done(plan: Plan, journal: Journal) -> Iterator[tuple[str, bytes]]:
-    """Yield split and record of every item that has one."""
-    for index, planned in enumerate(plan):
-        outcome = journal.outcome(index)
-        if isinstance(outcome, Done):
-            yield planned.item.split, bytes(outcome.record)
 
 
 def _samples(out: Folder, pictures: str, records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:

@@ -82,7 +82,7 @@ def prepare(wish: Wish, state: State, plan: Plan) -> Manifest | None:
         _begin_anew(wish, state)
         return None
     manifest = read_manifest(state.out)
-    made = Header(settings=_settings(manifest), input=wish.header.input, plan=manifest.plan_digest)
+    made = Header(settings=_settings(wish, manifest), input=wish.header.input, plan=manifest.plan_digest)
     _refuse(state.out, "a finished dataset", wish.header.differences(made))
     if wish.retry and any(row.quarantined for row in manifest.splits):
         state.begin(wish.header, noted=_noted(wish, state.out, plan, manifest))
@@ -111,8 +111,10 @@ def _refuse(out: Folder, what: str, differences: list[str]) -> None:
         )
 
 
-def _settings(manifest: Manifest) -> Settings:
-    return Settings(source=manifest.source, options=manifest.options, decoders=manifest.decoders)
+def _settings(wish: Wish, manifest: Manifest) -> Settings:
+    # Newer libraries matter only where more pictures are to be made.
+    decoders = manifest.decoders if wish.retry else wish.header.settings.decoders
+    return Settings(source=manifest.source, options=manifest.options, decoders=decoders)
 
 
 def _noted(wish: Wish, out: Folder, plan: Plan, manifest: Manifest) -> Iterator[bytes]:
@@ -127,7 +129,7 @@ def _noted(wish: Wish, out: Folder, plan: Plan, manifest: Manifest) -> Iterator[
     for index, planned in enumerate(plan):
         split = planned.item.split
         head = heads.get(split)
-        if head is None:
+        if head is None or planned.skipped or planned.failure is not None:
             continue
         record = decode_record(head.data)
         if record.id == planned.item.id:

@@ -18,6 +18,7 @@ from .assemble import assemble
 from .driver import Driver, OnError
 from .local import LocalExecutor
 from .messages import Job
+from .outcomes import Outcomes
 from .pack import Packing
 from .plan import Selection, make_plan
 from .pool import Executor
@@ -128,7 +129,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         driver = Driver(plan, journal, request.on_error, progress or Silent())
         driver.run(lambda items: _executor(request, job, items))
         packing = Packing(request.shard_size, pictures) if request.shard_size is not None else None
-        manifest = assemble(out, plan, journal, settings, packing)
+        manifest = assemble(out, Outcomes(plan, journal), settings, packing)
         state.finish()
     _check_not_empty(request.out, manifest)
     return Summary(request.out, manifest)

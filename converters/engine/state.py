@@ -18,8 +18,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from ...schema.errors import DatasetError
 from ...schema.folder import PARTIAL, Folder
@@ -45,13 +47,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         settings: what shapes the output.
         input: the raw data's address, as given.
         plan: the plan's digest.
-        stale: files of an earlier dataset here that are to be removed before the work begins.
+        stale: record files of an earlier dataset here that are to be removed before the work begins; names only, for
+            they are read again from a folder that anybody may have made.
     """
 
     settings: Settings
     input: str
     plan: str
-    stale: list[str] = []
+    stale: list[Annotated[str, Meta(pattern=r"^[^/\\]+\.jsonl$")]] = []
     format: int = _FORMAT
 
     def differences(self, earlier: Header) -> list[str]:

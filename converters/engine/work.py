@@ -96,11 +96,19 @@ class _Sink:
         return [self.saved[name] for name in record.images()]
 
 
-def _own_name(pictures: str) -> re.Pattern[str]:
-    # After the item's own prefix: a dot, a part without dots or slashes, the suffix. A prefix whose last segment has
-    # no dot may take the suffix at once. So two prefixes never lead to one name, although one may begin with the other.
-    part = r"\.[^./\\\x00]+" if "." in pictures.rpartition("/")[2] else r"(?:\.[^./\\\x00]+)?"
-    return re.compile(f"{re.escape(pictures)}{part}\\.(?:jpg|png)")
+# After the item's own prefix: a dot, a part without dots or slashes, the suffix. A prefix whose last segment has no dot
+# may take the suffix at once. So two prefixes never lead to one name, although one may begin with the other.
+_PART = re.compile(r"\.[^./\\\x00]+\.(?:jpg|png)")
+_NO_PART = re.compile(r"\.(?:jpg|png)")
+
+
+def _is_own(name: str, pictures: str) -> bool:
+    if not name.startswith(pictures):
+        return False
+    rest = name[len(pictures) :]
+    if _PART.fullmatch(rest):
+        return True
+    return "." not in pictures.rpartition("/")[2] and _NO_PART.fullmatch(rest) is not None
 
 
 def check_name(name: str, pictures: str) -> None:
@@ -109,7 +117,7 @@ def check_name(name: str, pictures: str) -> None:
     Raises:
         ItemError: it is not.
     """
-    if not _own_name(pictures).fullmatch(name):
+    if not _is_own(name, pictures):
         raise ItemError(f"a picture is named {name!r}; expected {pictures}.<part>.jpg or .png, the part without . or /")
 
 
@@ -134,12 +142,11 @@ def discard_pictures(out: Folder, pictures: str, item: Item) -> None:
         pictures: the folder in it that pictures go to.
         item: the item that has no record.
     """
-    own = _own_name(item.pictures)
     folder = f"{pictures}/{item.pictures}".rpartition("/")[0]
     try:
         entries = out.list(folder)
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if own.fullmatch(entry.name.removeprefix(f"{pictures}/")):
+        if _is_own(entry.name.removeprefix(f"{pictures}/"), item.pictures):
             out.delete(entry.name)

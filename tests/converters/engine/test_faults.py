@@ -79,6 +79,13 @@ def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: A
     assert bench.files() == bench.files("whole")
 
 
+def test_workers_that_keep_dying_over_their_pictures_change_nothing(bench: Any) -> None:
+    bench.write({"train": 12})
+    assert bench.command(fault="picture-half-written:7:kill").returncode == 0
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
 @pytest.mark.parametrize(
     "text", ["nowhere:1:kill", "picture-written:kill", "picture-written:x:kill", "picture-written:1:x"]
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from s3_server import credentials, s3_server
 
 from phi3v_data.converters.engine import run, state_places
 from phi3v_data.converters.engine.local import LocalExecutor
@@ -101,22 +101,14 @@ class Wire:
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    wire = Wire(server.get_host_and_port())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ENDPOINT_URL", wire.url)
-        patch.setenv("AWS_MAX_ATTEMPTS", "2")
-        boto3.client("s3").create_bucket(Bucket="bucket")
-        yield wire
-    wire.close()
-    server.stop()
+    with s3_server() as address:
+        wire = Wire(address)
+        with credentials(wire.url) as patch:
+            patch.setenv("AWS_MAX_ATTEMPTS", "2")
+            boto3.client("s3").create_bucket(Bucket="bucket")
+            yield wire
+        wire.close()
 
 
 @pytest.fixture
@@ -211,6 +203,7 @@ def test_a_wire_cut_while_reading_is_not_blamed_on_the_items(bench: Any, store: 
     assert bench.files("cut") == bench.files("uncut")
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Any, store: str, wire: Wire) -> None:
     wire.cut_after(1, for_good=True)
     with pytest.raises(ConversionStopped, match="connection failed"):
@@ -218,6 +211,7 @@ def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Any, sto
     wire.mend()
 
 
+@pytest.mark.slow
 def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store: str) -> None:
     killed = bench.command(store, fault="journal-appended:6:kill-all")
     assert killed.returncode == -9, killed.stderr
@@ -226,6 +220,7 @@ def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store:
     assert files(store) == bench.files("whole")
 
 
+@pytest.mark.slow
 def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: Any, store: str) -> None:
     bench.convert(store, quality=30)
     with pytest.raises(UsageError, match="quality 30 -> 75"):
@@ -235,6 +230,7 @@ def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: A
     assert files(store) == bench.files("whole")
 
 
+@pytest.mark.slow
 def test_quarantined_items_are_retried_on_a_store(bench: Any, store: str) -> None:
     bench.convert(store, shard_size=20_000)
     bench.write_item("train/0003")

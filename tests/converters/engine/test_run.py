@@ -15,7 +15,7 @@ from phi3v_data.converters.engine import driver, run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.plan import Selection
-from phi3v_data.schema.errors import ConversionStopped, InputError, OutputError, RunError, UsageError
+from phi3v_data.schema.errors import ConversionStopped, DatasetError, InputError, OutputError, RunError, UsageError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import read_records
 from phi3v_data.schema.layout import read_manifest
@@ -188,6 +188,40 @@ def test_a_run_whose_input_has_changed_refuses(bench: Any, finished: bool) -> No
     bench.write_item("train/0009")
     with pytest.raises(UsageError, match="no longer holds the same samples"):
         bench.convert()
+
+
+def _with_other_versions(bench: Any, name: str) -> None:
+    path = bench.root / "out" / name
+    path.write_text(path.read_text().replace('"opencv"', '"opencv-of-old"'))
+
+
+def test_libraries_of_other_versions_are_refused_while_pictures_are_still_to_be_made(bench: Any) -> None:
+    bench.write({"train": 3}, {"train/0002": "no space"})
+    with pytest.raises(ConversionStopped):
+        bench.convert()
+    _with_other_versions(bench, ".convert/run.json")
+    with pytest.raises(UsageError, match="version of opencv"):
+        bench.convert()
+
+
+def test_libraries_of_other_versions_do_not_matter_to_a_finished_dataset(bench: Any) -> None:
+    bench.write({"train": 3}, {"train/0002": "damaged"})
+    bench.convert()
+    _with_other_versions(bench, "dataset.json")
+    assert bench.convert().already_complete
+    with pytest.raises(UsageError, match="version of opencv"):
+        bench.convert(retry_quarantined=True)
+
+
+@pytest.mark.parametrize("name", ["../precious.jsonl", "/precious.jsonl", "images", "a/b.jsonl"])
+def test_a_folder_made_by_a_stranger_cannot_name_what_a_restart_removes(bench: Any, name: str) -> None:
+    bench.write({"train": 2}, {"train/0001": "no space"})
+    with pytest.raises(ConversionStopped):
+        bench.convert()
+    header = bench.root / "out/.convert/run.json"
+    header.write_text(header.read_text().replace('"stale":[]', json.dumps({"stale": [name]})[1:-1]))
+    with pytest.raises(DatasetError, match="damaged"):
+        bench.convert(restart=True)
 
 
 def test_a_run_on_another_input_names_both(bench: Any) -> None:
