@@ -15,6 +15,7 @@ import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from s3_server import credentials, s3_server
 
 from phi3v_data.schema.errors import InputError, UsageError
 from phi3v_data.schema.folder import (
@@ -32,23 +33,9 @@ from phi3v_data.schema.folder import (
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """The address of a bucket on a real S3 server, on loopback."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "tests",
-            "AWS_SECRET_ACCESS_KEY": "tests",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        }.items():
-            patch.setenv(name, value)
+    with s3_server() as (host, port), credentials(f"http://{host}:{port}"):
         fsspec.filesystem("s3").mkdir("tests")
         yield "s3://tests"
-    server.stop()
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

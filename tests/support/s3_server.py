@@ -1,0 +1,41 @@
+"""A real S3 server on loopback, for as long as a test module needs one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import fsspec
+import pytest
+
+__all__ = ["credentials", "s3_server"]
+
+
+@contextmanager
+def s3_server() -> Iterator[tuple[str, int]]:
+    """Run the server; yields its host and port."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    # fsspec keeps clients by their arguments, and the endpoint is none of those: one of an earlier server would be
+    # taken again.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    try:
+        yield server.get_host_and_port()
+    finally:
+        server.stop()
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+@contextmanager
+def credentials(endpoint: str) -> Iterator[pytest.MonkeyPatch]:
+    """Let every client in this process, and in those it starts, talk to a server at this address."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "tests")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield patch
