@@ -15,11 +15,12 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from ...schema.errors import InputError, UsageError
+from ...schema.errors import InputError, Phi3VDataError, UsageError
 from ...schema.record import ImagePath
 from ..base import Converter, Item
 from .messages import Failure, encode
 from .spool import lines
+from .trouble import failure_of, one_line
 
 __all__ = ["Plan", "Planned", "Selection", "SplitPlan", "make_plan", "name_key"]
 
@@ -107,7 +108,14 @@ def _discovered(converter: Converter) -> Iterator[Item]:
     try:
         yield from converter.discover()
     except OSError as error:
-        raise InputError(f"{converter.input.address}: cannot be read through ({error})") from error
+        raise InputError(f"{converter.input.address}: cannot be read through ({one_line(error)})") from error
+    except (Phi3VDataError, MemoryError):
+        raise
+    except Exception as error:  # a converter is anybody's code
+        failure = failure_of(error, "discover")
+        raise UsageError(
+            f"the source {converter.name} failed while it looked for samples: {failure.exception}: {failure.message}"
+        ) from error
 
 
 def _settle(item: Item, split: SplitPlan, selection: Selection, check: _Checks) -> Planned:

@@ -100,9 +100,14 @@ def _clock(seconds: float) -> str:
 
 
 class TerminalProgress:
-    """A bar with rate, time remaining and the number of items quarantined."""
+    """A bar with rate, time remaining and the number of items quarantined.
 
-    def __init__(self) -> None:
+    Args:
+        stream: a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
@@ -113,6 +118,7 @@ class TerminalProgress:
             TextColumn("{task.fields[rate]:.1f}/s"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[refused]}"),
+            console=Console(file=stream),
             refresh_per_second=4,
         )
 
@@ -145,4 +151,4 @@ class TerminalProgress:
 
 def progress_for(stream: TextIO = sys.stderr) -> Progress:
     """Return the progress that suits a stream."""
-    return TerminalProgress() if stream.isatty() else PlainProgress(stream)
+    return TerminalProgress(stream) if stream.isatty() else PlainProgress(stream)

@@ -152,6 +152,17 @@ def test_a_source_that_cannot_be_listed_is_bad_input(tmp_path: Path) -> None:
         make_plan(Torn(LocalFolder(tmp_path)), Selection(), _spool())
 
 
+def test_a_bug_in_a_source_is_one_line_that_names_its_place() -> None:
+    class Buggy(Listed):
+        def discover(self) -> Iterator[Item]:
+            yield item("1")
+            raise KeyError("label")
+
+    said = r"the source listed failed while it looked for samples: KeyError: 'label' \(test_plan\.py, line \d+\)"
+    with pytest.raises(UsageError, match=said):
+        make_plan(Buggy(), Selection(), _spool())
+
+
 def test_the_digest_tells_plans_apart() -> None:
     digests = {plan(item("1")).digest, plan(item("2")).digest, plan(item("1"), item("2")).digest}
     assert len(digests) == 3
