@@ -1,94 +1,114 @@
-"""What the conversion engine itself costs: python benchmarks/engine.py [ITEMS].
+"""What the conversion engine itself costs: 10,000 items of one tiny picture each.
 
-Ten thousand items whose conversion is next to nothing (one small picture each) go through the whole command; what is
-beyond the same conversions in a plain loop is the engine's. Then a run is killed when every item is settled and nothing
-is assembled yet, and given again: its whole time is what resuming costs, assembly included.
+    python benchmarks/engine.py [--items N]
+
+The same work is done by a plain loop and by the whole command; the difference is the engine's: plan, processes,
+messages, journal, atomic files, assembly. Then the run is killed with everything done but the dataset's files, and the
+time is taken that the next one needs to read its journal and finish.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
 
 import numpy as np
-from msgspec import Meta
+from PIL import Image
 
-from phi3v_data.converters.base import ImageSink, Item
-from phi3v_data.converters.media.pictures import DEFAULT_QUALITY, encode_jpeg
-from phi3v_data.schema.folder import Folder, LocalFolder
+from phi3v_data.converters.media.pictures import encode_jpeg
+from phi3v_data.converters.registry import ConverterSpec
+from phi3v_data.schema.record import encode_record
+
+_SOURCE = '''
+"""One tiny picture an item."""
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+import numpy as np
+from msgspec import Meta
+from phi3v_data.converters.base import Item
+from phi3v_data.schema.folder import Folder
 from phi3v_data.schema.record import Record, Turn
 
-
 @dataclass(frozen=True)
-class Small:
-    """Numbered items of one small picture each."""
-
-    name: ClassVar[str] = "small"
+class Tiny:
+    """One tiny picture an item."""
+    name: ClassVar[str] = "tiny"
     input: Folder
-    count: Annotated[int, Meta(ge=1, description="how many")] = 10_000
+    items: Annotated[int, Meta(description="how many")] = 1
 
-    def discover(self) -> Iterator[Item]:
-        for number in range(self.count):
-            name = f"train/{number // 1000}/{number}"
-            yield Item(id=f"train-{number:010d}", split="train", path=name, pictures=name)
+    def discover(self):
+        for number in range(self.items):
+            name = f"{number // 100:04d}/{number:08d}"
+            yield Item(id=f"train-{number:010d}", split="train", path=name, pictures=f"train/{name}")
 
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        shown = images.save(f"{item.pictures}.0.jpg", np.full((16, 16, 3), len(item.id), np.uint8))
-        return Record(id=item.id, source=self.name, conversations=[Turn(images=[shown], user="What?", assistant="It.")])
-
-
-class _PlainSink:
-    def __init__(self, folder: LocalFolder) -> None:
-        self.folder = folder
-
-    def save(self, name: str, picture: np.ndarray) -> str:
-        self.folder.write(f"images/{name}", encode_jpeg(picture, DEFAULT_QUALITY))
-        return name
-
-
-def plain_loop(count: int, out: Path) -> float:
-    source, sink = Small(LocalFolder(out), count), _PlainSink(LocalFolder(out))
-    started = time.perf_counter()
-    for item in source.discover():
-        source.convert(item, sink)
-    return time.perf_counter() - started
-
-
-def command(count: int, out: Path, workers: int, **environment: str) -> float:
-    arguments = ["convert", "--source", f"{__file__}:Small", "--input", str(out.parent), "--out", str(out)]
-    arguments += ["--set", f"count={count}", "--workers", str(workers)]
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "phi3v_data.cli", *arguments],
-        check=not environment,
-        capture_output=True,
-        env={**os.environ, **environment},
-        start_new_session=True,
-    )
-    return time.perf_counter() - started
+    def convert(self, item, images):
+        shown = images.save(f"{item.pictures}.0.jpg", np.full((8, 8, 3), 128, np.uint8))
+        return Record(id=item.id, source=self.name, conversations=[Turn(images=[shown], user="?", assistant="grey")])
+'''
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        loop = plain_loop(count, work / "loop")
-        print(f"{count} items{'':<22}{'seconds':>9}{'ms an item':>12}{'beyond the loop':>17}")
-        print(f"{'the conversions in a loop':<34}{loop:>9.2f}{loop / count * 1000:>12.3f}")
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=10_000)
+    items = parser.parse_args().items
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "tiny.py").write_text(_SOURCE)
+        (root / "raw").mkdir()
+        plain = _plain_loop(root, items)
+        print(f"{'':34}{'seconds':>9}{'ms an item':>12}")
+        _row("plain loop, one process", plain, items)
         for workers in (1, 2):
-            seconds = command(count, work / f"engine-{workers}", workers)
-            each, beyond = seconds / count * 1000, (seconds - loop) / count * 1000
-            print(f"{f'the command, {workers} workers':<34}{seconds:>9.2f}{each:>12.3f}{beyond:>14.3f} ms")
-        command(count, work / "killed", 2, PHI3V_FAULT="records-half-written:1:kill-all")
-        seconds = command(count, work / "killed", 2)
-        print(f"{'resuming with all of them settled':<34}{seconds:>9.2f}{seconds / count * 1000:>12.3f}")
+            seconds = _command(root, f"out{workers}", items, workers)
+            _row(f"the command, {workers} worker{'s'[: workers - 1]}", seconds, items)
+        _command(root, "killed", items, 2, fault="records-half-written:1:kill-all")
+        _row("going on with everything done", _command(root, "killed", items, 2), items)
+        print(f"peak memory of the largest process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB")
+
+
+def _row(what: str, seconds: float, items: int) -> None:
+    print(f"{what:<34}{seconds:>9.2f}{1000 * seconds / items:>12.3f}")
+
+
+def _plain_loop(root: Path, items: int) -> float:
+    spec = ConverterSpec(source=f"{root}/tiny.py:Tiny", input=f"{root}/raw", options={"items": items})
+    converter = spec.build()
+    began = time.perf_counter()
+    with (root / "plain.jsonl").open("wb") as lines:
+        for item in converter.discover():
+            lines.write(encode_record(converter.convert(item, _PlainFiles(root / "plain"))) + b"\n")
+    return time.perf_counter() - began
+
+
+class _PlainFiles:
+    """Writes pictures straight to where they belong."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+        """Encode and write one picture."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_jpeg(picture))
+        return name
+
+
+def _command(root: Path, out: str, items: int, workers: int, *, fault: str = "") -> float:
+    source = ["--source", f"{root}/tiny.py:Tiny", "--input", f"{root}/raw", "--set", f"items={items}"]
+    start = [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert"]
+    env = {**os.environ, **({"PHI3V_FAULT": fault} if fault else {})}
+    began = time.perf_counter()
+    command = [*start, *source, "--out", f"{root}/{out}", "--workers", str(workers)]
+    subprocess.run(command, env=env, capture_output=True, check=not fault, start_new_session=True)
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
