@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from multiprocessing.connection import Connection
 
 import msgspec
@@ -13,6 +16,8 @@ from .trouble import one_line
 from .work import Worker
 
 __all__ = ["READY", "serve"]
+
+_PR_SET_PDEATHSIG = 1
 
 # The first answer of a worker that came up.
 READY = b"ready"
@@ -27,6 +32,7 @@ def serve(handle: int) -> None:
     # Parallel work is done by processes; threads of the numeric libraries would only be in each other's way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    _end_with_the_driver()
     connection = Connection(handle)
     works = msgspec.json.Decoder(Work)
     try:
@@ -40,3 +46,9 @@ def serve(handle: int) -> None:
             connection.send_bytes(encode(worker.convert(works.decode(connection.recv_bytes()))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver has ended or needs no more
+
+
+def _end_with_the_driver() -> None:
+    # A killed driver closes the pipe, but a worker at a long item would only notice after it.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

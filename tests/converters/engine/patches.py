@@ -73,6 +73,8 @@ def misbehave(does: str, item: Item, images: ImageSink) -> None:
         raise MemoryError("2 TiB")
     if does == "interrupt":
         os.kill(os.getppid(), signal.SIGINT)
+    if does == "linger":
+        signal.pause()
     if does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if does == "no space":

@@ -79,6 +79,16 @@ def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: A
     assert bench.files() == bench.files("whole")
 
 
+def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Any) -> None:
+    bench.write({"train": 6}, {"train/0000": "linger"})
+    # A worker that lived on would hold the pipes open that are waited for here.
+    assert bench.command(fault="journal-appended:2:kill").returncode == -9
+    bench.write_item("train/0000")
+    bench.convert()
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
 def test_workers_that_keep_dying_over_their_pictures_change_nothing(bench: Any) -> None:
     bench.write({"train": 12})
     assert bench.command(fault="picture-half-written:7:kill").returncode == 0
