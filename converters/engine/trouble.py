@@ -28,7 +28,7 @@ _MACHINE = {
 # A name that this file system does not take is the item's fault even while writing.
 _NAMES = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
 # Clients of object stores raise errors of their own when the store cannot be reached.
-_NETWORK = ("aiohttp", "botocore", "fsspec", "httpx", "requests", "urllib3")
+_NETWORK = ("aiohttp", "asyncio", "botocore", "fsspec", "httpx", "requests", "urllib3")
 
 
 def outage_of(error: BaseException, stage: str) -> str | None:
