@@ -75,9 +75,7 @@ def kinds(work: Path) -> dict[str, list[Path]]:
     }
     default = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
     real = Path(os.environ.get("PHI3V_REAL_DATA", default)) / "video"
-    if real.is_dir():
-        found["real UCF-101 and HMDB-51"] = sorted(real.glob("*.avi"))
-    return found
+    return found | {f"real: {path.name}": [path] for path in sorted(real.glob("*.avi"))}
 
 
 def many(clips: list[Path], count: int, folder: Path) -> Path:
