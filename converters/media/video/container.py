@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
+import av.logging
 from av.stream import Disposition
 
 from ....schema.errors import MediaError
@@ -36,20 +38,31 @@ def open_clip(path: Path) -> Iterator[Clip]:
         MediaError: it is no video, damaged or cut short; also whatever FFmpeg finds wrong during the block.
     """
     name = shown_name(path)
-    if path.is_dir():
-        raise MediaError(f"{name}: a folder, where a video was expected")
+    _check_file(path, name)
     try:
         container = _open(path)
-    except FileNotFoundError as error:
-        raise MediaError(f"{name}: no such file") from error
+    except PermissionError as error:
+        raise MediaError(f"{name}: cannot be opened ({error.strerror})") from error
     except av.FFmpegError as error:
-        problem = "an empty file" if path.stat().st_size == 0 else f"not a video, or damaged ({error.strerror})"
-        raise MediaError(f"{name}: {problem}") from error
+        raise MediaError(f"{name}: not a video, or a damaged one ({error.strerror})") from error
     with container:
         try:
             yield Clip(path, _video_stream(container, name))
         except av.FFmpegError as error:
             raise MediaError(f"{name}: damaged ({error.strerror})") from error
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be opened ({error.strerror})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(f"{name}: a folder, where a video was expected")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"{name}: no file that keeps its data, where a video was expected")
+    if status.st_size == 0:
+        raise MediaError(f"{name}: an empty file, where a video was expected")
 
 
 def _open(path: Path) -> av.InputContainer:
@@ -98,21 +111,24 @@ class Clip:
                 yield from _packets(_video_stream(container, self.name))
 
     def _read_through(self) -> None:
-        indexed = len(self.stream.index_entries)
+        indexed = sum(entry.size > 0 for entry in self.stream.index_entries)
         count = size = end = 0
-        for packet in _packets(self.stream):
-            if packet.is_corrupt:
-                raise MediaError(f"{self.name}: damaged or cut short at picture {count}")
-            count += 1
-            size += packet.size
-            end = max(end, (packet.pts or 0) + (packet.duration or 0))
-            if self._held is not None:
-                self._held.append(packet)
-            if size > HELD:
-                self._held = None
+        with _reported_errors(self.stream.container.format.name) as errors:
+            for packet in _packets(self.stream):
+                if packet.is_corrupt:
+                    raise MediaError(f"{self.name}: damaged or cut short at picture {count}")
+                count += 1
+                size += packet.size
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+                if self._held is not None:
+                    self._held.append(packet)
+                if size > HELD:
+                    self._held = None
+        if errors:
+            raise MediaError(f"{self.name}: damaged ({errors[0]})")
         if not count:
             raise MediaError(f"{self.name}: holds no pictures")
-        stated = _stated_pictures(self.stream, indexed)
+        stated = _stated_pictures(self.stream, indexed, count)
         if count < stated:
             raise MediaError(f"{self.name}: cut short, {count} of {stated} pictures are there")
         seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
@@ -120,26 +136,46 @@ class Clip:
             raise MediaError(f"{self.name}: cut short, {seconds:.1f} of {stated_seconds:.1f} seconds are there")
 
 
+@contextmanager
+def _reported_errors(library: str) -> Iterator[list[str]]:
+    """Collect what a part of FFmpeg reports as errors in the block: of most damage it says so, and goes on.
+
+    Args:
+        library: the part, by its name in FFmpeg's log.
+    """
+    before = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    errors: list[str] = []
+    try:
+        with av.logging.Capture() as logs:
+            yield errors
+    finally:
+        av.logging.set_level(before[0])
+        av.logging.set_skip_repeated(before[1])
+        errors += [message.strip() for _, name, message in logs if name == library]
+
+
 def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
     """Give a stream's packets; empty ones tell a decoder that the clip ends, so they are left out."""
     return (packet for packet in stream.container.demux(stream) if packet.size)
 
 
-def _stated_pictures(stream: av.VideoStream, indexed: int) -> int:
+def _stated_pictures(stream: av.VideoStream, indexed: int, found: int) -> int:
     """Return how many pictures a clip must hold by what its container states; 0 where that says nothing.
 
     Args:
         stream: of the open clip.
-        indexed: entries of the container's index before anything was read.
+        indexed: pictures in the container's index before anything was read: all, the key frames, or none.
+        found: pictures found.
     """
-    kind = stream.container.format.name
-    if "mp4" in kind:
-        return indexed
-    if kind == "avi" and stream.duration is not None and stream.duration < stream.frames:
-        # libavformat shortens the duration of a file that ends early. The number alone means nothing: frames that were
-        # dropped in recording count too.
-        return int(stream.frames)
-    return 0
+    if stream.container.format.name == "avi":
+        # An AVI states those too that were dropped in recording and have no packet. None is missing if all is there
+        # that its index names. That is what the file ends with; of a file that ends before, libavformat makes an index
+        # of the pictures it has seen, and shortens the duration.
+        is_whole = found == indexed and stream.duration == stream.frames
+        return indexed if is_whole else int(stream.frames)
+    return indexed
 
 
 def _stated_end(stream: av.VideoStream) -> float:

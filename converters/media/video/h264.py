@@ -34,7 +34,7 @@ class H264Headers:
         self._length_size = 0  # of the number before each unit; 0: start codes
         self._parameters: set[bytes] = set()
         self._sequence: _Sequence | None = None
-        self._pictures = self._period = self._high = self._low = 0
+        self._pictures = self._period = self._high = self._low = self._next_number = 0
         if extradata[:1] == b"\x01":
             configuration = Bits(extradata)
             configuration.take(32 + 6)  # version, profile, constraints, level
@@ -86,11 +86,15 @@ class H264Headers:
         is_reference = bool(unit[0] & 0x60)
         for _ in ("first macroblock", "slice type", "picture parameters"):
             bits.golomb()
-        bits.take(self._sequence.frame_number_bits)
+        number = bits.take(self._sequence.frame_number_bits)
         if is_idr:
             bits.golomb()
             self._period += 1
             self._high = self._low = 0
+        elif number != self._next_number:
+            raise Unproved("pictures are missing")
+        if is_reference:
+            self._next_number = (number + 1) % (1 << self._sequence.frame_number_bits)
         order = self._pictures  # where the stream gives no numbers for it, the order is that of decoding
         if self._sequence.order_bits:
             order = self._order(bits.take(self._sequence.order_bits), 1 << self._sequence.order_bits, is_reference)

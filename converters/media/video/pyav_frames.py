@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,27 +85,29 @@ def decode(path: Path, choose: Choose) -> Decoded:
 
 def _pictures(clip: Clip, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
     decoder = clip.stream.codec_context
-    for packet in (*packets, None):  # None: the end, at which a decoder lets go of the pictures it holds back
-        for picture in decoder.decode(packet):
-            if picture.is_corrupt:
-                raise MediaError(f"{clip.name}: damaged, its picture at {picture.time} s cannot be decoded whole")
-            yield picture
+    for packet in chain(packets, (None,)):  # None: the end, at which a decoder lets go of the pictures it holds back
+        yield from decoder.decode(packet)
+
+
+def _check_whole(picture: av.VideoFrame, clip: Clip, number: int) -> None:
+    if picture.is_corrupt:
+        raise MediaError(f"{clip.name}: damaged, frame {number} cannot be decoded whole")
 
 
 def _decode_needed(clip: Clip, proof: Proof, choose: Choose) -> Decoded:
     """Decode only what the wanted frames need, and see that the decoder gives what was proved."""
     table = proof.table(clip.stream.time_base)
-    wanted = {proof.shown[frame]: frame for frame in choose(table)}
-    needed = set(needed_packets(proof, wanted.values()))
-    clip.stream.codec_context.copy_opaque = True
+    wanted = choose(table)
+    needed = set(needed_packets(proof, wanted))
+    expected = [frame for frame, packet in enumerate(proof.shown) if packet in needed]
     pictures = {}
-    given = []
-    for picture in _pictures(clip, _marked(clip, needed)):
-        given.append(picture.opaque)
-        if picture.opaque in wanted:
-            pictures[wanted[picture.opaque]] = picture
-    if given != [packet for packet in proof.shown if packet in needed]:
-        raise Unproved("the decoder gave other pictures")
+    clip.stream.codec_context.copy_opaque = True
+    for picture, frame in zip_longest(_pictures(clip, _marked(clip, needed)), expected):
+        if picture is None or frame is None or picture.opaque != (proof.shown[frame],):
+            raise Unproved("the decoder gave other pictures")
+        _check_whole(picture, clip, frame)
+        if frame in wanted:
+            pictures[frame] = picture
     return Decoded(table, pictures, clip.stream.sample_aspect_ratio, proved=True)
 
 
@@ -114,7 +116,8 @@ def _marked(clip: Clip, numbers: Collection[int]) -> Iterator[av.Packet]:
     last = max(numbers)
     for number, packet in enumerate(clip.packets()):
         if number in numbers:
-            packet.opaque = number
+            # A new tuple and not the number: PyAV keeps marks by identity, and equal small numbers are one object.
+            packet.opaque = (number,)
             yield packet
         if number == last:
             return
@@ -134,6 +137,7 @@ def _decode_through(path: Path, keep: Collection[int] | None) -> Decoded:
     with open_clip(path) as clip:
         stream = clip.stream
         for number, picture in enumerate(_pictures(clip, clip.packets())):
+            _check_whole(picture, clip, number)
             stamps.append(picture.pts)
             if picture.key_frame:
                 keys.append(number)

@@ -114,6 +114,11 @@ class Clips:
         with av.open(str(path)) as container:
             return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
+    def packet(self, name: str, number: int) -> av.Packet:
+        """One packet of a clip, by its number in the order of decoding."""
+        with av.open(str(self.named(name))) as container:
+            return list(container.demux(video=0))[number]
+
     def remux(self, source: Path, to: Path, change: Callable[[int, av.Packet], Any], **options: Any) -> Path:
         """Copy the packets of a clip; `change` is given each one's number and returns what goes in its place."""
         with av.open(str(source)) as given, av.open(str(to), "w", container_options=options) as made:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,15 @@ def test_a_clip_too_long_to_keep_gives_the_same_frames(clips: Any, name: str, mo
         assert_same_as_in_order(path, clips.in_order(path), policy)
 
 
+def test_packets_are_decoded_as_they_are_read(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "HELD", 1000)
+    with container.open_clip(clips.named("h264.mp4")) as clip:
+        packets = clip.packets()
+        pictures = pyav_frames._pictures(clip, packets)
+        next(pictures)
+        assert len(list(packets)) > 50
+
+
 @pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm"])
 def test_where_the_decoder_does_not_give_what_was_proved_the_clip_is_decoded_in_order(
     clips: Any, name: str, monkeypatch: pytest.MonkeyPatch
@@ -166,6 +175,23 @@ def test_where_the_decoder_does_not_give_what_was_proved_the_clip_is_decoded_in_
     monkeypatch.setattr(pyav_frames, "prove", prove_wrongly)
     assert not pyav_frames.decode(path, lambda _: [3, 33]).proved
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=60))
+
+
+def test_frames_of_one_clip_are_not_confused_with_those_of_another_that_go_meanwhile(
+    clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = clips.named("h264.mp4")
+    before = pyav_frames.decode(path, lambda _: list(range(60)))
+    genuine = pyav_frames._marked
+
+    def let_go(*given: Any) -> Iterator[av.Packet]:
+        for number, packet in enumerate(genuine(*given)):
+            if number == 20:
+                before.pictures.clear()
+            yield packet
+
+    monkeypatch.setattr(pyav_frames, "_marked", let_go)
+    assert pyav_frames.decode(path, lambda _: list(range(60))).proved
 
 
 def test_frames_that_an_edit_list_cuts_away_are_not_counted(clips: Any, tmp_path: Path) -> None:

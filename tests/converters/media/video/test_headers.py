@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any
 
 import av
@@ -155,10 +156,18 @@ def picture_parameters(fields_apart: int = 0, number: int = 0) -> bytes:
     return b"\x68" + bits(golomb(number), golomb(0), (1, 1), (fields_apart, 1), golomb(0), (1, 8))
 
 
-def coded_slice(low: int, *, idr: bool = False, reference: bool = True, first: int = 0) -> bytes:
+def coded_slice(low: int, number: int = 1, *, idr: bool = False, reference: bool = True, first: int = 0) -> bytes:
     """A slice's header with 4 bits of frame number and 6 of picture order."""
     kind = 5 if idr else 1
-    fields = [golomb(first), golomb(7), golomb(0), (0, 4), *([golomb(0)] if idr else []), (low, 6), (0x2B, 16)]
+    fields = [
+        golomb(first),
+        golomb(7),
+        golomb(0),
+        (0 if idr else number, 4),
+        *([golomb(0)] if idr else []),
+        (low, 6),
+        (0x2B, 16),
+    ]
     return bytes([(0x60 if reference else 0) | kind]) + bits(*fields)
 
 
@@ -192,7 +201,7 @@ def test_h264_orders_go_on_where_their_numbers_begin_again() -> None:
     lows = [0, 8, 4, 40, 60, 12, 8, 63, 0]
     kinds = [False] * len(lows)
     kinds[0] = kinds[-1] = True
-    packets = [annex_b(coded_slice(low, idr=idr)) for low, idr in zip(lows, kinds, strict=True)]
+    packets = [annex_b(coded_slice(low, n, idr=idr)) for n, (low, idr) in enumerate(zip(lows, kinds, strict=True))]
     orders = [picture.order for picture in read_all(reader, packets)]
     period = 1 << 32
     assert orders == [period + order for order in (0, 8, 4, 40 - 64, 60 - 64, 12, 8, 63 - 64)] + [2 * period]
@@ -201,15 +210,29 @@ def test_h264_orders_go_on_where_their_numbers_begin_again() -> None:
 def test_h264_orders_follow_pictures_that_others_refer_to() -> None:
     reader = h264()
     lows = [(0, True), (20, True), (40, False), (30, True), (60, False), (50, True), (6, True)]
-    packets = [annex_b(coded_slice(low, idr=not n, reference=used)) for n, (low, used) in enumerate(lows)]
+    numbers = accumulate((used for _, used in lows), initial=0)
+    packets = [
+        annex_b(coded_slice(low, number, idr=low == 0, reference=used))
+        for (low, used), number in zip(lows, numbers, strict=False)
+    ]
     pictures = read_all(reader, packets)
     assert [picture.order & 0xFF for picture in pictures] == [0, 20, 40, 30, 60, 50, 70]
     assert [picture.is_reference for picture in pictures] == [used for _, used in lows]
 
 
+def test_h264_pictures_are_numbered_through_from_one_that_others_refer_to() -> None:
+    reader = h264()
+    numbers = [0, *range(1, 16), 0, 1]  # of 4 bits
+    for count, number in enumerate(numbers):
+        reader.read(annex_b(coded_slice(0, number, idr=count == 0)))
+    for _ in range(3):
+        reader.read(annex_b(coded_slice(0, 2, reference=False)))
+    reader.read(annex_b(coded_slice(0, 2)))
+
+
 def test_h264_streams_without_numbers_are_shown_as_decoded() -> None:
     reader = h264(sequence(order_type=2), picture_parameters())
-    packets = [annex_b(coded_slice(0, idr=number in (0, 2))) for number in range(4)]
+    packets = [annex_b(coded_slice(0, idr=number % 2 == 0)) for number in range(4)]
     orders = [picture.order for picture in read_all(reader, packets)]
     assert orders == sorted(set(orders))
 
@@ -232,6 +255,8 @@ def test_h264_parameters_may_come_with_the_first_picture_and_again() -> None:
         (annex_b(coded_slice(2), b"\x0a"), "unit of type 10"),
         (annex_b(b"\x6e" + coded_slice(2)[1:], coded_slice(2)), "unit of type 14"),
         (annex_b(coded_slice(2)[:2]), "ends early"),
+        (annex_b(coded_slice(2, number=2)), "pictures are missing"),
+        (annex_b(coded_slice(2, number=0)), "pictures are missing"),
         (annex_b(sequence(number=1), coded_slice(2)), "configuration changes"),
         (annex_b(picture_parameters(number=1), coded_slice(2)), "configuration changes"),
         (b"\x12\x34" + annex_b(coded_slice(2)), "belong to no unit"),
