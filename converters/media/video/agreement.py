@@ -37,10 +37,11 @@ def agreed_frames(path: Path, library: str, decoded: Decoded, given: Iterable[np
         MediaError: the library decodes the clip in another way.
     """
     frames: list[Frame] = []
+    display = decoded.display()
     for (number, expected), pixels in zip(decoded.stored_pixels(), given, strict=False):
         if pixels.shape != expected.shape or np.abs(pixels.astype(np.int16) - expected).mean() > SAME_PICTURE:
             break
-        frames.append(Frame(number, decoded.table.times[number], upright(pixels, decoded.display)))
+        frames.append(Frame(number, decoded.table.times[number], upright(pixels, display)))
     for number in list(decoded.pictures)[len(frames) :]:
         raise MediaError(f"{shown_name(path)}: {library} does not give frame {number} as PyAV does; choose pyav")
     return frames

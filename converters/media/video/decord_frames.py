@@ -42,7 +42,8 @@ def read(path: Path, choose: Choose) -> list[Frame]:
     try:
         reader = decord.VideoReader(text_name(path, "decord"), ctx=decord.cpu(0), num_threads=1)
         # decord turns its pictures by itself.
-        pictures = [as_stored(picture, decoded.display) for picture in _pictures(reader, decoded)]
+        display = decoded.display()
+        pictures = [as_stored(picture, display) for picture in _pictures(reader, decoded)]
     except decord.DECORDError as error:
         # Its message holds the time of day and the path, which would make every run's quarantine another.
         raise MediaError(f"{shown_name(path)}: decord does not decode it; choose pyav") from error

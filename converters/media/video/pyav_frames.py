@@ -34,8 +34,9 @@ def read(path: Path, choose: Choose) -> list[Frame]:
         MediaError: the clip is damaged, cut short, or no video.
     """
     decoded = decode(path, choose)
+    display = decoded.display()
     return [
-        Frame(number, decoded.table.times[number], upright(pixels, decoded.display))
+        Frame(number, decoded.table.times[number], upright(pixels, display))
         for number, pixels in decoded.stored_pixels()
     ]
 
@@ -55,9 +56,8 @@ class Decoded(NamedTuple):
     pixel_aspect: Fraction | None
     proved: bool
 
-    @property
     def display(self) -> Display:
-        """How the pictures are to be shown."""
+        """Return how the pictures are to be shown."""
         matrix = next(iter(self.pictures.values())).side_data.get("DISPLAYMATRIX")
         return read_display(bytes(matrix) if matrix else None, self.pixel_aspect)
 
