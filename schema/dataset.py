@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from .errors import DatasetError
 from .folder import Folder, is_remote, open_folder
 from .jsonl import read_records
-from .layout import IMAGES, MANIFEST, QUARANTINE, Manifest, read_manifest
+from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
+from .pictures import PictureFiles, Pictures, ShardedPictures
 from .record import Record
 
 __all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]
@@ -41,9 +43,16 @@ class Dataset:
         """
         return read_records(self.folder, self.files[split])
 
-    def image_name(self, image: str) -> str:
-        """Name a record's picture relative to the dataset folder."""
-        return f"{IMAGES}/{image}"
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures that the records show.
+
+        Raises:
+            DatasetError: they are in shards alone, and a tar or its index is missing or damaged.
+        """
+        if self.manifest is None or self.manifest.options.get("images", True):
+            return PictureFiles(self.folder)
+        return ShardedPictures(self.folder, [name for row in self.manifest.splits for name in row.shards])
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, over the names and bytes of every split's records."""

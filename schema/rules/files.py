@@ -27,12 +27,12 @@ class FileRules:
 
     def check(self, file: str, line: int, record: Record) -> Iterator[Finding]:
         """Yield what is wrong with the pictures of one record."""
-        for image in record.images():
+        for number, image in enumerate(record.images()):
             if image not in self._faults:
-                self._faults[image] = self._fault(image)
+                self._faults[image] = self._fault(record, number)
             fault = self._faults[image]
             if fault is not None:
-                message = f"{IMAGES}/{image} {fault}"
+                message = f"{self.dataset.pictures.place(record, number)} {fault}"
                 yield Finding(rule="image", severity="error", message=message, file=file, line=line, id=record.id)
 
     def unshown(self) -> Iterator[Finding]:
@@ -43,9 +43,9 @@ class FileRules:
             if entry.name.removeprefix(f"{IMAGES}/") not in self._faults:
                 yield Finding(rule="unshown", severity="warning", message="no record shows it", file=entry.name)
 
-    def _fault(self, image: str) -> str | None:
+    def _fault(self, record: Record, number: int) -> str | None:
         try:
-            with self.dataset.folder.open(self.dataset.image_name(image)) as stream, Image.open(stream) as picture:
+            with self.dataset.pictures.open(record, number) as stream, Image.open(stream) as picture:
                 width, height = picture.size
         except FileNotFoundError:
             return "does not exist"

@@ -59,7 +59,7 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
             DatasetError: a picture cannot be opened, or the text cannot be encoded; names the record.
         """
         record = self.index[number]
-        pictures = [self._open(record, name) for name in record.images()]
+        pictures = [self._open(record, number) for number, _ in enumerate(record.images())]
         if not pictures:
             return Sample(record, self._encode(record, []), None, None)
         cut = self.processor.image_processor(pictures, return_tensors="pt")
@@ -68,12 +68,12 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
     def _encode(self, record: Record, image_tokens: Sequence[int]) -> EncodedRecord:
         return encode_record(record, self.processor.tokenizer, image_tokens, self.processor.image_token_id)
 
-    def _open(self, record: Record, name: str) -> Image.Image:
-        dataset = self.index.dataset
+    def _open(self, record: Record, number: int) -> Image.Image:
+        pictures = self.index.dataset.pictures
         try:
-            with dataset.folder.open(dataset.image_name(name)) as stream, Image.open(stream) as picture:
+            with pictures.open(record, number) as stream, Image.open(stream) as picture:
                 converted: Image.Image = picture.convert("RGB")
                 return converted
         except OSError as error:
-            where = dataset.image_name(name)
+            where = pictures.place(record, number)
             raise DatasetError(f"record {record.id}: {where} cannot be opened ({error.strerror or error})") from error
