@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, NamedTuple
@@ -16,13 +15,14 @@ from typing import IO, NamedTuple
 import msgspec
 
 from ...schema.errors import InputError, Phi3VDataError, UsageError
+from ...schema.folder import name_key
 from ...schema.record import ImagePath
 from ..base import Converter, Item
 from .messages import Failure, encode
 from .spool import lines
 from .trouble import failure_of, one_line
 
-__all__ = ["Plan", "Planned", "Selection", "SplitPlan", "make_plan", "name_key"]
+__all__ = ["Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
 
 
 class Selection(NamedTuple):
@@ -155,11 +155,6 @@ def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
         if name_key(name) == name_key(item.split):
             raise InputError(f"the splits {name!r} and {item.split!r} would share a file; rename one of them")
     return item.split
-
-
-def name_key(name: str) -> str:
-    """Fold a path so that two names get the same key if some file system takes them for one (case, Unicode form)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 class _Checks:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...schema.errors import ItemError
-from ...schema.folder import Folder, open_folder
+from ...schema.folder import Folder, name_key, open_folder
 from ...schema.record import Record, decode_record, encode_record
 from ..base import Item
 from . import faults
 from .messages import Done, Failed, Halted, Job, Outcome, Work
-from .plan import name_key
 from .trouble import failure_of, outage_of
 
 if TYPE_CHECKING:

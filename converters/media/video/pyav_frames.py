@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -33,7 +34,15 @@ def read(path: Path, choose: Choose) -> list[Frame]:
     Raises:
         MediaError: the clip is damaged, cut short, or no video.
     """
-    decoded = decode(path, choose)
+    try:
+        return _shown(decode(path, choose))
+    finally:
+        # In PyAV a picture and its side data hold each other, and with them all of the decoder's memory: left to the
+        # collector's own time, that is gigabytes.
+        gc.collect(1)
+
+
+def _shown(decoded: Decoded) -> list[Frame]:
     display = decoded.display()
     return [
         Frame(number, decoded.table.times[number], upright(pixels, display))
