@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError
@@ -100,6 +101,13 @@ def test_bf16_trains_in_bf16(colours: Dataset, tmp_path: Path, tiny_run: Run) ->
     assert losses[-1] < 0.7 * losses[0]
     model, _ = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run"), "model.precision": "bf16"}))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_adapters_are_trained_in_fp32_on_a_bf16_model(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    settings = {"strategy": "lora", "model.precision": "bf16", "epochs": 1, "evaluation.enabled": False}
+    train(tiny_run(settings), colours, tmp_path / "run")
+    saved = load_file(tmp_path / "run" / "model" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
 
 def test_conversations_of_every_shape_are_trained_on_together(
