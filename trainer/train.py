@@ -112,6 +112,8 @@ def train(
     folder.claim()
     torch.manual_seed(config.seed)
     model, processor = load_trainable(config)
+    if config.model.gradient_checkpointing:
+        model.recompute_activations()
     # From here on the folder is a run's; before, a mistyped model leaves it free for the next try.
     folder.describe(config, dataset)
     run = _Run(config, dataset, plan, folder, processor, apply_strategy(model, config), say)
@@ -188,8 +190,6 @@ class _Run:
             warmup_steps=self.plan.warmup_steps,
             bf16=config.model.precision == "bf16",
             use_cpu=not torch.cuda.is_available(),
-            activation_checkpointing=config.model.gradient_checkpointing,
-            activation_checkpointing_kwargs={"use_reentrant": False},
             seed=config.seed,
             logging_steps=config.log_every,
             logging_first_step=True,

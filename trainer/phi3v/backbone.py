@@ -50,6 +50,12 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):
         model.freeze_unused()
         return loaded
 
+    def recompute_activations(self) -> None:
+        """Save memory in training: forget what layers computed, and compute it again in the backward pass."""
+        # The name is the new one since transformers 5.21; where there are both, the old one warns.
+        enable = getattr(self, "activation_checkpointing_enable", None) or self.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+
     def freeze_unused(self) -> None:
         """Ask for no gradient of the tower's last layer and final norm, which never reach the output.
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPVisionConfig, Phi3Config
+from transformers.configuration_utils import SubConfigSpec
 
 from ...schema.errors import ModelFolderError
 from ...schema.vision_tokens import VisionGeometry
@@ -61,7 +62,7 @@ class Phi3VConfig(Phi3Config):
     """
 
     model_type = "phi3_v"
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {"vision_config": CLIPVisionConfig}
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {"vision_config": SubConfigSpec(CLIPVisionConfig)}
 
     vision_config: dict[str, Any] | CLIPVisionConfig | None = None
     img_processor: dict[str, Any] | None = None
