@@ -101,8 +101,11 @@ def _places(data: Path, run: Path) -> str:
 
 def _next_steps(data: Path, run: Path) -> str:
     return (
-        f"  phi3v-data train {_quoted(data)} --model tiny --strategy lora --out {_quoted(run)}-lora\n"
-        "  phi3v-data convert --source ucf101 --frames 8     the public subset of UCF-101\n"
-        "  phi3v-data validate\n"
-        "  phi3v-data train                                  Phi-3.5-vision on it, with a GPU\n"
+        "  adapters on the model just trained:\n"
+        f"    phi3v-data train {_quoted(data)} --model {_quoted(run / 'model')} --strategy lora --precision fp32 "
+        f"--out {_quoted(run)}-lora\n"
+        "  the public subset of UCF-101, and Phi-3.5-vision on it, with a GPU:\n"
+        "    phi3v-data convert --source ucf101 --frames 8\n"
+        "    phi3v-data validate\n"
+        "    phi3v-data train\n"
     )

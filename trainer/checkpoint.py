@@ -65,6 +65,8 @@ def save_checkpoint(model: Phi3VForCausalLM, processor: Phi3VProcessor, folder: 
     # The embedding is never trained by the adapters; peft would copy it beside them because lm_head is.
     if isinstance(model, PeftModel):
         model.save_pretrained(str(folder), save_embedding_layers=False)
+        # peft's empty form of a model card, which says nothing about this model.
+        (folder / "README.md").unlink(missing_ok=True)
     else:
         model.save_pretrained(str(folder))
     processor.save_pretrained(str(folder))

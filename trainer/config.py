@@ -1,4 +1,4 @@
-"""The configuration of a run: one tree of dataclasses, checked when it is made.
+"""The configuration of a run: one tree of structs, checked when it is made.
 
 Every field carries its bounds and its help in its annotation; `--set optimizer.lr=1e-4` on the command line reaches
 each of them by its path in the tree. Numbers not explained here are the recipe's (Microsoft's Phi cookbook, vision
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 import msgspec
@@ -37,8 +36,7 @@ Attention: TypeAlias = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 _LEARNING_RATES: dict[Strategy, float] = {"full": 1e-5, "lora": 2e-4}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model is trained, and in which arithmetic."""
 
     name: Annotated[str, Meta(description="hub id, local folder, or 'tiny'")] = "microsoft/Phi-3.5-vision-instruct"
@@ -47,8 +45,7 @@ class ModelConfig:
     gradient_checkpointing: Annotated[bool, Meta(description="recompute activations to save memory")] = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which records are trained on, and how their pictures are cut."""
 
     train_split: Annotated[str, Meta(description="the split that is trained on")] = "train"
@@ -59,8 +56,7 @@ class DataConfig:
     workers: Annotated[int, Meta(ge=0, description="processes that load pictures")] = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
+class OptimizerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """AdamW with a linear schedule."""
 
     lr: Annotated[
@@ -74,8 +70,7 @@ class OptimizerConfig:
     max_grad_norm: Annotated[float, Meta(gt=0, description="gradients are clipped to this norm")] = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoraSettings:
+class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Low-rank adapters, for --strategy lora."""
 
     rank: Annotated[int, Meta(ge=1, description="rank of the adapters")] = 64
@@ -86,8 +81,7 @@ class LoraSettings:
     vision: Annotated[bool, Meta(description="adapters on the vision tower and projector, too")] = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
+class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Judging before and after."""
 
     enabled: Annotated[bool, Meta(description="generate answers before and after training")] = True
@@ -98,8 +92,7 @@ class EvaluationConfig:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a run depends on, beside the data itself."""
 
     strategy: Annotated[Strategy, Meta(description="which parameters are trained")] = "lora"
@@ -111,11 +104,11 @@ class TrainConfig:
     epochs: Annotated[float, Meta(gt=0, description="passes over the training split")] = 1.0
     seed: Annotated[int, Meta(ge=0, description="of the order of records, adapters and dropout")] = 0
     log_every: Annotated[int, Meta(ge=1, description="steps between two lines of the log")] = 10
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    model: ModelConfig = msgspec.field(default_factory=ModelConfig)
+    data: DataConfig = msgspec.field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = msgspec.field(default_factory=OptimizerConfig)
+    lora: LoraSettings = msgspec.field(default_factory=LoraSettings)
+    evaluation: EvaluationConfig = msgspec.field(default_factory=EvaluationConfig)
 
     @property
     def learning_rate(self) -> float:
@@ -140,14 +133,12 @@ class TrainConfig:
 
 def setting_names(cls: type[Any] = TrainConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield every setting's dotted name and its help, in the order of the tree."""
-    hints = get_type_hints(cls, include_extras=True)
-    for each in fields(cls):
-        hint = hints[each.name]
-        if is_dataclass(hint) and isinstance(hint, type):
-            yield from setting_names(hint, f"{prefix}{each.name}.")
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield from setting_names(hint, f"{prefix}{name}.")
         else:
             texts = [m.description for m in getattr(hint, "__metadata__", ()) if isinstance(m, Meta) and m.description]
-            yield f"{prefix}{each.name}", " ".join(texts)
+            yield f"{prefix}{name}", " ".join(texts)
 
 
 def make_config(settings: Mapping[str, Any]) -> TrainConfig:

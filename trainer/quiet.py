@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 __all__ = ["quiet_libraries"]
 
@@ -15,6 +16,8 @@ def quiet_libraries() -> None:
     # A filter, for some of them set their own levels when they are imported.
     for name in ("accelerate", "bitsandbytes.backends.cpu.ops", "DeepSpeed"):
         logging.getLogger(name).addFilter(lambda entry: entry.levelno >= logging.ERROR)
+    # One library's call of another's old name is nothing its user can mend.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()

@@ -124,7 +124,7 @@ def train(
     save_checkpoint(run.model, processor, folder.model)
     after = run.judge("eval_after.json")
     result = RunResult(losses, before, after, run.trained())
-    folder.describe(config, dataset, _summary(plan, result))
+    folder.describe(config, dataset, _summary(config, plan, result))
     return result
 
 
@@ -210,10 +210,11 @@ class _PlannedTrainer(Trainer):
         return self.batches
 
 
-def _summary(plan: RunPlan, result: RunResult) -> dict[str, Any]:
+def _summary(config: TrainConfig, plan: RunPlan, result: RunResult) -> dict[str, Any]:
     return {
         "steps": plan.steps,
         "warmup_steps": plan.warmup_steps,
+        "learning_rate": config.learning_rate,
         "parameters_trained": result.trained,
         "last_loss": result.losses[-1],
         "accuracy_before": result.before.accuracy if result.before else None,

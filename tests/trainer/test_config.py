@@ -58,3 +58,11 @@ def test_every_setting_says_what_it_does() -> None:
 def test_a_configuration_written_to_json_is_read_back_equal() -> None:
     config = make_config({"lora.rank": 8, "data.num_crops": 2})
     assert msgspec.json.decode(msgspec.json.encode(config), type=TrainConfig) == config
+
+
+def test_a_configuration_written_to_json_states_every_setting_defaults_too() -> None:
+    tree = msgspec.json.decode(msgspec.json.encode(make_config({"model.name": "tiny"})))
+    for name, _ in setting_names():
+        node = tree
+        for part in name.split("."):
+            node = node[part]

@@ -65,6 +65,7 @@ def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_
     assert described["data"]["sha256"] == colours.digest()
     assert described["config"]["model"]["name"] == "tiny"
     assert {"torch", "transformers", "phi3v-data"} <= described["versions"].keys()
+    assert described["result"]["learning_rate"] == 1e-3
     assert [row["step"] for row in history(run)] == list(range(1, 91))
     assert list((run / "logs").glob("events.out.tfevents.*"))
     assert any("eval_after.json: accuracy 1.000" in line for line in said)
@@ -82,7 +83,7 @@ def test_adapters_are_saved_alone_and_load_onto_the_model_they_were_made_for(
     result = train(tiny_run(settings), colours, tmp_path / "run")
     saved = {path.name for path in (tmp_path / "run" / "model").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "preprocessor_config.json"} <= saved
-    assert not saved & {"model.safetensors"}
+    assert not saved & {"model.safetensors", "README.md"}
     model, processor = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run")}))
     assert evaluate(model, processor, colours, "val", tiny_run().evaluation) == result.after
 
