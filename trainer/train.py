@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from ..schema.dataset import Dataset
-from ..schema.errors import DatasetError
+from ..schema.errors import DatasetError, UsageError
 from .checkpoint import load_trainable, save_checkpoint
 from .config import TrainConfig
 from .data.collate import TrainingCollator
@@ -106,7 +107,10 @@ def train(
         DatasetError: the data cannot be trained on.
         ModelFolderError: the model cannot be loaded.
         OutputError: `out` is taken or cannot be written.
+        UsageError: this is one of several processes.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("WORLD_SIZE is over 1: training runs in one process, so start it without torchrun")
     plan = plan_run(config, dataset)
     folder = RunFolder(out)
     folder.claim()
@@ -175,7 +179,7 @@ class _Run:
 
     def _arguments(self) -> TrainingArguments:
         config, optimizer = self.config, self.config.optimizer
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(self.folder.path),
             max_steps=self.plan.steps,
             per_device_train_batch_size=config.micro_batch_size,
@@ -199,6 +203,10 @@ class _Run:
             remove_unused_columns=False,
             label_names=["labels"],
         )
+        # With several GPUs in sight, Trainer would wrap the model in DataParallel, which cuts a batch's rows and its
+        # pictures apart in different places.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        return arguments
 
 
 class _PlannedTrainer(Trainer):

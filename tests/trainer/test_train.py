@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
-from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError
+from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError, UsageError
 from phi3v_data.trainer.checkpoint import load_checkpoint
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.evaluate import evaluate
@@ -181,3 +181,12 @@ def test_a_mistyped_model_leaves_the_runs_folder_free(colours: Dataset, tmp_path
     with pytest.raises(ModelFolderError, match="no model folder at"):
         train(tiny_run({"model.name": str(tmp_path / "nowhere")}), colours, tmp_path / "run")
     train(tiny_run({"evaluation.enabled": False}), colours, tmp_path / "run")
+
+
+def test_one_of_several_processes_is_refused_instead_of_training_beside_the_others(
+    colours: Dataset, tmp_path: Path, tiny_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="start it without torchrun"):
+        train(tiny_run(), colours, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
