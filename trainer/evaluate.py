@@ -69,16 +69,17 @@ _SPLITS = ("val", "validation", "dev", "test")
 
 
 def evaluation_split(dataset: Dataset, named: str | None) -> str | None:
-    """Choose the split to judge on: the one named, else the first usual one; None where there is none.
+    """Choose the split to judge on: the one named, else the first usual one with records; None where there is none.
 
     Raises:
-        DatasetError: the one named is not there.
+        DatasetError: the one named is not there, or has no records.
     """
+    # A conversion of some splits leaves the others' files behind, empty.
+    there = [split for split, file in dataset.files.items() if dataset.folder.size(file)]
     if named is None:
-        return next((split for split in _SPLITS if split in dataset.files), None)
-    if named not in dataset.files:
-        there = ", ".join(dataset.files)
-        raise DatasetError(f"{dataset.folder.address}: no split {named!r} to judge on; there are: {there}")
+        return next((split for split in _SPLITS if split in there), None)
+    if named not in there:
+        raise DatasetError(f"{dataset.folder.address}: no split {named!r} to judge on; there are: {', '.join(there)}")
     return named
 
 

@@ -131,6 +131,16 @@ def test_the_split_to_judge_on_is_found_or_named(colours: Dataset, tiny_run: Run
         plan_run(tiny_run({"data.eval_split": "dev"}), colours)
 
 
+def test_a_split_that_was_not_converted_is_not_judged_on(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    (tmp_path / "x_train.jsonl").write_bytes(colours.folder.read("colours_train.jsonl"))
+    (tmp_path / "x_val.jsonl").touch()
+    (tmp_path / "x_test.jsonl").write_bytes(colours.folder.read("colours_val.jsonl"))
+    dataset = open_dataset(str(tmp_path))
+    assert plan_run(tiny_run(), dataset).eval_split == "test"
+    with pytest.raises(DatasetError, match="no split 'val' to judge on; there are: test, train"):
+        plan_run(tiny_run({"data.eval_split": "val"}), dataset)
+
+
 def test_one_file_of_records_is_trained_on_whatever_its_name(mixed_conversations: Dataset, tiny_run: Run) -> None:
     one = open_dataset(f"{mixed_conversations.folder.address}/colours_train.jsonl")
     plan = plan_run(tiny_run({"data.train_split": "anything"}), one)
