@@ -25,7 +25,7 @@ _SETTINGS = {
 @click.command("evaluate", short_help="Judge a model on a dataset, and write every answer out.")
 @click.argument("data", required=False)
 @click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
-@click.option("--split", help="Which split.  [default: val or test, or the only one]")
+@click.option("--split", help="Which split.  [default: val or test, else the first]")
 @click.option("--precision", type=click.Choice(["bf16", "fp32"]), help="Weights and arithmetic.  [default: bf16]")
 @click.option("--batch-size", type=int, help="Records answered at a time.  [default: 8]")
 @click.option("--max-new-tokens", type=int, help="Longest answer.  [default: 64]")
