@@ -83,6 +83,9 @@ def _run() -> int:
         # Whoever read our output has gone; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence; PHI3V_DEBUG=1 lets it through
+        first = str(error).strip().partition("\n")[0]
+        return _fail(f"unexpected {type(error).__name__}: {first}; PHI3V_DEBUG=1 shows where it comes from", 1)
 
 
 def _fail(message: str, code: int) -> int:

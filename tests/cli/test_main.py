@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from phi3v_data.cli import main as cli_main
 from phi3v_data.cli.main import COMMANDS, _group
 
 HEAVY = ("torch", "cv2", "datasets", "av", "ray", "pyarrow", "numpy", "transformers")
@@ -83,6 +84,21 @@ def test_a_traceback_is_shown_only_when_asked_for(tmp_path: Path) -> None:
     done = phi3v_data("validate", "nowhere", cwd=tmp_path, PHI3V_DEBUG="1")
     assert "Traceback" in done.stderr
     assert "DatasetError: nowhere: no such dataset folder" in done.stderr
+
+
+def test_what_nobody_foresaw_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise ValueError("the first line\nand more")
+
+    monkeypatch.setattr(cli_main, "run_command", fail)
+    with pytest.raises(SystemExit) as end:
+        cli_main.main()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == (
+        "phi3v-data: unexpected ValueError: the first line; PHI3V_DEBUG=1 shows where it comes from\n"
+    )
 
 
 def test_a_missing_optional_package_is_one_line_with_what_brings_it() -> None:
