@@ -75,6 +75,10 @@ def _run() -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
+    except click.NoSuchOption as error:
+        settable = error.ctx is not None and error.ctx.info_name in ("convert", "train", "evaluate")
+        hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if settable else ""
+        return _fail(error.format_message() + hint, error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
