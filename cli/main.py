@@ -77,7 +77,8 @@ def _run() -> int:
         return 2
     except click.NoSuchOption as error:
         settable = error.ctx is not None and error.ctx.info_name in ("convert", "train", "evaluate")
-        hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if settable else ""
+        others = settable and not error.possibilities
+        hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if others else ""
         return _fail(error.format_message() + hint, error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
