@@ -1,0 +1,50 @@
+"""What the tests of the source ucf101 share: making it, discovering, converting, being refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from phi3v_data.converters.base import Item
+from phi3v_data.converters.sources.ucf101 import UCF101
+from phi3v_data.schema.errors import InputError
+from phi3v_data.schema.folder import open_folder
+from phi3v_data.schema.record import Record
+
+FRAMES = 10
+PROMPT = "Classify the video into one of the following classes: "
+
+
+class Shown:
+    """Keeps the pictures it is given."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, np.ndarray] = {}
+
+    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+        assert name not in self.pictures
+        self.pictures[name] = np.asarray(picture)
+        return name
+
+
+def source(folder: Path | str, **options: object) -> UCF101:
+    return UCF101(input=open_folder(folder), **options)  # type: ignore[arg-type]  # options of any type
+
+
+def found(folder: Path | str, **options: object) -> list[Item]:
+    return list(source(folder, **options).discover())
+
+
+def converted(folder: Path | str, **options: object) -> list[Record]:
+    made = source(folder, **options)
+    return [made.convert(item, Shown()) for item in made.discover()]
+
+
+def refusal(folder: Path, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        found(folder, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
