@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ..converters.media.sampling import Strategy
+from ..converters.media.video import Decoder
 from .settings import parse_settings
 
 if TYPE_CHECKING:
@@ -43,15 +45,13 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option("--frames", type=int, help="Frames taken from a video.  [default: 8]")
 @click.option(
     "--sampling",
-    type=click.Choice(["uniform", "segment", "fps", "keyframes"]),
+    type=click.Choice(get_args(Strategy)),
     help="Which frames are taken.  [default: uniform]",
 )
 @click.option("--fps", type=float, help="Frames a second, with --sampling fps.")
 @click.option("--jitter", is_flag=True, default=None, help="Take a random frame of each part, for training splits.")
 @click.option("--seed", type=int, help="Of the jitter.  [default: 0]")
-@click.option(
-    "--decoder", type=click.Choice(["auto", "pyav", "decord", "opencv"]), help="Reads videos.  [default: auto]"
-)
+@click.option("--decoder", type=click.Choice(get_args(Decoder)), help="Reads videos.  [default: auto]")
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG pictures.  [default: 75]")
 @click.option("--splits", metavar="A,B", callback=_split_list, help="Only these splits; the others count as skipped.")
 @click.option("--limit", type=click.IntRange(1), help="Only so many items of each split; the others count as skipped.")

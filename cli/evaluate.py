@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from ..schema.folder import LocalFolder
+from ..trainer.config import Precision
 from .settings import parse_settings, prepare_training_packages
 
 __all__ = ["command"]
@@ -26,7 +27,7 @@ _SETTINGS = {
 @click.argument("data", required=False)
 @click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
 @click.option("--split", help="Which split.  [default: val or test, else the first]")
-@click.option("--precision", type=click.Choice(["bf16", "fp32"]), help="Weights and arithmetic.  [default: bf16]")
+@click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
 @click.option("--batch-size", type=int, help="Records answered at a time.  [default: 8]")
 @click.option("--max-new-tokens", type=int, help="Longest answer.  [default: 64]")
 @click.option("--limit", type=int, help="At most so many records.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from ..trainer.config import Attention, Precision, Strategy
 from .settings import parse_settings, prepare_training_packages
 
 __all__ = ["command"]
@@ -27,12 +28,14 @@ _SETTINGS = {
 
 @click.command("train", short_help="Fine-tune a model on a dataset.")
 @click.argument("data", required=False)
-@click.option("--strategy", type=click.Choice(["full", "lora"]), help="Which parameters are trained.  [default: lora]")
+@click.option(
+    "--strategy", type=click.Choice(get_args(Strategy)), help="Which parameters are trained.  [default: lora]"
+)
 @click.option("--model", help="Hub id, local folder, or 'tiny'.  [default: microsoft/Phi-3.5-vision-instruct]")
-@click.option("--precision", type=click.Choice(["bf16", "fp32"]), help="Weights and arithmetic.  [default: bf16]")
+@click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
 @click.option(
     "--attention",
-    type=click.Choice(["auto", "eager", "sdpa", "flash_attention_2"]),
+    type=click.Choice(get_args(Attention)),
     help="Attention kernel.  [default: auto]",
 )
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")

@@ -30,7 +30,6 @@ __all__ = [
     "read_manifest",
     "records_name",
     "shard_name",
-    "write_manifest",
 ]
 
 FORMAT_VERSION = 1
@@ -105,11 +104,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the bytes of `dataset.json`, indented for people."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-
-
-def write_manifest(folder: Folder, manifest: Manifest) -> None:
-    """Write `dataset.json`."""
-    folder.write(MANIFEST, encode_manifest(manifest))
 
 
 def read_manifest(folder: Folder) -> Manifest:

@@ -17,11 +17,13 @@ from msgspec import Meta
 from ..schema.errors import UsageError
 
 __all__ = [
+    "Attention",
     "DataConfig",
     "EvaluationConfig",
     "LoraSettings",
     "ModelConfig",
     "OptimizerConfig",
+    "Precision",
     "Strategy",
     "TrainConfig",
     "make_config",

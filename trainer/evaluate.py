@@ -13,10 +13,11 @@ from msgspec import UNSET
 from ..schema.dataset import Dataset
 from ..schema.errors import DatasetError
 from .config import EvaluationConfig
-from .data.collate import pad_ids, stack_pictures
+from .data.collate import stack_pictures
 from .data.index import RecordIndex
 from .data.samples import Sample, SampleSource
 from .metrics import right
+from .phi3v.padding import attention_mask, pad_rows
 
 if TYPE_CHECKING:
     from .phi3v import Phi3VForCausalLM, Phi3VProcessor
@@ -142,8 +143,8 @@ def answer_questions(
     tokenizer = processor.tokenizer
     rows = [question.prompt() for question in questions]
     batch = {
-        "input_ids": pad_ids(rows, tokenizer.pad_token_id, "left"),
-        "attention_mask": pad_ids([[1] * len(row) for row in rows], 0, "left"),
+        "input_ids": pad_rows(rows, tokenizer.pad_token_id, "left"),
+        "attention_mask": attention_mask(rows, "left"),
         **stack_pictures([question.pictures() for question in questions]),
     }
     # The type of transformers' generate knows only models of its own.

@@ -27,18 +27,17 @@ Files of a class that are no video by their suffix (notes, thumbnails) are no sa
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError, MediaError
-from ...schema.folder import Folder
+from ...schema.folder import Folder, LocalFolder
 from ...schema.record import Record, Turn
 from ..base import ImageSink, Item, PublicCopy
 from ..media.sampling import Sampling
@@ -91,7 +90,7 @@ class UCF101:
             raise ItemError(f"{name}: in no list of fold {self.fold}; list it, or leave it out: --splits train,test")
         try:
             with self.input.local(item.path) as path:
-                digest = _sha256(path)
+                digest = LocalFolder(path.parent).sha256(path.name)
                 frames = read_frames(
                     path, self.sampling, decoder=self.decoder, key=item.pictures, jitter=item.split == "train"
                 )
@@ -119,11 +118,3 @@ class UCF101:
     @cached_property
     def _prompt(self) -> str:
         return f"Classify the video into one of the following classes: {', '.join(self._form.labels())}."
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 
 from ..errors import InputError
@@ -47,6 +46,4 @@ def check_readable(folder: Folder) -> None:
     except PermissionError:
         raise InputError(f"{folder.address}: permission denied; make it readable") from None
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            raise InputError(f"{folder.address}: no such folder") from None
         raise InputError(f"{folder.address}: cannot be listed ({error})") from error

@@ -14,10 +14,10 @@ from phi3v_data.schema.layout import (
     MANIFEST,
     Manifest,
     SplitRow,
+    encode_manifest,
     read_manifest,
     records_name,
     shard_name,
-    write_manifest,
 )
 
 
@@ -54,14 +54,14 @@ def test_names_follow_the_layout() -> None:
 
 
 def test_a_manifest_is_read_back_the_same(folder: LocalFolder) -> None:
-    write_manifest(folder, manifest())
+    folder.write(MANIFEST, encode_manifest(manifest()))
     assert read_manifest(folder) == manifest()
 
 
 def test_a_manifest_is_indented_for_people_and_always_the_same_bytes(folder: LocalFolder) -> None:
-    write_manifest(folder, manifest())
+    folder.write(MANIFEST, encode_manifest(manifest()))
     first = folder.read(MANIFEST)
-    write_manifest(folder, read_manifest(folder))
+    folder.write(MANIFEST, encode_manifest(read_manifest(folder)))
     assert folder.read(MANIFEST) == first
     assert first.startswith(b'{\n  "format_version": 1,\n')
     assert first.endswith(b"}\n")
@@ -93,6 +93,6 @@ def test_a_manifest_that_cannot_be_read_is_refused(folder: LocalFolder, tmp_path
 
 
 def test_a_newer_format_is_refused(folder: LocalFolder) -> None:
-    write_manifest(folder, manifest(FORMAT_VERSION + 1))
+    folder.write(MANIFEST, encode_manifest(manifest(FORMAT_VERSION + 1)))
     with pytest.raises(DatasetError, match=rf"format {FORMAT_VERSION + 1}, but only {FORMAT_VERSION} is known"):
         read_manifest(folder)

@@ -13,7 +13,7 @@ from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
-from phi3v_data.schema.layout import FORMAT_VERSION, Manifest, SplitRow, write_manifest
+from phi3v_data.schema.layout import FORMAT_VERSION, MANIFEST, Manifest, SplitRow, encode_manifest
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Sample, ShardWriter, index_name, sample_columns
@@ -63,7 +63,7 @@ def sharded(tmp_path: Path) -> Dataset:
         decoders={},
         splits=[row],
     )
-    write_manifest(folder, manifest)
+    folder.write(MANIFEST, encode_manifest(manifest))
     return open_dataset(str(tmp_path))
 
 

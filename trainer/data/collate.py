@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
+from ..phi3v.padding import attention_mask, pad_rows
 from .prompt import IGNORED
 from .samples import Sample
 
-__all__ = ["TrainingCollator", "pad_ids", "stack_pictures"]
-
-
-def pad_ids(rows: Sequence[Sequence[int]], pad: int, side: Literal["left", "right"]) -> torch.Tensor:
-    """Stack rows of ids of different lengths as int64 [rows, longest], padded on one side."""
-    longest = max(len(row) for row in rows)
-    out = torch.full((len(rows), longest), pad, dtype=torch.int64)
-    for row, ids in zip(out, rows, strict=True):
-        part = slice(longest - len(ids), None) if side == "left" else slice(len(ids))
-        row[part] = torch.tensor(ids, dtype=torch.int64)
-    return out
+__all__ = ["TrainingCollator", "stack_pictures"]
 
 
 def stack_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
@@ -52,8 +42,8 @@ class TrainingCollator:
         """Return input_ids, attention_mask, labels [batch, longest], and the pictures as `stack_pictures` has them."""
         rows = [sample.text.input_ids for sample in samples]
         return {
-            "input_ids": pad_ids(rows, self.pad_token_id, "right"),
-            "attention_mask": pad_ids([[1] * len(row) for row in rows], 0, "right"),
-            "labels": pad_ids([sample.text.labels for sample in samples], IGNORED, "right"),
+            "input_ids": pad_rows(rows, self.pad_token_id, "right"),
+            "attention_mask": attention_mask(rows, "right"),
+            "labels": pad_rows([sample.text.labels for sample in samples], IGNORED, "right"),
             **stack_pictures(samples),
         }

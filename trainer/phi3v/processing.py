@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from transformers import BatchFeature, PreTrainedTokenizerFast
 from transformers.processing_utils import ProcessorMixin
 
 from ...schema.errors import UsageError
 from .configuration import IMAGE_TOKEN_ID
 from .image_processing import Phi3VImageProcessor, Picture
+from .padding import Side, attention_mask, pad_rows
 from .text import encode_prompt
 from .tokenizer_files import save_tokenizer
 
@@ -42,7 +42,7 @@ class Phi3VProcessor(ProcessorMixin):
         images: Picture | Sequence[Picture] | Sequence[Sequence[Picture]] | None = None,
         *,
         num_crops: int | None = None,
-        padding_side: Literal["left", "right"] = "left",
+        padding_side: Side = "left",
         published_image_ids: bool = False,
         return_tensors: str = "pt",
     ) -> BatchFeature:
@@ -78,7 +78,13 @@ class Phi3VProcessor(ProcessorMixin):
             of_pictures = [next(counts) for _ in of_prompt]
             ids = encode_prompt(self.tokenizer, prompt, of_pictures, self.image_token_id)
             rows.append(_numbered(ids, of_pictures, self.image_token_id) if published_image_ids else ids)
-        return BatchFeature({**_padded(rows, self.tokenizer.pad_token_id, padding_side), **made})
+        return BatchFeature(
+            {
+                "input_ids": pad_rows(rows, self.tokenizer.pad_token_id, padding_side),
+                "attention_mask": attention_mask(rows, padding_side),
+                **made,
+            }
+        )
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
         """Write the published files: `preprocessor_config.json` and the tokenizer's."""
@@ -116,14 +122,3 @@ def _by_prompt(images: Any, prompts: int) -> list[list[Picture]]:
 def _numbered(ids: list[int], counts: list[int], image_token_id: int) -> list[int]:
     marks = iter([-number for number, count in enumerate(counts, 1) for _ in range(count)])
     return [next(marks) if token == image_token_id else token for token in ids]
-
-
-def _padded(rows: list[list[int]], pad: int, side: str) -> dict[str, torch.Tensor]:
-    longest = max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), longest), pad)
-    attention_mask = torch.zeros(len(rows), longest, dtype=torch.int64)
-    for index, row in enumerate(rows):
-        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
-        input_ids[index, place] = torch.tensor(row)
-        attention_mask[index, place] = 1
-    return {"input_ids": input_ids, "attention_mask": attention_mask}

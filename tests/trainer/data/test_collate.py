@@ -3,10 +3,11 @@ from __future__ import annotations
 import torch
 
 from phi3v_data.schema.dataset import Dataset
-from phi3v_data.trainer.data.collate import TrainingCollator, pad_ids, stack_pictures
+from phi3v_data.trainer.data.collate import TrainingCollator, stack_pictures
 from phi3v_data.trainer.data.index import RecordIndex
 from phi3v_data.trainer.data.prompt import IGNORED
 from phi3v_data.trainer.data.samples import Sample, SampleSource
+from phi3v_data.trainer.phi3v.padding import pad_rows
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
 
 
@@ -16,8 +17,8 @@ def samples(dataset: Dataset) -> list[Sample]:
 
 
 def test_ids_are_padded_on_the_side_asked_for() -> None:
-    assert pad_ids([[1, 2, 3], [4]], 0, "right").tolist() == [[1, 2, 3], [4, 0, 0]]
-    assert pad_ids([[1, 2, 3], [4]], 0, "left").tolist() == [[1, 2, 3], [0, 0, 4]]
+    assert pad_rows([[1, 2, 3], [4]], 0, "right").tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert pad_rows([[1, 2, 3], [4]], 0, "left").tolist() == [[1, 2, 3], [0, 0, 4]]
 
 
 def test_a_trained_end_of_text_is_attended_though_padding_has_the_same_id(mixed_conversations: Dataset) -> None:
