@@ -44,7 +44,9 @@ _SETTINGS = {
 @click.option("--lr", type=float, help="Peak learning rate.  [default: 1e-5 full, 2e-4 lora]")
 @click.option("--seed", type=int, help="Of the order of records, adapters and dropout.  [default: 0]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/<data>-<strategy>]")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting; --dry-run shows them all.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting; --dry-run shows them all."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 def command(data: str | None, out: Path | None, settings: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     """Fine-tune a model on a dataset, judge it before and after, and save it.
