@@ -1,0 +1,69 @@
+"""What the user says in a record: a Jinja template over the raw row, or one of several, drawn by seed and record id."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ..schema.errors import ItemError, UsageError
+from .drawing import draw
+
+__all__ = ["Prompts"]
+
+
+class Prompts:
+    """Templates of the user's text.
+
+    They are Jinja in its sandbox: a template from elsewhere reads the row's values, and reaches nothing besides.
+
+    Args:
+        templates: Jinja templates such as `{{ question }} Answer briefly.`; one is drawn for each record.
+        seed: another seed draws anew.
+        names: what templates may name; whatever a row has where None.
+
+    Raises:
+        UsageError: there is no template, one does not parse, or one names something else.
+    """
+
+    def __init__(self, templates: Sequence[str], seed: int = 0, names: Collection[str] | None = None) -> None:
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        self._seed = seed
+        self._templates = []
+        for text in templates:
+            try:
+                unknown = sorted(find_undeclared_variables(environment.parse(text)) - set(names or ()))
+                self._templates.append(environment.from_string(text))
+            except TemplateSyntaxError as error:
+                raise UsageError(
+                    f"the prompt {text!r} is no Jinja template ({error.message}); names stand as {{{{ name }}}}"
+                ) from error
+            if names is not None and unknown:
+                raise UsageError(
+                    f"the prompt {text!r} names {unknown[0]!r}; this source has: {', '.join(names) or 'no names'}"
+                )
+        if not self._templates:
+            raise UsageError("no prompt; give at least one template, such as --prompt '{{ question }}'")
+
+    def render(self, record_id: str, values: Mapping[str, Any]) -> str:
+        """Return what the user says in a record.
+
+        Args:
+            record_id: the record's id; with the seed it decides which template is used.
+            values: what templates name.
+
+        Raises:
+            ItemError: the template names something that is not there, cannot be worked out, or gives an empty text.
+        """
+        template = draw(self._templates, self._seed, "prompt", record_id)
+        try:
+            text = template.render(values)
+        # What an expression of a template can raise over values of the wrong kind.
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise ItemError(f"the prompt cannot be made ({error}); the row has: {', '.join(values)}") from error
+        if not text.strip():
+            raise ItemError("the prompt is empty; every turn asks something")
+        return text
