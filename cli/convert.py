@@ -86,7 +86,7 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
     from ..converters.engine.plan import Selection
     from ..converters.engine.progress import progress_for
     from ..converters.engine.run import ConvertRequest, convert
-    from ..converters.media.pictures import DEFAULT_QUALITY
+    from ..converters.media.picture_settings import DEFAULT_QUALITY, PictureSettings
     from ..converters.registry import load_source
 
     cls = load_source(source)
@@ -96,7 +96,7 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
         out=given["out"] or f"data/{cls.name}",
         input=given["given_input"],
         options=options,
-        quality=given["quality"] or DEFAULT_QUALITY,
+        pictures=PictureSettings(quality=given["quality"] or DEFAULT_QUALITY),
         shard_size=_shard_size(given),
         images=not given["no_images"],
         selection=Selection(given["splits"], given["limit"]),

@@ -17,8 +17,7 @@ same line::
                 yield Item(id=f"train-{number:010d}", split="train", path=entry.name, pictures=f"train/{entry.name}")
 
         def convert(self, item: Item, images: ImageSink) -> Record:
-            with Image.open(self.input.open(item.path)) as picture:
-                shown = images.save(f"{item.pictures}.0.jpg", picture)
+            shown = images.keep(f"{item.pictures}.0", self.input.read(item.path))
             answer = self.input.read(item.path + ".txt").decode()
             turn = Turn(images=[shown], user=self.question, assistant=answer)
             return Record(id=item.id, source=self.name, conversations=[turn])
@@ -28,7 +27,7 @@ The engine owns everything else: workers, journal, resume, quarantine, progress,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
@@ -45,16 +44,21 @@ if TYPE_CHECKING:
 __all__ = ["Converter", "ImageSink", "Item", "PublicCopy"]
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One raw sample, as found; cheap to make and to keep.
 
     Args:
         id: its record's id, unique in the dataset.
         split: the split it belongs to.
-        path: where it lies in the input; what people are shown when it fails.
-        pictures: what the names of its pictures start with, unique among all items. The engine checks both, so that
-            no two samples ever write the same file.
+        path: where it lies in the input, as people are shown it when it fails: a file, or `train.jsonl:17` for a row.
+        pictures: what the names of its pictures start with, unique among all items but those of one `shared`. The
+            engine checks both, so that no two samples ever write different pictures to the same file.
         data: whatever else the converter wants to carry from discovery to conversion (plain JSON values).
+        shared: the raw picture (its path or key) that this item shows in common with others: those that name the same
+            one may have the same `pictures`. It is stored once, so what is saved under one name must follow from
+            `shared` and the options alone.
+        fault: why this sample cannot be converted, where discovery knows already (a row that is no JSON, a missing
+            key): it is quarantined at the stage "discover", and no worker sees it.
     """
 
     id: Annotated[str, Meta(min_length=1)]
@@ -62,18 +66,34 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     pictures: Annotated[str, Meta(min_length=1)]
     data: dict[str, Any] = {}
+    shared: str = ""
+    fault: str = ""
 
 
 class ImageSink(Protocol):
-    """Where a converter puts its pictures."""
+    """Where a converter puts its pictures. The engine's options (--max-side, --picture-format ...) apply to all."""
 
-    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
-        """Encode a picture under the dataset's images/ and return the path a record shows it by.
+    def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
+        """Put an encoded picture under the dataset's images/ and return the path a record shows it by.
+
+        A plain RGB JPEG or PNG keeps its bytes; any other picture is brought to one.
 
         Args:
-            name: relative path: the item's `pictures`, a dot, a part without dots or slashes, and .jpg or .png, such
-                as `train/clip.0.jpg`. Where the last segment of `pictures` has no dot, `.jpg` may follow at once. So
-                no two items can ever name the same picture.
+            name: relative path without a suffix: the item's `pictures`, a dot, and a part without dots or slashes, such
+                as `train/clip.0`. Where the last segment of `pictures` has no dot, `pictures` itself will do. So no
+                two items can ever name the same picture, unless they share it.
+            data: a file's bytes, or what gives them: of a shared picture it is not called where this worker has
+                stored it already.
+
+        Raises:
+            MediaError: the bytes are no picture, damaged, or hold more pixels than a picture may have.
+        """
+
+    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+        """Encode decoded pixels under the dataset's images/ and return the path a record shows them by.
+
+        Args:
+            name: as for `keep`, and .jpg or .png: `train/clip.0.jpg`.
             picture: uint8 [height, width, 3] RGB, or any PIL image.
         """
 

@@ -20,6 +20,7 @@ from .outcomes import Outcomes
 from .pack import Packing, pack
 from .plan import SplitPlan
 from .settings import Settings
+from .shared import discard_unshown
 
 __all__ = ["Quarantined", "assemble"]
 
@@ -64,11 +65,12 @@ class _SplitFile:
         )
 
 
-def assemble(out: Folder, outcomes: Outcomes, settings: Settings, packing: Packing | None) -> Manifest:
+def assemble(out: Folder, pictures: str, outcomes: Outcomes, settings: Settings, packing: Packing | None) -> Manifest:
     """Write every split's JSONL, quarantine.jsonl, the shards if asked for, and, last of all, the manifest.
 
     Args:
         out: the dataset folder.
+        pictures: the folder in it that the pictures lie in.
         outcomes: what became of every item.
         settings: what made the records.
         packing: how shards are made; None for no shards.
@@ -93,6 +95,7 @@ def assemble(out: Folder, outcomes: Outcomes, settings: Settings, packing: Packi
         _check_conservation(rows)
     faults.point("records-written")
     _write_quarantine(out, refused)
+    discard_unshown(out, pictures, outcomes)
     shards = pack(out, packing, outcomes, settings.source) if packing is not None else {}
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ..base import Item
+from ..media.picture_settings import PictureSettings
 from ..registry import ConverterSpec
 
 __all__ = ["Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
@@ -18,14 +19,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         spec: how to build the converter.
         out: address of the dataset folder.
-        pictures: the folder in it that pictures go to.
-        quality: of JPEG pictures, 1 to 100.
+        folder: the folder in it that pictures go to.
+        pictures: how they are stored.
     """
 
     spec: ConverterSpec
     out: str
-    pictures: str
-    quality: int
+    folder: str
+    pictures: PictureSettings
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -39,7 +40,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why an item has no record.
 
     Args:
-        stage: plan, open, decode, convert, encode, write, record, or worker (the process died).
+        stage: discover, plan, open, decode, convert, encode, write, record, or worker (the process died).
         exception: the exception's class.
         message: one line.
     """

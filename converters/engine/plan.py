@@ -125,7 +125,11 @@ def _settle(item: Item, split: SplitPlan, selection: Selection, check: _Checks) 
     if not wanted or (selection.limit is not None and number >= selection.limit):
         split.skipped += 1
         return Planned(stored, skipped=True)
-    return Planned(stored, failure=failure or check.failure(item))
+    return Planned(stored, failure=failure or _fault(item) or check.failure(item))
+
+
+def _fault(item: Item) -> Failure | None:
+    return Failure(stage="discover", exception="ItemError", message=item.fault) if item.fault else None
 
 
 def _storable(item: Item) -> tuple[Item, Failure | None]:
@@ -162,7 +166,7 @@ class _Checks:
 
     def __init__(self) -> None:
         self._by_id: dict[str, str] = {}
-        self._by_pictures: dict[str, str] = {}
+        self._by_pictures: dict[str, tuple[str, str]] = {}
 
     def failure(self, item: Item) -> Failure | None:
         try:
@@ -174,9 +178,11 @@ class _Checks:
         self._by_id[item.id] = item.path
         key = name_key(item.pictures)
         if key in self._by_pictures:
-            other = self._by_pictures[key]
+            other, shared = self._by_pictures[key]
+            if item.shared and item.shared == shared:
+                return None
             return _failure(f"its pictures {item.pictures!r} would overwrite those of {other}; rename it")
-        self._by_pictures[key] = item.path
+        self._by_pictures[key] = item.path, item.shared
         return None
 
 

@@ -142,7 +142,7 @@ class Pool(ABC):
         if not self._alone:
             self._suspects.append(suspect)
             return None
-        discard_pictures(open_folder(self._job.out), self._job.pictures, suspect.item)
+        discard_pictures(open_folder(self._job.out), self._job.folder, suspect.item)
         message = "the worker process died over it, twice; it crashes the decoder, or needs more memory than there is"
         failure = Failure(stage="worker", exception="WorkerDied", message=message)
         return encode(Failed(suspect.index, suspect.item.path, failure))

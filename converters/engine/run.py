@@ -8,11 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal
 
+import msgspec
+
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.folder import is_remote, open_folder
 from ...schema.layout import IMAGES, QUARANTINE, Manifest
 from ..inputs import resolve_input
-from ..media.pictures import DEFAULT_QUALITY
+from ..media.picture_settings import PictureSettings
 from ..registry import ConverterSpec, load_source
 from .assemble import assemble
 from .driver import Driver, OnError
@@ -41,7 +43,7 @@ class ConvertRequest:
         out: the dataset folder, a local path or an fsspec address.
         input: the raw data, a folder or an archive, local or an fsspec address; None for the source's public copy.
         options: the source's options by name, as plain values.
-        quality: of JPEG pictures, 1 to 100.
+        pictures: how pictures are stored.
         shard_size: write WebDataset shards of at most so many bytes; None for no shards.
         images: keep the pictures as files, too; without, they are in the shards alone.
         selection: the splits and the number of items asked for.
@@ -56,7 +58,7 @@ class ConvertRequest:
     out: str
     input: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    quality: int = DEFAULT_QUALITY
+    pictures: PictureSettings = field(default_factory=PictureSettings)
     shard_size: int | None = None
     images: bool = True
     selection: Selection = field(default_factory=Selection)
@@ -74,7 +76,7 @@ class ConvertRequest:
         """Collect the engine's own options that shape the output."""
         splits = self.selection.splits
         return {
-            "quality": self.quality,
+            **msgspec.to_builtins(self.pictures),
             "shard_size": self.shard_size,
             "images": self.images,
             "splits": sorted(splits) if splits is not None else None,
@@ -125,11 +127,11 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         if request.retry_quarantined:
             journal.reopen_failed()
         reopen_damaged(out, pictures, journal)
-        job = Job(spec=spec, out=_absolute(request.out), pictures=pictures, quality=request.quality)
+        job = Job(spec=spec, out=_absolute(request.out), folder=pictures, pictures=request.pictures)
         driver = Driver(plan, journal, request.on_error, progress or Silent())
         driver.run(lambda items: _executor(request, job, items))
         packing = Packing(request.shard_size, pictures) if request.shard_size is not None else None
-        manifest = assemble(out, Outcomes(plan, journal), settings, packing)
+        manifest = assemble(out, pictures, Outcomes(plan, journal), settings, packing)
         state.finish()
     _check_not_empty(request.out, manifest)
     return Summary(request.out, manifest)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["Worker", "check_name", "discard_pictures"]
+__all__ = ["Worker", "check_name", "discard_pictures", "own_pictures"]
+
+# How many shared pictures a worker remembers: enough for items that follow one another.
+_REMEMBERED = 64
 
 
 class Worker:
@@ -34,10 +39,11 @@ class Worker:
         self._job = job
         self._converter = job.spec.build()
         self._out = open_folder(job.out)
+        self._shared = _Shared()
 
     def convert(self, work: Work) -> Outcome:
         """Convert one item. Its failure is an answer like any other; only the machine's own trouble halts the run."""
-        sink = _Sink(work.item, self._out, self._job)
+        sink = _Sink(work.item, self._out, self._job, self._shared)
         try:
             record = self._converter.convert(work.item, sink)
             sink.stage = "record"
@@ -46,7 +52,7 @@ class Worker:
             halted = outage_of(error, sink.stage)
             if halted is not None:
                 return Halted(work.index, halted)
-            discard_pictures(self._out, self._job.pictures, work.item)
+            discard_pictures(self._out, self._job.folder, work.item)
             return Failed(work.index, work.item.path, failure_of(error, sink.stage))
 
 
@@ -63,32 +69,77 @@ def _checked(record: Record, item: Item, sink: _Sink) -> bytes:
     return encoded
 
 
+class _Shared:
+    """The shared pictures this worker has stored last: their paths and sizes in bytes, by item prefix and name."""
+
+    def __init__(self) -> None:
+        self._stored: OrderedDict[tuple[str, str], tuple[str, int]] = OrderedDict()
+
+    def find(self, item: Item, name: str) -> tuple[str, int] | None:
+        found = self._stored.get((item.shared, name)) if item.shared else None
+        if found is not None:
+            self._stored.move_to_end((item.shared, name))
+        return found
+
+    def note(self, item: Item, name: str, path: str, size: int) -> None:
+        if item.shared:
+            self._stored[item.shared, name] = path, size
+            if len(self._stored) > _REMEMBERED:
+                self._stored.popitem(last=False)
+
+
 class _Sink:
     """Encodes an item's pictures and puts them into the dataset; `stage` tells what it is at."""
 
-    def __init__(self, item: Item, out: Folder, job: Job) -> None:
+    def __init__(self, item: Item, out: Folder, job: Job, shared: _Shared) -> None:
         self.stage = "convert"
         self.saved: dict[str, int] = {}
         self._item = item
         self._out = out
         self._job = job
+        self._shared = shared
         self._keys: set[str] = set()
 
+    def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
+        """Store an encoded picture; see `ImageSink`."""
+        from ..media.pictures import stored_picture
+
+        stored = self._shared.find(self._item, name)
+        if stored is not None:
+            self._claim(stored[0])
+            self.saved[stored[0]] = stored[1]
+            return stored[0]
+        raw = data() if callable(data) else data
+        self.stage = "encode"
+        picture = stored_picture(raw, self._job.pictures)
+        path = name + picture.suffix
+        self._claim(path)
+        self._write(path, picture.data)
+        self._shared.note(self._item, name, path, len(picture.data))
+        return path
+
     def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
-        """Encode and write one picture; see `ImageSink`."""
+        """Encode and store pixels; see `ImageSink`."""
+        from ..media.pictures import encoded_pixels
+
+        self._claim(name)
+        self.stage = "encode"
+        self._write(name, encoded_pixels(picture, PurePosixPath(name).suffix, self._job.pictures))
+        return name
+
+    def _claim(self, name: str) -> None:
         check_name(name, self._item.pictures)
         if name_key(name) in self._keys:
             raise ItemError(f"the picture {name!r} was saved twice")
-        self.stage = "encode"
-        data = _encoded(name, picture, self._job.quality)
+        self._keys.add(name_key(name))
+
+    def _write(self, name: str, data: bytes) -> None:
         self.stage = "write"
-        with self._out.create(f"{self._job.pictures}/{name}") as stream:
+        with self._out.create(f"{self._job.folder}/{name}") as stream:
             faults.write(stream, data, "picture-half-written")
         faults.point("picture-written")
         self.stage = "convert"
-        self._keys.add(name_key(name))
         self.saved[name] = len(data)
-        return name
 
     def sizes_of(self, record: Record) -> list[int]:
         """Return the bytes of the pictures a record shows, in its order."""
@@ -120,32 +171,33 @@ def check_name(name: str, pictures: str) -> None:
         raise ItemError(f"a picture is named {name!r}; expected {pictures}.<part>.jpg or .png, the part without . or /")
 
 
-def _encoded(name: str, picture: np.ndarray | Image.Image, quality: int) -> bytes:
-    from ..media.pictures import encode_jpeg
-
-    if not name.endswith(".png"):
-        return encode_jpeg(picture, quality)
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def discard_pictures(out: Folder, pictures: str, item: Item) -> None:
     """Remove what a failed item has written, in this run or in one that was killed.
+
+    Shared pictures stay, for others may show them; what nobody shows in the end goes when the dataset is assembled.
 
     Args:
         out: the dataset folder.
         pictures: the folder in it that pictures go to.
         item: the item that has no record.
     """
-    folder = f"{pictures}/{item.pictures}".rpartition("/")[0]
-    try:
-        entries = out.list(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    if item.shared:
         return
-    for entry in entries:
-        if _is_own(entry.name.removeprefix(f"{pictures}/"), item.pictures):
-            out.delete(entry.name)
+    for name in own_pictures(out, pictures, item.pictures):
+        out.delete(f"{pictures}/{name}")
+
+
+def own_pictures(out: Folder, pictures: str, prefix: str) -> list[str]:
+    """List the pictures that lie under an item's prefix, by the names that records show.
+
+    Args:
+        out: the dataset folder.
+        pictures: the folder in it that pictures go to.
+        prefix: the item's `pictures`.
+    """
+    try:
+        entries = out.list(f"{pictures}/{prefix}".rpartition("/")[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = (entry.name.removeprefix(f"{pictures}/") for entry in entries)
+    return [name for name in names if _is_own(name, prefix)]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from phi3v_data.converters.engine import faults
+from phi3v_data.converters.media.picture_settings import PictureSettings
 from phi3v_data.schema.errors import UsageError
 
 ENGINE = Path(inspect.getfile(faults)).parent
@@ -57,7 +58,7 @@ def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any
 @pytest.mark.parametrize("point", ["header-written", "journal-created", "manifest-written", "journal-appended"])
 def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
     _write(bench)
-    bench.convert(quality=30)
+    bench.convert(pictures=PictureSettings(quality=30))
     killed = bench.command("out", "--restart", fault=f"{point}:1:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command().returncode == 0

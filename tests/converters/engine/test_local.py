@@ -10,6 +10,7 @@ import pytest
 from phi3v_data.converters.base import Item
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Done, Failed, Halted, Job, Outcome, Work, decode_outcome
+from phi3v_data.converters.media.picture_settings import PictureSettings
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.errors import ConversionStopped
 from phi3v_data.schema.record import decode_record
@@ -49,7 +50,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
         file = tmp_path / "doing.py"
         file.write_text(_SOURCE.replace("{top}", top))
         spec = ConverterSpec(source=f"{file}:Doing", input=str(tmp_path))
-        return Job(spec=spec, out=str(tmp_path / "out"), pictures="images", quality=75)
+        return Job(spec=spec, out=str(tmp_path / "out"), folder="images", pictures=PictureSettings())
 
     return make
 

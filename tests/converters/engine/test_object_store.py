@@ -14,6 +14,7 @@ from s3_server import credentials, s3_server
 from phi3v_data.converters.engine import run, state_places
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
+from phi3v_data.converters.media.picture_settings import PictureSettings
 from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
 from phi3v_data.schema.folder import open_folder
 
@@ -222,7 +223,7 @@ def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store:
 
 @pytest.mark.slow
 def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: Any, store: str) -> None:
-    bench.convert(store, quality=30)
+    bench.convert(store, pictures=PictureSettings(quality=30))
     with pytest.raises(UsageError, match="quality 30 -> 75"):
         bench.convert(store)
     bench.convert(store, restart=True)

@@ -15,6 +15,7 @@ from phi3v_data.converters.engine import driver, run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.plan import Selection
+from phi3v_data.converters.media.picture_settings import PictureSettings
 from phi3v_data.schema.errors import ConversionStopped, DatasetError, InputError, OutputError, RunError, UsageError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import read_records
@@ -150,7 +151,7 @@ def test_a_finished_run_has_nothing_left_to_do(bench: Any, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"quality": 20}, "quality 75 -> 20"),
+        ({"pictures": PictureSettings(quality=20)}, "quality 75 -> 20"),
         ({"options": {"side": 4}}, "side 8 -> 4"),
         ({"options": {"sampling": {"frames": 3}}}, r'sampling .*"frames":8.* -> .*"frames":3'),
         ({"selection": Selection(None, 2)}, "limit null -> 2"),
