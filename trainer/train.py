@@ -21,7 +21,7 @@ from .checkpoint import load_trainable, save_checkpoint
 from .config import TrainConfig
 from .data.collate import TrainingCollator
 from .data.index import RecordIndex
-from .data.plan import MicroBatches, Plan
+from .data.plan import MicroBatches, Plan, Stream
 from .data.samples import Sample, SampleSource
 from .evaluate import Evaluation, evaluate, evaluation_split
 from .history import HistoryCallback
@@ -85,7 +85,7 @@ def plan_run(config: TrainConfig, dataset: Dataset) -> RunPlan:
         raise DatasetError(f"{dataset.folder.address}: {wanted}; there are: {there}")
     eval_split = evaluation_split(dataset, config.data.eval_split) if config.evaluation.enabled else None
     records = len(RecordIndex(dataset, train_split))
-    steps = Plan(records, config.batch_size, config.seed).steps(config.epochs)
+    steps = Plan([Stream(records)], config.batch_size, config.seed).steps(config.epochs)
     warmup = min(config.optimizer.warmup_steps, steps // 10)
     return RunPlan(train_split, records, eval_split, steps, warmup)
 
@@ -168,7 +168,7 @@ class _Run:
 
     def _batches(self) -> DataLoader[Sample]:
         config, plan = self.config, self.plan
-        order = Plan(plan.records, config.batch_size, config.seed)
+        order = Plan([Stream(plan.records)], config.batch_size, config.seed)
         return DataLoader(
             SampleSource(RecordIndex(self.dataset, plan.train_split), self.processor),
             batch_sampler=MicroBatches(order, plan.steps, config.micro_batch_size),
