@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ...schema.errors import DatasetError
 from ...schema.record import Record, Turn
-from ..phi3v.text import encode_prompt, image_placeholder
+from ..text import encode_prompt, image_placeholder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

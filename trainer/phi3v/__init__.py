@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForCausalLM, AutoProcessor
 
+from ..text import encode_prompt, image_numbers, image_placeholder
 from .backbone import Phi3VModel
 from .configuration import CHAT_END_IDS, IMAGE_TOKEN_ID, Phi3VConfig
 from .image_processing import Phi3VImageProcessor
 from .modeling import Phi3VForCausalLM
 from .processing import Phi3VProcessor
-from .text import encode_prompt, image_numbers, image_placeholder
 
 __all__ = [
     "CHAT_END_IDS",

@@ -10,10 +10,10 @@ from transformers import BatchFeature, PreTrainedTokenizerFast
 from transformers.processing_utils import ProcessorMixin
 
 from ...schema.errors import UsageError
+from ..text import encode_prompt
 from .configuration import IMAGE_TOKEN_ID
 from .image_processing import Phi3VImageProcessor, Picture
 from .padding import Side, attention_mask, pad_rows
-from .text import encode_prompt
 from .tokenizer_files import save_tokenizer
 
 __all__ = ["Phi3VProcessor"]

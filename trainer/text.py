@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ...schema.errors import UsageError
+from ..schema.errors import UsageError
 
 __all__ = ["PieceTokenizer", "encode_prompt", "image_numbers", "image_placeholder"]
 
