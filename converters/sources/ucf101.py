@@ -36,13 +36,16 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from ...schema.errors import ItemError, MediaError
-from ...schema.folder import Folder, LocalFolder
+from ...schema.errors import ItemError
+from ...schema.folder import Folder
 from ...schema.record import Record, Turn
 from ..base import ImageSink, Item, PublicCopy
 from ..media.sampling import Sampling
-from ..media.video import Decoder, read_frames
-from .ucf101_forms import UNLISTED, Form, find_form
+from ..media.video import Decoder
+from ..prompts import Prompts
+from .clips import show_clip
+from .split_lists import UNLISTED
+from .ucf101_forms import Form, find_form
 
 __all__ = ["UCF101"]
 
@@ -60,6 +63,13 @@ class UCF101:
     sampling: Annotated[Sampling, Meta(description="which frames are shown")] = field(default_factory=Sampling)
     decoder: Annotated[Decoder, Meta(description="what reads the frames")] = "auto"
     fold: Annotated[int, Meta(ge=1, le=3, description="the official split of the full dataset")] = 1
+    prompt: Annotated[
+        tuple[str, ...], Meta(description="what is asked, with {{ labels }} in it; of several, one is drawn a clip")
+    ] = ("Classify the video into one of the following classes: {{ labels | join(', ') }}.",)
+
+    def __post_init__(self) -> None:
+        """Refuse a prompt that is no template before anything is read."""
+        self._prompts  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
         """Find every clip: the splits in turn, each by class and name, numbered through.
@@ -88,27 +98,12 @@ class UCF101:
         label = PurePosixPath(item.path).parent.name
         if item.split == UNLISTED:
             raise ItemError(f"{name}: in no list of fold {self.fold}; list it, or leave it out: --splits train,test")
-        try:
-            with self.input.local(item.path) as path:
-                digest = LocalFolder(path.parent).sha256(path.name)
-                frames = read_frames(
-                    path, self.sampling, decoder=self.decoder, key=item.pictures, jitter=item.split == "train"
-                )
-        except FileNotFoundError:
-            raise MediaError(f"{name}: no such clip, though it is listed or was there before") from None
-        except IsADirectoryError:
-            raise MediaError(f"{name}: a folder, not a clip") from None
-        shown = [images.save(f"{item.pictures}.{number}.jpg", frame.pixels) for number, frame in enumerate(frames)]
+        clip = show_clip(self.input, item, images, self.sampling, self.decoder)
         group = _GROUP.search(name)
         meta: dict[str, Any] = {"group": group[1]} if group else {}
-        meta |= {
-            "label": label,
-            "video": item.path.removeprefix(self._form.base),
-            "sha256": digest,
-            "frames": [frame.index for frame in frames],
-            "pts": [frame.time for frame in frames],
-        }
-        turn = Turn(images=shown, user=self._prompt, assistant=label)
+        meta |= {"label": label, "video": item.path.removeprefix(self._form.base), **clip.provenance}
+        question = self._prompts.render(item.id, {"labels": self._labels})
+        turn = Turn(images=clip.images, user=question, assistant=label)
         return Record(id=item.id, source=self.name, conversations=[turn], meta=meta)
 
     @cached_property
@@ -116,5 +111,9 @@ class UCF101:
         return find_form(self.input, self.fold)
 
     @cached_property
-    def _prompt(self) -> str:
-        return f"Classify the video into one of the following classes: {', '.join(self._form.labels())}."
+    def _labels(self) -> list[str]:
+        return self._form.labels()
+
+    @cached_property
+    def _prompts(self) -> Prompts:
+        return Prompts(self.prompt, self.sampling.seed, names=["labels"])

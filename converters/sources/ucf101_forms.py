@@ -6,37 +6,23 @@ system says; refuses what it would otherwise have to leave out unsaid; and knows
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from ...schema.errors import InputError
-from ...schema.folder import Folder, LocalFolder, check_readable, name_key, open_folder
+from ...schema.folder import Folder, LocalFolder, check_readable, open_folder
+from .class_folders import CLIPS, check_labels, class_files, classes, folders, some_file
+from .split_lists import UNLISTED, SplitFile, listed_files
 
-__all__ = ["CLIP_SUFFIXES", "UNLISTED", "Clip", "Form", "find_form"]
-
-CLIP_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
-
-# The split of clips that lie in UCF-101/ and stand in no list of the fold.
-UNLISTED = "unlisted"
+__all__ = ["Form", "find_form"]
 
 _SPLITS = ("train", "val", "test")
 _CLIPS_FOLDERS = ("UCF-101", "UCF101")
 _LISTS_FOLDER = "ucfTrainTestlist"
 _EXPECTED = (
     f"expected train|val|test/<Class>/<clip>, or UCF-101/<Class>/<clip> beside {_LISTS_FOLDER}/, or <Class>/<clip>, "
-    f"with clips ending in {' '.join(sorted(CLIP_SUFFIXES))}"
+    f"with clips ending in {' '.join(sorted(CLIPS.suffixes))}"
 )
-
-
-class Clip(NamedTuple):
-    """One clip: its split, its class, its file name."""
-
-    split: str
-    label: str
-    name: str
 
 
 class Form(ABC):
@@ -56,11 +42,11 @@ class Form(ABC):
         """Name the classes, sorted."""
 
     @abstractmethod
-    def clips(self) -> Iterator[Clip]:
+    def clips(self) -> Iterator[SplitFile]:
         """Yield every clip, in order."""
 
     @abstractmethod
-    def path(self, clip: Clip) -> str:
+    def path(self, clip: SplitFile) -> str:
         """Tell where a clip lies, below `base`."""
 
 
@@ -72,22 +58,26 @@ class _Splits(Form):
         self._splits = splits
 
     def labels(self) -> list[str]:
-        return sorted({label for split in self._splits for label in _classes(self.folder, self.base + split)})
+        return sorted(
+            {label for split in self._splits for label in classes(self.folder, self.base + split, CLIPS, _EXPECTED)}
+        )
 
-    def clips(self) -> Iterator[Clip]:
+    def clips(self) -> Iterator[SplitFile]:
         for entry in self.folder.list(self.base.rstrip("/")):
             name = entry.name.removeprefix(self.base)
-            if name not in self._splits and (stray := _some_clip(self.folder, entry.name, is_folder=entry.is_folder)):
+            if name not in self._splits and (
+                stray := some_file(self.folder, entry.name, CLIPS, is_folder=entry.is_folder)
+            ):
                 raise InputError(
                     f"{self.folder.address}/{stray}: a clip beside the splits {', '.join(self._splits)}; "
                     f"splits are named {', '.join(_SPLITS)}, so move or rename it"
                 )
         for split in self._splits:
-            for label in _classes(self.folder, self.base + split):
-                for name in _clip_names(self.folder, f"{self.base}{split}/{label}"):
-                    yield Clip(split, label, name)
+            for label in classes(self.folder, self.base + split, CLIPS, _EXPECTED):
+                for name in class_files(self.folder, f"{self.base}{split}/{label}", CLIPS):
+                    yield SplitFile(split, label, name)
 
-    def path(self, clip: Clip) -> str:
+    def path(self, clip: SplitFile) -> str:
         return f"{clip.split}/{clip.label}/{clip.name}"
 
 
@@ -95,14 +85,14 @@ class _Plain(Form):
     """`<Class>/<clip>`, all of them in the split train."""
 
     def labels(self) -> list[str]:
-        return _classes(self.folder, self.base.rstrip("/"))
+        return classes(self.folder, self.base.rstrip("/"), CLIPS, _EXPECTED)
 
-    def clips(self) -> Iterator[Clip]:
+    def clips(self) -> Iterator[SplitFile]:
         for label in self.labels():
-            for name in _clip_names(self.folder, self.base + label):
-                yield Clip("train", label, name)
+            for name in class_files(self.folder, self.base + label, CLIPS):
+                yield SplitFile("train", label, name)
 
-    def path(self, clip: Clip) -> str:
+    def path(self, clip: SplitFile) -> str:
         return f"{clip.label}/{clip.name}"
 
 
@@ -112,41 +102,28 @@ class _Listed(Form):
     def __init__(self, folder: Folder, base: str, lists: Folder, fold: int) -> None:
         super().__init__(folder, base)
         self._lists = lists
-        self._files = {split: f"{split}list{fold:02d}.txt" for split in ("train", "test")}
+        self._fold = fold
 
     def labels(self) -> list[str]:
         return sorted({clip.label for clip in self._listed()})
 
-    def clips(self) -> Iterator[Clip]:
+    def clips(self) -> Iterator[SplitFile]:
         listed = self._listed()
         yield from listed
         known = {(clip.label, clip.name) for clip in listed}
-        for label in _classes(self.folder, self.base.rstrip("/")):
+        for label in classes(self.folder, self.base.rstrip("/"), CLIPS, _EXPECTED):
             if label == _LISTS_FOLDER:
                 continue
-            for name in _clip_names(self.folder, self.base + label):
+            for name in class_files(self.folder, self.base + label, CLIPS):
                 if (label, name) not in known:
-                    yield Clip(UNLISTED, label, name)
+                    yield SplitFile(UNLISTED, label, name)
 
-    def path(self, clip: Clip) -> str:
+    def path(self, clip: SplitFile) -> str:
         return f"{clip.label}/{clip.name}"
 
-    def _listed(self) -> list[Clip]:
-        seen: dict[tuple[str, str], str] = {}
-        clips = []
-        for split, file in self._files.items():
-            for where, label, name in _listed_names(self._lists, file):
-                if (label, name) in seen:
-                    raise InputError(
-                        f"{where}: {label}/{name} already stands in {seen[label, name]}; "
-                        "a clip belongs to one split, so remove one of the two lines"
-                    )
-                seen[label, name] = file
-                clips.append(Clip(split, label, name))
-        if not clips:
-            raise InputError(f"{self._lists.address}: {' and '.join(self._files.values())} name no clip")
-        # Train before test, as the files are read; sorted inside.
-        return sorted(clips, key=lambda clip: (clip.split == "test", clip.label, clip.name))
+    def _listed(self) -> list[SplitFile]:
+        files = {split: [f"{split}list{self._fold:02d}.txt"] for split in ("train", "test")}
+        return listed_files(self._lists, files, CLIPS)
 
 
 def find_form(folder: Folder, fold: int) -> Form:
@@ -165,20 +142,20 @@ def find_form(folder: Folder, fold: int) -> Form:
         return _Listed(folder, "", beside, fold)
     base = _wrapper(folder)
     form = _form_at(folder, "", fold) or (_form_at(folder, base, fold) if base else None) or _Plain(folder, base)
-    _check_labels(folder, form.labels())
+    check_labels(folder, form.labels())
     return form
 
 
 def _wrapper(folder: Folder) -> str:
     """Return the path of the one folder inside, as archives unpack, with its slash; "" where there is none."""
-    inside = _folders(folder, "")
+    inside = folders(folder, "")
     entries = folder.list(inside[0]) if len(inside) == 1 else []
-    is_class = any(_is_clip(entry.name) for entry in entries)
+    is_class = any(CLIPS.has(entry.name) for entry in entries)
     return f"{inside[0]}/" if not is_class and any(entry.is_folder for entry in entries) else ""
 
 
 def _form_at(folder: Folder, base: str, fold: int) -> Form | None:
-    inside = [name.removeprefix(base) for name in _folders(folder, base.rstrip("/"))]
+    inside = [name.removeprefix(base) for name in folders(folder, base.rstrip("/"))]
     clips = next((f"{base}{name}/" for name in _CLIPS_FOLDERS if name in inside), None)
     for place in dict.fromkeys((base, clips or base)):
         if folder.exists(place + _LISTS_FOLDER):
@@ -189,7 +166,7 @@ def _form_at(folder: Folder, base: str, fold: int) -> Form | None:
             f"{full}: the full dataset without its lists; put {_LISTS_FOLDER}/ beside it, or give {full} itself as a "
             "plain folder of classes, all in the split train"
         )
-    splits = [split for split in _SPLITS if split in inside and _folders(folder, base + split)]
+    splits = [split for split in _SPLITS if split in inside and folders(folder, base + split)]
     return _Splits(folder, base, splits) if splits else None
 
 
@@ -201,85 +178,3 @@ def _lists_beside(folder: Folder) -> Folder | None:
         return None
     beside = open_folder(f"{parent}/{_LISTS_FOLDER}")
     return beside if beside.exists("") else None
-
-
-def _folders(folder: Folder, name: str) -> list[str]:
-    return [entry.name for entry in folder.list(name) if entry.is_folder]
-
-
-def _is_clip(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in CLIP_SUFFIXES
-
-
-def _classes(folder: Folder, name: str) -> list[str]:
-    """Name the classes inside a folder of classes."""
-    entries = folder.list(name)
-    for entry in entries:
-        if not entry.is_folder and _is_clip(entry.name):
-            raise InputError(f"{folder.address}/{entry.name}: a clip in no class folder; {_EXPECTED}")
-    classes = [PurePosixPath(entry.name).name for entry in entries if entry.is_folder]
-    if not classes:
-        where = f"{folder.address}/{name}".rstrip("/")
-        raise InputError(f"{where}: {'no folder inside' if entries else 'an empty folder'}; {_EXPECTED}")
-    return classes
-
-
-def _clip_names(folder: Folder, name: str) -> list[str]:
-    """Name the clips of one class. Other files (notes, thumbnails) are no samples; a folder named like a clip is."""
-    entries = folder.list(name)
-    for entry in entries:
-        if not _is_clip(entry.name) and (stray := _some_clip(folder, entry.name, is_folder=entry.is_folder)):
-            raise InputError(
-                f"{folder.address}/{stray}: a clip below the class folder {name}; clips lie directly in it, so move it"
-            )
-    clips = [PurePosixPath(entry.name).name for entry in entries if _is_clip(entry.name)]
-    if not clips:
-        raise InputError(
-            f"{folder.address}/{name}: a class folder without clips ({' '.join(sorted(CLIP_SUFFIXES))}); "
-            "put some there, or remove it"
-        )
-    return clips
-
-
-def _some_clip(folder: Folder, name: str, *, is_folder: bool, depth: int = 2) -> str | None:
-    """Name a clip that is this entry or lies at most `depth` folders below it."""
-    if not is_folder:
-        return name if _is_clip(name) else None
-    inside = folder.list(name) if depth else []
-    found = (_some_clip(folder, entry.name, is_folder=entry.is_folder, depth=depth - 1) for entry in inside)
-    return next((clip for clip in found if clip), None)
-
-
-def _listed_names(lists: Folder, file: str) -> Iterator[tuple[str, str, str]]:
-    """Yield where each line of a list stands, and the class and clip that it names."""
-    try:
-        text = lists.read(file).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{lists.address}/{file}: no such list, and the fold asked for needs it") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{lists.address}/{file}: not UTF-8 text ({error}); expected a clip a line") from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        where = f"{lists.address}/{file}, line {number}"
-        # Lists for training add the number of the class.
-        clip = re.sub(r"(?<=\S) \d+$", "", line.strip())
-        label, slash, name = clip.partition("/")
-        if not clip:
-            continue
-        if not slash or "/" in name or label in {"", ".", ".."} or not _is_clip(name):
-            raise InputError(f"{where}: {clip!r} is no clip; expected <Class>/<clip>")
-        yield where, label, name
-
-
-def _check_labels(folder: Folder, labels: Iterable[str]) -> None:
-    seen: dict[str, str] = {}
-    for label in labels:
-        try:
-            label.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"{folder.address}: the class {label!a} is not named in UTF-8; rename it") from None
-        earlier = seen.setdefault(name_key(label), label)
-        if earlier != label:
-            raise InputError(
-                f"{folder.address}: the classes {earlier!a} and {label!a} differ only in case or in how Unicode "
-                "spells them; give them one name"
-            )

@@ -170,7 +170,7 @@ def test_an_installed_source_that_cannot_be_loaded_is_refused() -> None:
 
 def test_options_are_listed_with_their_defaults_and_what_they_do() -> None:
     options = {option.name: option for option in options_of(UCF101)}
-    assert list(options) == ["sampling", "decoder", "fold"]
+    assert list(options) == ["sampling", "decoder", "fold", "prompt"]
     assert (options["fold"].default, options["fold"].help) == ("1", "the official split of the full dataset")
     assert "frames 8" in options["sampling"].default
     assert all(option.help for option in options.values())
@@ -191,7 +191,7 @@ def test_options_given_as_text_become_what_they_are(tmp_path: Path, own: Path) -
     ("options", "message"),
     [
         ({"fld": 1}, "ucf101 has no option 'fld'; did you mean 'fold'?"),
-        ({"zzz": 1}, "ucf101 has no option 'zzz'; it takes: sampling, decoder, fold"),
+        ({"zzz": 1}, "ucf101 has no option 'zzz'; it takes: sampling, decoder, fold, prompt"),
         ({"input": "/"}, "ucf101 has no option 'input'"),
         ({"fold": 4}, "ucf101, option fold=4: Expected `int` <= 3"),
         ({"fold": "one"}, "ucf101, option fold='one': Expected `int`, got `str`"),
@@ -216,5 +216,5 @@ def test_an_option_without_a_default_must_be_given(own: Path) -> None:
 def test_the_type_of_an_option_carries_its_bounds() -> None:
     hints = get_type_hints(UCF101, include_extras=True)
     assert {option.name: option.type for option in options_of(UCF101)} == {
-        name: hints[name] for name in ("sampling", "decoder", "fold")
+        name: hints[name] for name in ("sampling", "decoder", "fold", "prompt")
     }
