@@ -9,7 +9,7 @@ from typing import IO, NamedTuple, Protocol
 from .folder import Folder
 from .layout import IMAGES
 from .record import Record
-from .shards import Shard
+from .shards import read_index
 
 __all__ = ["PictureFiles", "Pictures", "ShardedPictures"]
 
@@ -60,15 +60,14 @@ class ShardedPictures:
         shards: the names of its tars.
 
     Raises:
-        DatasetError: a tar or its index is missing or damaged.
+        DatasetError: a tar's index is missing or damaged.
     """
 
     def __init__(self, folder: Folder, shards: Iterable[str]) -> None:
         self._folder = folder
         self._samples: dict[str, _Sample] = {}
         for name in shards:
-            with Shard(folder, name) as shard:
-                self._samples.update((entry.id, _Sample(name, entry.images)) for entry in shard.entries)
+            self._samples.update((entry.id, _Sample(name, entry.images)) for entry in read_index(folder, name))
 
     def open(self, record: Record, number: int) -> IO[bytes]:
         """Open a picture; see `Pictures.open`."""

@@ -31,7 +31,7 @@ from .folder import Folder
 from .layout import shard_name
 from .record import Record, decode_record
 
-__all__ = ["Sample", "Shard", "ShardEntry", "ShardWriter", "index_name", "sample_columns", "sample_key"]
+__all__ = ["Sample", "Shard", "ShardEntry", "ShardWriter", "index_name", "read_index", "sample_columns", "sample_key"]
 
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
@@ -166,6 +166,29 @@ def _black_pixel(column: str) -> bytes:
     return buffer.getvalue()
 
 
+def read_index(folder: Folder, shard: str) -> list[ShardEntry]:
+    """Return where each sample of a tar lies, as the index beside it says.
+
+    Args:
+        folder: the dataset folder.
+        shard: the tar's name in it.
+
+    Raises:
+        DatasetError: the index is missing or damaged.
+    """
+    where = f"{folder.address}/{shard}"
+    try:
+        return [_entries.decode(line) for line in folder.read(index_name(shard)).splitlines()]
+    except OSError as error:
+        raise _unreadable(where, error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{where}: its index is damaged ({error}); write the shards again") from error
+
+
+def _unreadable(where: str, error: OSError) -> DatasetError:
+    return DatasetError(f"{where}: cannot be read with its index ({error.strerror or error})")
+
+
 class Shard:
     """One tar, read at any place by its index. A context manager.
 
@@ -179,14 +202,11 @@ class Shard:
 
     def __init__(self, folder: Folder, name: str) -> None:
         self._where = f"{folder.address}/{name}"
+        self.entries = read_index(folder, name)
         try:
-            lines = folder.read(index_name(name)).splitlines()
-            self.entries = [_entries.decode(line) for line in lines]
             self._stream = folder.open(name)
         except OSError as error:
-            raise DatasetError(f"{self._where}: cannot be read with its index ({error.strerror or error})") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{self._where}: its index is damaged ({error}); write the shards again") from error
+            raise _unreadable(self._where, error) from error
 
     def __enter__(self) -> Shard:
         return self

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
 from ...schema.errors import ConversionStopped, MediaError, Phi3VDataError
+from ...schema.outage import one_line, outage
 from .messages import Failure
 
 __all__ = ["failure_of", "machine_trouble_stops", "one_line", "outage_of"]
 
-# Nothing an item can be blamed for, wherever it shows.
-_MACHINE = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EMFILE: "too many files are open",
-    errno.ENFILE: "too many files are open on this machine",
-    errno.ENOMEM: "out of memory",
-    errno.EIO: "the disk reports an input/output error",
-    errno.ESTALE: "the network file system is gone",
-}
 # A name that this file system does not take is the item's fault even while writing.
 _NAMES = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
-# Clients of object stores raise errors of their own when the store cannot be reached.
-_NETWORK = ("aiohttp", "asyncio", "botocore", "fsspec", "httpx", "requests", "urllib3")
 
 
 def outage_of(error: BaseException, stage: str) -> str | None:
@@ -38,27 +25,14 @@ def outage_of(error: BaseException, stage: str) -> str | None:
         error: what was raised.
         stage: what was being done; while writing, every error but an impossible name is the output's.
     """
-    for cause in _chain(error):
-        if isinstance(cause, MemoryError):
-            return f"out of memory ({one_line(cause) or 'MemoryError'}); use fewer --workers"
-        if isinstance(cause, (ConnectionError, TimeoutError)) or type(cause).__module__.split(".")[0] in _NETWORK:
-            return f"the connection failed ({type(cause).__name__}: {one_line(cause)})"
-        if isinstance(cause, OSError) and cause.errno in _MACHINE:
-            return f"{_MACHINE[cause.errno]} ({one_line(cause)})"
+    found = outage(error)
+    if found is not None:
+        return found
     if stage != "write" or isinstance(error, (Phi3VDataError, UnicodeError)):
         return None
     if isinstance(error, OSError) and error.errno in _NAMES:
         return None
     return f"the output cannot be written ({type(error).__name__}: {one_line(error)})"
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
 
 
 def failure_of(error: Exception, stage: str) -> Failure:
@@ -79,14 +53,6 @@ def failure_of(error: Exception, stage: str) -> Failure:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{message} ({PurePath(frame.filename).name}, line {frame.lineno})"
     return Failure(stage=stage, exception=type(error).__name__, message=message.strip())
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's message on one line; of a system error, its words and its file."""
-    if isinstance(error, OSError) and error.strerror:
-        name = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
-        return " ".join(f"{error.strerror}{name}".split())
-    return " ".join(str(error).split())
 
 
 @contextmanager

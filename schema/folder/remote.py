@@ -26,8 +26,15 @@ class RemoteFolder(Folder):
         self._connect()
 
     def _connect(self) -> None:
-        self._fs: AbstractFileSystem
-        self._fs, self._root = _filesystem(self.address)
+        self._connected, self._root = _filesystem(self.address)
+        self._process = os.getpid()
+
+    @property
+    def _fs(self) -> AbstractFileSystem:
+        # A connection does not survive a fork either: a child makes its own.
+        if self._process != os.getpid():
+            self._connect()
+        return self._connected
 
     def list(self, name: str = "") -> list[Entry]:
         """Return what lies directly inside `name`; see `Folder.list`."""

@@ -1,0 +1,64 @@
+"""Whose fault an error is: that of what was read, or the machine's (its disk, its memory, the network)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+__all__ = ["connection_failed", "one_line", "outage"]
+
+# Nothing a sample can be blamed for, wherever it shows.
+_MACHINE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENOMEM: "out of memory",
+    errno.EIO: "the disk reports an input/output error",
+    errno.ESTALE: "the network file system is gone",
+}
+# Clients of object stores raise errors of their own when the store cannot be reached.
+_NETWORK = ("aiohttp", "asyncio", "botocore", "fsspec", "httpx", "requests", "urllib3")
+
+
+def outage(error: BaseException) -> str | None:
+    """Say in one line what is wrong with the machine or the network; None where what was read is to blame."""
+    for cause in _chain(error):
+        if isinstance(cause, MemoryError):
+            return f"out of memory ({one_line(cause) or 'MemoryError'}); use fewer --workers"
+        if _is_connection(cause):
+            return f"the connection failed ({type(cause).__name__}: {one_line(cause)})"
+        if isinstance(cause, OSError) and cause.errno in _MACHINE:
+            return f"{_MACHINE[cause.errno]} ({one_line(cause)})"
+    return None
+
+
+def connection_failed(error: BaseException) -> bool:
+    """Tell whether an error comes from a connection, so that trying again may help."""
+    return any(map(_is_connection, _chain(error)))
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line; of a system error, its words and its file."""
+    if isinstance(error, OSError) and error.strerror:
+        name = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+        return " ".join(f"{error.strerror}{name}".split())
+    return " ".join(str(error).split())
+
+
+def _is_connection(error: BaseException) -> bool:
+    # An error that the store answered with has a number (no such file, no permission): the connection stands.
+    if isinstance(error, (FileNotFoundError, PermissionError)):
+        return False
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in _NETWORK
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
