@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable
 from typing import IO, NamedTuple, Protocol
 
+from .errors import DatasetError
 from .folder import Folder
 from .layout import IMAGES
 from .record import Record
@@ -60,13 +61,15 @@ class ShardedPictures:
         shards: the names of its tars.
 
     Raises:
-        DatasetError: a tar's index is missing or damaged.
+        DatasetError: a tar or its index is missing or damaged.
     """
 
     def __init__(self, folder: Folder, shards: Iterable[str]) -> None:
         self._folder = folder
         self._samples: dict[str, _Sample] = {}
         for name in shards:
+            if not folder.exists(name):
+                raise DatasetError(f"{folder.address}/{name}: cannot be read with its index (no such file)")
             self._samples.update((entry.id, _Sample(name, entry.images)) for entry in read_index(folder, name))
 
     def open(self, record: Record, number: int) -> IO[bytes]:
