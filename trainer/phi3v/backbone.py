@@ -14,6 +14,7 @@ from transformers.models.phi3.modeling_phi3 import Phi3PreTrainedModel
 
 from ...schema.errors import UsageError
 from .configuration import Phi3VConfig
+from .packing import packed_attention, packed_positions
 from .pictures import pictures_of_rows
 from .rope import SampleRope, positions_from_mask
 from .vision import ImageEmbedding
@@ -84,6 +85,7 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         inputs_embeds: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
+        cu_seq_lens: Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
@@ -98,7 +100,15 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
             raise UsageError("the model takes either input_ids or inputs_embeds: pass exactly one of them")
         elif pixel_values is not None:
             raise UsageError("pixel_values beside inputs_embeds: without input_ids nothing says where pictures go")
-        if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
+        if cu_seq_lens is not None:
+            if attention_mask is not None or past_key_values is not None or use_cache:
+                raise UsageError("cu_seq_lens beside an attention mask or a cache: packed samples take neither")
+            use_cache = False
+            kwargs |= packed_attention(self.config._attn_implementation, cu_seq_lens, inputs_embeds)
+            attention_mask = kwargs.pop("attention_mask")
+            if position_ids is None:
+                position_ids = packed_positions(cu_seq_lens)
+        elif position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             position_ids = positions_from_mask(attention_mask)[:, -inputs_embeds.shape[1] :]
         outputs: BaseModelOutputWithPast = super().forward(
             attention_mask=attention_mask,
@@ -115,11 +125,12 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
 
         Args:
             input_ids: [rows, tokens]; negative ids and `config.image_token_id` are image tokens.
-            pixel_values: [pictures, 1 + most sub-crops, 3, side, side], the pictures of all rows, row after row.
+            pixel_values: the pictures of all rows, row after row, in either form that `ImageEmbedding` takes.
             image_sizes: [pictures, 2], height and width of each picture's canvas.
 
         Returns:
-            [rows, tokens, hidden size].
+            [rows, tokens, hidden size]. In training a batch without pictures shows the tower a blank one whose features
+            count for nothing: every rank of a run then does the same, and every parameter has a gradient.
 
         Raises:
             UsageError: image tokens and pictures do not match, row for row.
@@ -129,7 +140,7 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
             if is_image.any():
                 raise UsageError(f"{int(is_image.sum())} image tokens and no pixel_values: pass the pictures too")
             embedded: Tensor = self.embed_tokens(input_ids)
-            return embedded
+            return embedded + self.vision_embed_tokens.nothing().to(embedded.dtype) if self.training else embedded
         if image_sizes is None:
             raise UsageError("pixel_values without image_sizes: pass both, as the processor gives them")
         grids = self.vision_embed_tokens.grids(pixel_values, image_sizes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import LongTensor, Tensor
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
@@ -89,8 +90,7 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
         """Repeat every row for beams or several answers, and with each copy all of its pictures."""
         pictures = {name: kwargs.pop(name, None) for name in ("pixel_values", "image_sizes")}
         if expand_size > 1 and input_ids is not None and pictures["pixel_values"] is not None:
-            order = self._pictures_of_copies(expand_size, input_ids, **pictures)
-            pictures = {name: values[order] for name, values in pictures.items()}
+            pictures = self._pictures_of_copies(expand_size, input_ids, **pictures)
         rows, others = super()._expand_inputs_for_generation(  # type: ignore[misc]  # as above
             expand_size, is_encoder_decoder, input_ids, **kwargs
         )
@@ -98,8 +98,12 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
 
     def _pictures_of_copies(
         self, copies: int, input_ids: Tensor, pixel_values: Tensor, image_sizes: Tensor
-    ) -> list[int]:
+    ) -> dict[str, Tensor]:
         grids = self.model.vision_embed_tokens.grids(pixel_values, image_sizes)
         image_tokens = self.model.image_positions(input_ids).sum(dim=1).tolist()
         dealt = pictures_of_rows(image_tokens, [grid.tokens for grid in grids])
-        return [picture for of_row in dealt for _ in range(copies) for picture in of_row]
+        order = [picture for of_row in dealt for _ in range(copies) for picture in of_row]
+        # Each picture is one of the first dimension, or as many as it has sub-crops.
+        in_parts = pixel_values.ndim == 4
+        pixels = pixel_values.split([grid.rows * grid.columns if in_parts else 1 for grid in grids])
+        return {"pixel_values": torch.cat([pixels[picture] for picture in order]), "image_sizes": image_sizes[order]}

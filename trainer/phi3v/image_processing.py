@@ -18,7 +18,16 @@ from transformers.processing_utils import ImagesKwargs
 from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid, VisionGeometry, crop_grid
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "Phi3VImageProcessor", "Picture", "canvas_of", "crops_of", "normalise"]
+__all__ = [
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "Phi3VImageProcessor",
+    "Picture",
+    "canvas_of",
+    "crops_of",
+    "normalise",
+    "whole_crop",
+]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -77,9 +86,13 @@ def crops_of(canvas: Tensor, crop_size: int) -> Tensor:
     Returns:
         [1 + rows * columns, 3, crop_size, crop_size]: the whole canvas scaled down, then the parts row by row.
     """
-    whole = nn.functional.interpolate(canvas[None], size=(crop_size, crop_size), mode="bicubic")
     by_row = canvas.view(3, canvas.shape[1] // crop_size, crop_size, -1, crop_size)
-    return torch.cat([whole, by_row.permute(1, 3, 0, 2, 4).flatten(0, 1)])
+    return torch.cat([whole_crop(canvas[None], crop_size), by_row.permute(1, 3, 0, 2, 4).flatten(0, 1)])
+
+
+def whole_crop(canvases: Tensor, crop_size: int) -> Tensor:
+    """Scale whole canvases down to global crops: [n, 3, height, width], normalised, to [n, 3, crop_size, crop_size]."""
+    return nn.functional.interpolate(canvases, size=(crop_size, crop_size), mode="bicubic")
 
 
 class Phi3VImagesKwargs(ImagesKwargs, total=False):

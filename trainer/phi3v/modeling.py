@@ -11,6 +11,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from .backbone import Phi3VModel
 from .configuration import Phi3VConfig
 from .generation import Phi3VGenerationMixin
+from .packing import first_tokens_ignored
 
 __all__ = ["Phi3VForCausalLM"]
 
@@ -38,6 +39,7 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
         labels: Tensor | None = None,
+        cu_seq_lens: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
@@ -47,12 +49,15 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         Args:
             input_ids: [rows, tokens]; image tokens are `config.image_token_id` or negative.
             attention_mask: [rows, tokens], 1 where a token is real; padding may be on either side.
-            position_ids: [rows, tokens]; left out, counted from the attention mask.
+            position_ids: [rows, tokens]; left out, counted from the attention mask or from `cu_seq_lens`.
             past_key_values: the cache of the tokens before.
             inputs_embeds: [rows, tokens, hidden size], in place of `input_ids`.
-            pixel_values: [pictures, 1 + most sub-crops, 3, side, side], of all rows, row after row.
+            pixel_values: of all rows, row after row: [pictures, 1 + most sub-crops, 3, side, side] normalised, or
+                uint8 [sub-crops of all pictures, 3, side, side].
             image_sizes: [pictures, 2], height and width of each picture's canvas in pixels.
             labels: [rows, tokens], -100 where nothing is learned; shifted here.
+            cu_seq_lens: int32 [samples + 1], for samples laid end to end in one row: where each starts, then the number
+                of tokens. Each sample then gets what it gets alone.
             use_cache: left out, not when there are labels.
             logits_to_keep: so many from the end, or these positions; 0 keeps all.
 
@@ -73,6 +78,7 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
             inputs_embeds=inputs_embeds,
             pixel_values=pixel_values,
             image_sizes=image_sizes,
+            cu_seq_lens=cu_seq_lens,
             use_cache=use_cache,
             **kwargs,
         )
@@ -80,6 +86,8 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
+            if cu_seq_lens is not None:
+                labels = first_tokens_ignored(labels, cu_seq_lens)
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
         return CausalLMOutputWithPast(
             loss=loss,

@@ -1,7 +1,8 @@
 """Rotary positions, long or short by each sample's own length.
 
 LongRoPE has two sets of frequencies: one for texts of at most `original_max_position_embeddings` tokens, one for longer
-ones. The choice belongs to the sample: made once for a batch, a short sample's result would depend on its neighbours.
+ones. The choice belongs to the sample: made once for a batch, a short sample's result would depend on its neighbours,
+beside it in a padded batch or before it in a packed row.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class _Frequencies(NamedTuple):
 
 
 class SampleRope(nn.Module):
-    """Cosines and sines of every position, each row of a batch with the frequencies that its length asks for."""
+    """Cosines and sines of every position, each sample of a batch with the frequencies that its length asks for."""
 
     def __init__(self, config: Phi3VConfig) -> None:
         super().__init__()
@@ -40,15 +41,16 @@ class SampleRope(nn.Module):
 
         Args:
             hidden_states: gives device and dtype.
-            position_ids: [rows, tokens] int; a row's length is its largest position + 1.
+            position_ids: [rows, tokens] int; a sample starts wherever the position is 0, its length is its largest
+                position + 1.
 
         Returns:
             Cosines and sines, [rows, tokens, head size].
         """
         frequencies = self._frequencies(hidden_states.device)
-        lengths = position_ids.amax(dim=-1, keepdim=True) + 1
-        of_row = torch.where(lengths > self.original_length, frequencies.long, frequencies.short)
-        angles = position_ids[..., None].float() * of_row[:, None]
+        is_long = _sample_lengths(position_ids) > self.original_length
+        of_token = torch.where(is_long[..., None], frequencies.long, frequencies.short)
+        angles = position_ids[..., None].float() * of_token
         angles = torch.cat((angles, angles), dim=-1)
         cosines, sines = (table * frequencies.attention_scaling for table in (angles.cos(), angles.sin()))
         return cosines.to(hidden_states.dtype), sines.to(hidden_states.dtype)
@@ -69,6 +71,14 @@ class SampleRope(nn.Module):
         short, attention_scaling = longrope(self.config, device)
         long, _ = longrope(self.config, device, seq_len=self.original_length + 1)
         return _Frequencies(short, long, attention_scaling)
+
+
+def _sample_lengths(position_ids: Tensor) -> Tensor:
+    """For each token, the length of the sample it is in: [rows, tokens]."""
+    # What stands before the first 0 (the next token of an answer) is a sample, too: the one of number 0.
+    sample = (position_ids == 0).cumsum(dim=-1)
+    last = position_ids.new_zeros(len(position_ids), position_ids.shape[1] + 1)
+    return last.scatter_reduce_(1, sample, position_ids, "amax").gather(1, sample) + 1
 
 
 def positions_from_mask(attention_mask: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from transformers import CLIPVisionModel
 from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid
 from .configuration import Phi3VConfig
+from .sub_crops import crops_of_parts
 
 __all__ = ["ClipTower", "ImageEmbedding"]
 
@@ -71,15 +72,19 @@ class ImageEmbedding(nn.Module):
         """Embed pictures, all their real crops in one pass through the tower.
 
         Args:
-            pixel_values: [pictures, 1 + most sub-crops, 3, side, side], the global crop first; crops past a picture's
-                own are padding and never looked at.
+            pixel_values: normalised [pictures, 1 + most sub-crops, 3, side, side], the global crop first; crops past a
+                picture's own are padding and never looked at. Or uint8 [sub-crops of all pictures, 3, side, side]:
+                normalised here, the global crops made here.
             grids: how each picture is cut.
 
         Returns:
             [tokens of all pictures, hidden size], picture after picture.
         """
         counts = [1 + grid.rows * grid.columns for grid in grids]
-        crops = torch.cat([picture[:count] for picture, count in zip(pixel_values, counts, strict=True)])
+        if pixel_values.ndim == 4:
+            crops = crops_of_parts(pixel_values, grids)
+        else:
+            crops = torch.cat([picture[:count] for picture, count in zip(pixel_values, counts, strict=True)])
         merged = self._merge_patches(self.img_processor(crops))
         sequences = [
             self._sequence(of_picture, grid)
@@ -87,6 +92,14 @@ class ImageEmbedding(nn.Module):
         ]
         projected: Tensor = self.img_projection(torch.cat(sequences))
         return projected
+
+    def nothing(self) -> Tensor:
+        """Embed a blank picture and forget it: a zero that has every parameter here in its graph."""
+        side = self.geometry.crop_size
+        blank = torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.glb_GN.device)
+        # Called like any picture: wrappers that gather a module's weights do so when it is called.
+        features: Tensor = self(blank, [CropGrid(1, 1, side, side, self.geometry)])
+        return (features * 0).sum()
 
     def grids(self, pixel_values: Tensor, image_sizes: Tensor) -> list[CropGrid]:
         """Recover how each picture was cut from the size of its canvas.
@@ -99,27 +112,36 @@ class ImageEmbedding(nn.Module):
             UsageError: the two do not fit each other or this model.
         """
         side = self.geometry.crop_size
-        if pixel_values.ndim != 5 or pixel_values.shape[-3:] != (3, side, side):
+        shape = list(pixel_values.shape)
+        in_parts = len(shape) == 4 and pixel_values.dtype == torch.uint8
+        if shape[-3:] != [3, side, side] or not (in_parts or len(shape) == 5):
             raise UsageError(
-                f"pixel_values of shape {list(pixel_values.shape)}; expected [pictures, crops, 3, {side}, {side}]: "
-                "make them with this model's own processor"
+                f"pixel_values of shape {shape}, {pixel_values.dtype}; expected [pictures, crops, 3, {side}, {side}], "
+                f"or uint8 [sub-crops, 3, {side}, {side}]: make them with this model's own processor"
             )
-        if list(image_sizes.shape) != [len(pixel_values), 2]:
+        pictures = image_sizes.shape[0] if in_parts else shape[0]
+        if list(image_sizes.shape) != [pictures, 2]:
             raise UsageError(
-                f"image_sizes of shape {list(image_sizes.shape)}; expected [{len(pixel_values)}, 2], height and width "
-                "of each picture's canvas"
+                f"image_sizes of shape {list(image_sizes.shape)}; expected [{pictures}, 2], height and width of each "
+                "picture's canvas"
             )
-        found = []
-        for height, width in image_sizes.tolist():
-            rows, columns = height // side, width // side
-            if height % side or width % side or not 0 < rows * columns < pixel_values.shape[1]:
+        grids = [
+            CropGrid(height // side, width // side, width, height, self.geometry)
+            for height, width in image_sizes.tolist()
+        ]
+        most = shape[0] if in_parts else shape[1] - 1
+        for grid in grids:
+            height, width = grid.content_height, grid.content_width
+            if grid.canvas_size != (width, height) or not 0 < grid.rows * grid.columns <= most:
                 raise UsageError(
-                    f"a canvas of {width}x{height} pixels with {pixel_values.shape[1]} crops of {side} pixels, global "
-                    "one included; expected whole crops, as many as the canvas has: pass image_sizes as the "
-                    "processor gives them"
+                    f"a canvas of {width}x{height} pixels; expected whole crops of {side} pixels, from 1 to {most} of "
+                    "them: pass image_sizes as the processor gives them"
                 )
-            found.append(CropGrid(rows, columns, width, height, self.geometry))
-        return found
+        if in_parts and (cut := sum(grid.rows * grid.columns for grid in grids)) != most:
+            raise UsageError(
+                f"{most} sub-crops in pixel_values, {cut} by image_sizes: pass the two of the same pictures"
+            )
+        return grids
 
     def _merge_patches(self, features: Tensor) -> Tensor:
         """Join 2x2 neighbouring patches: [crops, patches, width] to [crops, side, side, 4 * width]."""

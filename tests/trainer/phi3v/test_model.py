@@ -252,7 +252,7 @@ def _with_canvas(size: list[int]) -> Any:
         (lambda inputs: _without("image_sizes", inputs), "pixel_values without image_sizes"),
         (_with_one_image_token_less, "row 0 has 49 image tokens, its pictures make 50"),
         (_with_canvas([84, 100]), "a canvas of 100x84 pixels"),
-        (_with_canvas([84, 168]), "a canvas of 168x84 pixels with 2 crops"),
+        (_with_canvas([84, 168]), "a canvas of 168x84 pixels; expected whole crops of 84 pixels, from 1 to 1"),
         (_with_canvas([0, 84]), "a canvas of 84x0 pixels"),
         (lambda inputs: {**inputs, "image_sizes": inputs["image_sizes"][:2]}, r"image_sizes of shape \[2, 2\]"),
         (lambda inputs: {**inputs, "pixel_values": inputs["pixel_values"][:, :, :, :42]}, "pixel_values of shape"),
