@@ -24,7 +24,11 @@ __all__ = ["ENTRY_POINTS", "ConverterSpec", "Option", "load_source", "options_of
 ENTRY_POINTS = "phi3v_data.converters"
 
 _REQUIRED = "required"
-_BUILT_IN = {"ucf101": "phi3v_data.converters.sources.ucf101:UCF101"}
+_BUILT_IN = {
+    "image-folder": "phi3v_data.converters.sources.image_folder:ImageFolder",
+    "ucf101": "phi3v_data.converters.sources.ucf101:UCF101",
+    "video-folder": "phi3v_data.converters.sources.video_folder:VideoFolder",
+}
 
 
 class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):

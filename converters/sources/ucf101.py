@@ -44,6 +44,7 @@ from ..media.sampling import Sampling
 from ..media.video import Decoder
 from ..prompts import Prompts
 from .clips import show_clip
+from .labelled_folder import LabelPrompt
 from .split_lists import UNLISTED
 from .ucf101_forms import Form, find_form
 
@@ -63,9 +64,7 @@ class UCF101:
     sampling: Annotated[Sampling, Meta(description="which frames are shown")] = field(default_factory=Sampling)
     decoder: Annotated[Decoder, Meta(description="what reads the frames")] = "auto"
     fold: Annotated[int, Meta(ge=1, le=3, description="the official split of the full dataset")] = 1
-    prompt: Annotated[
-        tuple[str, ...], Meta(description="what is asked, with {{ labels }} in it; of several, one is drawn a clip")
-    ] = ("Classify the video into one of the following classes: {{ labels | join(', ') }}.",)
+    prompt: LabelPrompt = ("Classify the video into one of the following classes: {{ labels | join(', ') }}.",)
 
     def __post_init__(self) -> None:
         """Refuse a prompt that is no template before anything is read."""
