@@ -32,7 +32,7 @@ __all__ = [
 
 Strategy: TypeAlias = Literal["full", "lora"]
 Precision: TypeAlias = Literal["bf16", "fp32"]
-Attention: TypeAlias = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+Attention: TypeAlias = Literal["auto", "varlen", "sdpa", "flash_attention_2", "eager"]
 
 # Full: the recipe's NLVR2 run on Phi-3.5-vision. LoRA: all of its LoRA runs.
 _LEARNING_RATES: dict[Strategy, float] = {"full": 1e-5, "lora": 2e-4}
@@ -43,7 +43,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: Annotated[str, Meta(description="hub id, local folder, or 'tiny'")] = "microsoft/Phi-3.5-vision-instruct"
     precision: Annotated[Precision, Meta(description="of weights and arithmetic; adapters stay in fp32")] = "bf16"
-    attention: Annotated[Attention, Meta(description="attention kernel; auto is sdpa")] = "auto"
+    attention: Annotated[
+        Attention, Meta(description="attention kernel; auto is varlen on CUDA in half precision, else sdpa")
+    ] = "auto"
     gradient_checkpointing: Annotated[bool, Meta(description="recompute activations to save memory")] = True
 
 

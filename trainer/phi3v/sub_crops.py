@@ -37,4 +37,5 @@ def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
 
 def _join(parts: Tensor, rows: int, columns: int) -> Tensor:
     """[pictures, rows * columns, 3, side, side] to [pictures, 3, rows * side, columns * side]."""
-    return parts.unflatten(1, (rows, columns)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    grid = parts.view(len(parts), rows, columns, *parts.shape[2:])
+    return grid.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)

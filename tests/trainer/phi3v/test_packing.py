@@ -19,6 +19,8 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers.cache_utils import DynamicCache
 
 from phi3v_data.schema.errors import UsageError
+from phi3v_data.trainer.checkpoint import load_trainable
+from phi3v_data.trainer.config import make_config
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, packing, varlen
 from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_model
 
@@ -325,3 +327,13 @@ def test_auto_is_varlen_on_cuda_in_half_precision_and_sdpa_elsewhere() -> None:
     assert [varlen.best_attention(cuda, dtype) for dtype in halves] == ["varlen", "varlen"]  # type: ignore[arg-type]  # a device that is not here
     assert varlen.best_attention(cuda, torch.float32) == "sdpa"  # type: ignore[arg-type]  # as above
     assert varlen.best_attention(cpu, torch.bfloat16) == "sdpa"  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_varlen_where_there_is_none_is_refused_before_anything_runs(precision: str) -> None:
+    config = make_config({"model.name": "tiny", "model.precision": precision, "model.attention": "varlen"})
+    with (
+        mock.patch("torch.cuda.is_available", return_value=False),
+        pytest.raises(UsageError, match=f"varlen on cpu in {precision}: .* pass --attention sdpa"),
+    ):
+        load_trainable(config)
