@@ -1,10 +1,11 @@
-"""A dataset as the commands take it: a folder with a manifest, the recipe's bare folder, or one JSONL file."""
+"""A dataset as the commands take it: a folder with a manifest, the recipe's bare folder, one JSONL file, or shards."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from .folder import Folder, is_remote, open_folder
 from .jsonl import read_records
 from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
 from .pictures import PictureFiles, Pictures, ShardedPictures
-from .record import Record
+from .record import Record, decode_record
+from .shards import Shard, index_name
 
 __all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]
 
@@ -27,21 +29,34 @@ class Dataset:
 
     Args:
         folder: the dataset folder.
-        files: the JSONL file of each split, relative to the folder.
-        manifest: its dataset.json; None for a folder or file that was not made by `convert`.
+        files: the JSONL file of each split, relative to the folder; empty where DATA names shards.
+        manifest: its dataset.json; None for what was not made by `convert`, or is not the whole of it.
+        shards: the tars of each split, where its pictures are in tars alone.
     """
 
     folder: Folder
     files: dict[str, str]
     manifest: Manifest | None
+    shards: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of its splits."""
+        return list(self.files or self.shards)
 
     def records(self, split: str) -> Iterator[Record]:
         """Yield the records of one split, in order.
 
         Raises:
             RecordError: a line is no record.
+            DatasetError: a tar or its index is missing or damaged.
         """
-        return read_records(self.folder, self.files[split])
+        if split in self.files:
+            yield from read_records(self.folder, self.files[split])
+            return
+        for name in self.shards[split]:
+            with Shard(self.folder, name) as shard:
+                yield from (decode_record(sample.record) for sample in shard)
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -50,14 +65,15 @@ class Dataset:
         Raises:
             DatasetError: they are in shards alone, and a tar or its index is missing or damaged.
         """
-        if self.manifest is None or self.manifest.options.get("images", True):
+        if not self.shards:
             return PictureFiles(self.folder)
-        return ShardedPictures(self.folder, [name for row in self.manifest.splits for name in row.shards])
+        return ShardedPictures(self.folder, [name for names in self.shards.values() for name in names])
 
     def digest(self) -> str:
-        """Return the SHA-256, in hex, over the names and bytes of every split's records."""
+        """Return the SHA-256, in hex, over the names and bytes of every split's records, or of its shards' indexes."""
+        files = self.files.items() or [(split, index_name(tar)) for split, tars in self.shards.items() for tar in tars]
         digest = hashlib.sha256()
-        for split, name in sorted(self.files.items()):
+        for split, name in sorted(files):
             digest.update(f"{split} {self.folder.sha256(name)}\n".encode())
         return digest.hexdigest()
 
@@ -66,11 +82,14 @@ def open_dataset(address: str) -> Dataset:
     """Open what DATA names on the command line.
 
     Args:
-        address: a dataset folder, or one JSONL file with `images/` beside it; local or fsspec.
+        address: a dataset folder, one JSONL file with `images/` beside it, or a pattern of shards (`...-train-*.tar`);
+            local or fsspec.
 
     Raises:
-        DatasetError: it is neither.
+        DatasetError: it is none of them.
     """
+    if address.endswith(".tar"):
+        return _open_shards(address)
     if address.endswith(".jsonl"):
         parent, _, name = address.rpartition("/")
         folder = open_folder(parent or ".")
@@ -82,11 +101,27 @@ def open_dataset(address: str) -> Dataset:
         raise DatasetError(f"{address}: no such dataset folder; make one with: phi3v-data convert --out {address}")
     if folder.exists(MANIFEST):
         manifest = read_manifest(folder)
-        return Dataset(folder, {row.split: row.file for row in manifest.splits}, manifest)
+        in_tars = not manifest.options.get("images", True)
+        shards = {row.split: row.shards for row in manifest.splits} if in_tars else {}
+        return Dataset(folder, {row.split: row.file for row in manifest.splits}, manifest, shards)
     names = [e.name for e in folder.list() if e.name.endswith(".jsonl") and not e.is_folder and e.name != QUARANTINE]
     if not names:
         raise DatasetError(f"{address}: no dataset folder (it holds neither {MANIFEST} nor a .jsonl file)")
     return Dataset(folder, {_split_of(name): name for name in names}, None)
+
+
+def _open_shards(address: str) -> Dataset:
+    parent, _, pattern = address.rpartition("/")
+    folder = open_folder(parent or ".")
+    listed = folder.list() if folder.exists("") else []
+    # The pattern's own name first: a tar may be called anything.
+    names = [e.name for e in listed if not e.is_folder and (e.name == pattern or fnmatchcase(e.name, pattern))]
+    if not names:
+        raise DatasetError(f"{address}: no such shards; write them with: phi3v-data convert --shards")
+    shards: dict[str, list[str]] = {}
+    for name in names:
+        shards.setdefault(_split_of_shard(name), []).append(name)
+    return Dataset(folder, {}, None, shards)
 
 
 def datasets_under(root: str = DEFAULT_ROOT) -> list[str]:
@@ -119,3 +154,8 @@ def the_dataset(address: str | None) -> Dataset:
 def _split_of(name: str) -> str:
     """`ucf101_train.jsonl` is the split `train`, as the recipe names its files; any other name is its own split."""
     return name.rpartition("/")[2].removesuffix(".jsonl").rpartition("_")[2]
+
+
+def _split_of_shard(name: str) -> str:
+    """`docvqa-train-000012.tar` belongs to the split `train`; any other name is its own split, but for its number."""
+    return name.removesuffix(".tar").rstrip("0123456789").rstrip("-").rpartition("-")[2] or name

@@ -9,6 +9,7 @@ from ..errors import RecordError
 from ..jsonl import read_lines
 from ..layout import QUARANTINE, SplitRow
 from ..record import Record, decode_record
+from ..shards import Shard
 from .report import Finding
 
 __all__ = ["RecordRules"]
@@ -30,33 +31,44 @@ class RecordRules:
 
     def read(self) -> Iterator[tuple[str, int, Record]]:
         """Yield every record that can be read, as (file, line, record); when it ends, `findings` is complete."""
-        for split, file in self.dataset.files.items():
-            yield from self._read_split(split, file)
+        for split in self.dataset.splits:
+            yield from self._read_split(split)
         if self.dataset.manifest is not None:
             self._check_quarantine([row.quarantined for row in self.dataset.manifest.splits])
 
-    def _read_split(self, split: str, file: str) -> Iterator[tuple[str, int, Record]]:
+    def _read_split(self, split: str) -> Iterator[tuple[str, int, Record]]:
         count = images = 0
-        for line in read_lines(self.dataset.folder, file):
+        for file, number, data in self._lines(split):
             count += 1
             try:
-                record = decode_record(line.data)
+                record = decode_record(data)
             except RecordError as error:
-                self._error("record", str(error), file, line.number)
+                self._error("record", str(error), file, number)
                 continue
             images += sum(1 for _ in record.images())
-            place = f"{file}:{line.number}"
+            place = f"{file}:{number}"
             first = self._first_seen.setdefault(record.id, place)
             if first != place:
-                self._error("unique-id", f"the id was seen before, at {first}", file, line.number, record.id)
-            yield file, line.number, record
+                self._error("unique-id", f"the id was seen before, at {first}", file, number, record.id)
+            yield file, number, record
         self.records[split] = count
         self.images += images
         if count == 0:
+            file = self.dataset.files.get(split, split)
             self.findings.append(Finding(rule="empty-split", severity="warning", message="no records", file=file))
         for row in self.dataset.manifest.splits if self.dataset.manifest else []:
             if row.split == split:
                 self._check_row(row, count, images)
+
+    def _lines(self, split: str) -> Iterator[tuple[str, int, bytes]]:
+        """Yield a split's records, encoded, with the file and the line (in a tar, the sample) of each, from 1."""
+        if split in self.dataset.files:
+            file = self.dataset.files[split]
+            yield from ((file, line.number, line.data) for line in read_lines(self.dataset.folder, file))
+            return
+        for name in self.dataset.shards[split]:
+            with Shard(self.dataset.folder, name) as shard:
+                yield from ((name, number, sample.record) for number, sample in enumerate(shard, 1))
 
     def _check_row(self, row: SplitRow, count: int, images: int) -> None:
         if row.sha256 != self.dataset.folder.sha256(row.file):

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from phi3v_data.schema.dataset import open_dataset
+from phi3v_data.schema.errors import DatasetError
+from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.record import Record, Turn, encode_record
+from phi3v_data.schema.rules.validate import validate
+from phi3v_data.schema.shards import Sample, ShardWriter, index_name
+
+
+def record(identity: str) -> Record:
+    return Record(id=identity, conversations=[Turn(images=[f"{identity}.jpg"], user="?", assistant="!")])
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """Five records of `train` in tars of one each, and two of `val` in one."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(buffer, "JPEG")
+    for split, count, size in (("train", 5, 1), ("val", 2, 10**9)):
+        with ShardWriter(LocalFolder(tmp_path), "some-source", split, size=size, columns=["0.jpg"]) as writer:
+            for number in range(count):
+                writer.add(Sample(encode_record(record(f"{split}-{number}")), [buffer.getvalue()]))
+    return tmp_path / "shards"
+
+
+def test_a_pattern_names_the_shards_of_a_split(shards: Path) -> None:
+    dataset = open_dataset(f"{shards}/some-source-train-*.tar")
+    assert dataset.splits == ["train"]
+    assert len(dataset.shards["train"]) == 5
+    assert list(dataset.records("train")) == [record(f"train-{number}") for number in range(5)]
+
+
+def test_a_pattern_over_several_splits_keeps_them_apart(shards: Path) -> None:
+    dataset = open_dataset(f"{shards}/*.tar")
+    assert {split: len(names) for split, names in dataset.shards.items()} == {"train": 5, "val": 1}
+    assert [each.id for each in dataset.records("val")] == ["val-0", "val-1"]
+    picture = dataset.pictures.open(record("val-1"), 0)
+    assert Image.open(picture).size == (40, 30)
+
+
+def test_one_shard_is_a_pattern_too_and_names_are_taken_as_they_are(shards: Path) -> None:
+    for name in (old := "some-source-val-000000.tar", index_name(old)):
+        (shards / name).rename(shards / name.replace(old, "[odd].tar"))
+    dataset = open_dataset(f"{shards}/[odd].tar")
+    assert [each.id for each in dataset.records(dataset.splits[0])] == ["val-0", "val-1"]
+
+
+def test_the_digest_of_shards_changes_with_their_records(shards: Path) -> None:
+    before = open_dataset(f"{shards}/*.tar").digest()
+    assert open_dataset(f"{shards}/*.tar").digest() == before
+    index = shards / index_name("some-source-train-000003.tar")
+    index.write_bytes(index.read_bytes().replace(b"train-3", b"train-X"))
+    assert open_dataset(f"{shards}/*.tar").digest() != before
+
+
+def test_shards_are_validated_like_a_folder(shards: Path) -> None:
+    assert validate(open_dataset(f"{shards}/*.tar")).records == {"train": 5, "val": 2}
+    tar = shards / "some-source-val-000000.tar"
+    tar.write_bytes(tar.read_bytes().replace(b"val-1.jpg", b"val-\x00.jpg").replace(b'"id":"val-1"', b'"id":"val-0"'))
+    report = validate(open_dataset(f"{shards}/*.tar"))
+    assert [(finding.rule, finding.file, finding.line) for finding in report.findings] == [("record", tar.name, 2)]
+
+
+def test_a_pattern_that_nothing_matches_is_refused(shards: Path) -> None:
+    with pytest.raises(DatasetError, match="no such shards; write them with: phi3v-data convert --shards"):
+        open_dataset(f"{shards}/other-*.tar")
+    with pytest.raises(DatasetError, match="no such shards"):
+        open_dataset(f"{shards}/missing/*.tar")
+
+
+def test_a_shard_without_its_index_is_refused_by_name(shards: Path) -> None:
+    (shards / index_name("some-source-train-000002.tar")).unlink()
+    with pytest.raises(DatasetError, match=r"some-source-train-000002\.tar: cannot be read with its index"):
+        list(open_dataset(f"{shards}/*-train-*.tar").records("train"))
