@@ -1,0 +1,72 @@
+"""Tables of text: CSV, and TSV with a tab for the comma. The first line names the columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from ...schema.folder import Folder
+from .row import LONGEST_ROW, Row, other_encoding
+
+__all__ = ["read_csv"]
+
+
+def read_csv(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
+    """Yield a row for each line of cells, every cell as text. Quoted cells may hold line ends."""
+    with folder.open(name) as stream:
+        if encoding := other_encoding(stream.read(4)):
+            yield Row(f"{name}:1", 0, None, encoding)
+            return
+        stream.seek(0)
+        # What is not UTF-8 becomes lone surrogates, so that it spoils its own row and no other.
+        with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
+            yield from _rows(text, name, delimiter)
+
+
+def _rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_ROW)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    number = 0
+    while True:
+        place = f"{name}:{reader.line_num + 1}"
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(place, number, None, f"no row of cells ({error})")
+            number += 1
+            continue
+        if not cells:
+            continue
+        if not columns:
+            columns = cells
+            if fault := _header_fault(columns):
+                yield Row(place, 0, None, fault)
+                return
+            continue
+        yield _row(place, number, columns, cells)
+        number += 1
+
+
+def _row(place: str, number: int, columns: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(columns):
+        return Row(place, number, None, f"{len(cells)} cells; the first line names {len(columns)} columns")
+    if any(map(_is_undecoded, cells)):
+        return Row(place, number, None, "not UTF-8; save the file in this encoding")
+    return Row(place, number, dict(zip(columns, cells, strict=True)))
+
+
+def _header_fault(columns: list[str]) -> str:
+    if any(map(_is_undecoded, columns)):
+        return "not UTF-8; save the file in this encoding"
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        return f"the first line names the column {twice!r} twice; the first line gives each column a name of its own"
+    return ""
+
+
+def _is_undecoded(cell: str) -> bool:
+    return not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell)

@@ -1,0 +1,53 @@
+"""From a file's name to what reads its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from ...schema.errors import InputError
+from ...schema.folder import Folder
+from .row import Row
+
+__all__ = ["ROW_SUFFIXES", "read_rows"]
+
+ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
+
+
+def read_rows(folder: Folder, name: str) -> Iterator[Row]:
+    """Yield the rows of a file, in order, flat in memory.
+
+    A `.json` file holds an array of objects; or an object with such an array under `data`, or under the only key that
+    has one; or JSON lines, as NLVR2 publishes them. CSV and TSV name their columns in the first line. A cell with a
+    picture's bytes (binary, or a struct of bytes and path as `datasets` stores pictures, or a list of them) becomes
+    `{"path": str | None, "bytes": true}`, and the bytes are not loaded.
+
+    Args:
+        folder: where the file lies.
+        name: its path there; the suffix tells its form.
+
+    Raises:
+        InputError: the file is not there, cannot be read, or its suffix is none of `ROW_SUFFIXES`.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    try:
+        if suffix == ".json":
+            from .json_document import read_json
+
+            yield from read_json(folder, name)
+        elif suffix == ".jsonl":
+            from .json_lines import read_json_lines
+
+            yield from read_json_lines(folder, name)
+        elif suffix in (".csv", ".tsv"):
+            from .csv_rows import read_csv
+
+            yield from read_csv(folder, name, "," if suffix == ".csv" else "\t")
+        elif suffix in (".parquet", ".arrow"):
+            from .arrow_rows import read_arrow, read_parquet
+
+            yield from (read_parquet if suffix == ".parquet" else read_arrow)(folder, name)
+        else:
+            raise InputError(f"{folder.address}/{name}: no file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
+    except OSError as error:
+        raise InputError(f"{folder.address}/{name}: cannot be read ({error.strerror or error})") from error

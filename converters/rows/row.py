@@ -1,0 +1,49 @@
+"""One row, or what stands where one should be."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+__all__ = ["LONGEST_ROW", "Row", "decoded_row", "other_encoding"]
+
+# Bytes of one row's text. What is longer is no row but a broken file, and must not fill the memory.
+LONGEST_ROW = 64 << 20
+
+
+class Row(NamedTuple):
+    """One row of a file.
+
+    Args:
+        place: where it stands, as people are shown it: `train.jsonl:17`, the line counted from 1, or
+            `train-00000.parquet, row 17`, the row counted from 0, as the libraries count them.
+        number: its number in the file, from 0.
+        values: its cells by column, as plain JSON values; None where this is no row.
+        fault: why it is no row, "" where it is one.
+    """
+
+    place: str
+    number: int
+    values: dict[str, Any] | None
+    fault: str = ""
+
+
+def decoded_row(place: str, number: int, text: bytes) -> Row:
+    """Read one JSON object as a row; anything else is a fault."""
+    try:
+        values = msgspec.json.decode(text)
+    except UnicodeDecodeError:
+        return Row(place, number, None, "not UTF-8; save the file in this encoding")
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Row(place, number, None, f"no JSON ({error})")
+    if not isinstance(values, dict):
+        return Row(place, number, None, "no JSON object; a row is written {...}")
+    return Row(place, number, values)
+
+
+def other_encoding(start: bytes) -> str:
+    """Name the encoding that the first bytes of a file announce, "" where it may be UTF-8."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "the file is UTF-16; save it as UTF-8"
+    return ""
