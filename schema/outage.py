@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-__all__ = ["connection_failed", "one_line", "outage"]
+__all__ = ["may_pass", "one_line", "outage"]
 
 # Nothing a sample can be blamed for, wherever it shows.
 _MACHINE = {
@@ -18,7 +18,11 @@ _MACHINE = {
     errno.ENOMEM: "out of memory",
     errno.EIO: "the disk reports an input/output error",
     errno.ESTALE: "the network file system is gone",
+    errno.EBUSY: "the store is busy",
+    errno.EREMOTEIO: "the store reports an error of its own",
 }
+# How stores say "not now" (s3fs: codes 500 and 503, and whatever it does not know).
+_PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 # Clients of object stores raise errors of their own when the store cannot be reached.
 _NETWORK = ("aiohttp", "asyncio", "botocore", "fsspec", "httpx", "requests", "urllib3")
 
@@ -35,9 +39,11 @@ def outage(error: BaseException) -> str | None:
     return None
 
 
-def connection_failed(error: BaseException) -> bool:
-    """Tell whether an error comes from a connection, so that trying again may help."""
-    return any(map(_is_connection, _chain(error)))
+def may_pass(error: BaseException) -> bool:
+    """Tell whether an error comes from a connection or a busy store, so that trying again may help."""
+    chain = list(_chain(error))
+    busy = any(isinstance(cause, OSError) and cause.errno in _PASSING for cause in chain)
+    return busy or any(map(_is_connection, chain))
 
 
 def one_line(error: BaseException) -> str:
@@ -49,8 +55,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _is_connection(error: BaseException) -> bool:
-    # An error that the store answered with has a number (no such file, no permission): the connection stands.
-    if isinstance(error, (FileNotFoundError, PermissionError)):
+    # What the store answered with (no such object, no permission) came over a connection that stands.
+    if getattr(error, "response", None) is not None:
         return False
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in _NETWORK
 

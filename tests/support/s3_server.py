@@ -9,7 +9,32 @@ from contextlib import contextmanager
 import fsspec
 import pytest
 
-__all__ = ["credentials", "s3_server"]
+__all__ = ["S3Server", "credentials", "s3_server"]
+
+
+class S3Server:
+    """A server that goes away and comes back, at one address and with all it held."""
+
+    def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._port = 0
+        self.start()
+        self._port = self._server.get_host_and_port()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+        # Without it the port would still take connections, and never answer them.
+        self._server._server.server_close()  # type: ignore[union-attr]  # it was started
 
 
 @contextmanager
