@@ -25,7 +25,11 @@ ENTRY_POINTS = "phi3v_data.converters"
 
 _REQUIRED = "required"
 _BUILT_IN = {
+    "docvqa": "phi3v_data.converters.sources.docvqa:DocVQA",
+    "hateful_memes": "phi3v_data.converters.sources.hateful_memes:HatefulMemes",
     "image-folder": "phi3v_data.converters.sources.image_folder:ImageFolder",
+    "nlvr": "phi3v_data.converters.sources.nlvr:NLVR",
+    "nlvr2": "phi3v_data.converters.sources.nlvr2:NLVR2",
     "ucf101": "phi3v_data.converters.sources.ucf101:UCF101",
     "video-folder": "phi3v_data.converters.sources.video_folder:VideoFolder",
 }

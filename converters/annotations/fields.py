@@ -1,0 +1,67 @@
+"""Reading a raw row's cells, with one clear line where they are not what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...schema.errors import ItemError
+
+__all__ = ["cell_at", "name_at", "text_at", "texts_at"]
+
+_SHOWN = 60  # characters of a value in a message
+
+
+def cell_at(values: Mapping[str, Any], key: str) -> Any:
+    """Return a cell.
+
+    Raises:
+        ItemError: the row has none of this name.
+    """
+    if key not in values:
+        raise ItemError(f"no {key!r}; it has: {', '.join(values) or 'nothing'}")
+    return values[key]
+
+
+def text_at(values: Mapping[str, Any], key: str) -> str:
+    """Return a text as it stands.
+
+    Raises:
+        ItemError: it is missing, no text, or blank.
+    """
+    return _text(cell_at(values, key), repr(key))
+
+
+def texts_at(values: Mapping[str, Any], key: str) -> list[str]:
+    """Return a list of texts, of at least one.
+
+    Raises:
+        ItemError: it is missing, empty, no list, or one of them is no text or blank.
+    """
+    found = cell_at(values, key)
+    if not isinstance(found, list) or not found:
+        raise ItemError(f"{key!r} is {_shown(found)}; expected a list of texts")
+    return [_text(text, f"{key}[{number}]") for number, text in enumerate(found)]
+
+
+def name_at(values: Mapping[str, Any], key: str) -> str:
+    """Return what something is called by: a text, or a number as one.
+
+    Raises:
+        ItemError: it is missing, or neither of them.
+    """
+    found = cell_at(values, key)
+    return str(found) if type(found) is int else _text(found, repr(key))
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ItemError(f"{what} is {_shown(value)}; expected a text")
+    if not value.strip():
+        raise ItemError(f"{what} is empty")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

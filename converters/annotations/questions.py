@@ -1,0 +1,131 @@
+"""Questions about pictures: what an item carries from its raw row, and the record that it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from ...schema.errors import MediaError
+from ...schema.folder import Folder
+from ...schema.record import Record, Turn
+from ..base import ImageSink, Item
+from ..prompts import Prompts
+from ..rows import RowPictures
+
+__all__ = ["Asker", "Cell", "Question", "Sample", "sample_of"]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A picture inside a table.
+
+    Args:
+        file: the table.
+        row: the row in it, from 0.
+        column: the column.
+        which: its place in the cell, where that is a list.
+    """
+
+    file: str
+    row: int
+    column: str
+    which: int = 0
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One turn.
+
+    Args:
+        values: what the prompt's template may name.
+        assistant: the answer that is trained on, "" where there is none.
+        answers: every acceptable answer.
+    """
+
+    values: dict[str, Any]
+    assistant: str
+    answers: list[str] = []
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an item carries as its `data`.
+
+    Args:
+        pictures: the raw pictures, all shown in the first turn: paths in the input, or cells of its tables.
+        questions: the turns.
+        meta: of the record. Without a `group`, the record's is the hash of its pictures' bytes.
+        own_words: the rows bring the user's whole text; the source's default prompt is not for them.
+    """
+
+    pictures: list[str | Cell]
+    questions: list[Question]
+    meta: dict[str, Any] = {}
+    own_words: bool = False
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as an item carries it."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+
+def sample_of(item: Item) -> Sample:
+    """Read an item's data."""
+    return msgspec.convert(item.data, Sample)
+
+
+class Asker:
+    """Makes records of items; one a worker.
+
+    Args:
+        folder: the input.
+        source: the converter's name.
+        prompts: the templates.
+        own_words: the templates for rows that bring the user's whole text.
+    """
+
+    def __init__(self, folder: Folder, source: str, prompts: Prompts, own_words: Prompts) -> None:
+        self._folder = folder
+        self._source = source
+        self._prompts = {False: prompts, True: own_words}
+        self._cells = RowPictures(folder)
+
+    def record(self, item: Item, images: ImageSink) -> Record:
+        """Show an item's pictures and ask its questions.
+
+        Raises:
+            ItemError: the prompt cannot be made.
+            MediaError: a picture is missing or damaged.
+        """
+        sample = sample_of(item)
+        prompts = self._prompts[sample.own_words]
+        users = [prompts.render(item.id, question.values) for question in sample.questions]
+        meta = dict(sample.meta)
+        if "group" in meta:
+            shown = [
+                images.keep(f"{item.pictures}.{number}", partial(self._read, picture))
+                for number, picture in enumerate(sample.pictures)
+            ]
+        else:
+            raw = [self._read(picture) for picture in sample.pictures]
+            meta = {"group": hashlib.sha256(b"".join(raw)).hexdigest()[:16], **meta}
+            shown = [images.keep(f"{item.pictures}.{number}", data) for number, data in enumerate(raw)]
+        turns = [
+            Turn(
+                images=[] if number else shown,
+                user=user,
+                assistant=question.assistant,
+                answers=question.answers or UNSET,
+            )
+            for number, (user, question) in enumerate(zip(users, sample.questions, strict=True))
+        ]
+        return Record(id=item.id, source=self._source, conversations=turns, meta=meta)
+
+    def _read(self, picture: str | Cell) -> bytes:
+        if isinstance(picture, Cell):
+            return self._cells.read(picture.file, picture.row, picture.column, picture.which)
+        try:
+            return self._folder.read(picture)
+        except FileNotFoundError:
+            raise MediaError(f"{picture}: no such picture, though it was there before") from None

@@ -1,0 +1,132 @@
+"""NLVR, the first corpus: is the sentence true of the three boxes?
+
+One raw sample is one line of `{train,dev,test}.json`. Its picture shows three boxes side by side, and lies below the
+file six times, once in each order of the boxes: `images/<directory>/dev-1572-0-<0 to 5>.png`::
+
+    {"sentence": "Each grey box contains atleast one yellow object touching the edge", "label": "true",
+     "identifier": "1572-0", "directory": "2", "evals": {"r1": "true", ...}, "structured_rep": [[...], [...], [...]]}
+
+It becomes one record for each order asked for::
+
+    {"id": "dev-1572-0-0", "source": "nlvr",
+     "conversations": [{"images": ["dev/dev-1572-0-0.0.png"],
+                        "user": "Each grey box contains atleast one yellow object touching the edge\\nIs this statement
+                        about the picture true? Answer True or False.", "assistant": "True"}],
+     "meta": {"group": "dev-1572", "label": "true", "pictures": ["images/2/dev-1572-0-0.png"]}}
+
+The first part of an identifier is the sentence, which was written for a set of pictures: the group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from ...schema.errors import ItemError
+from ...schema.folder import Folder, check_readable
+from ...schema.record import Record
+from ..annotations.fields import cell_at, name_at, text_at
+from ..annotations.files import FileNames
+from ..annotations.forms import RawRow, annotation_files, faulty, find_items
+from ..annotations.labels import LabelAnswers
+from ..annotations.questions import Asker, Question, Sample
+from ..base import ImageSink, Item
+from ..prompts import Prompts
+
+__all__ = ["NLVR"]
+
+_PUBLISHED = re.compile(r"(train|dev|test)\.json")
+_IDENTIFIER = re.compile(r"(\d+)-\d+")
+_EXPECTED = "train.json, dev.json or test.json beside images/<directory>/<split>-<identifier>-<permutation>.png"
+_PROMPT = "{{ sentence }}\nIs this statement about the picture true? Answer True or False."
+
+
+@dataclass(frozen=True)
+class NLVR:
+    """Statements about drawings of three boxes, true or false."""
+
+    name: ClassVar[str] = "nlvr"
+
+    input: Folder
+    permutation: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=5)], ...],
+        Meta(min_length=1, description="the orders of the boxes, 0 to 5; a record for each"),
+    ] = (0,)
+    prompt: Annotated[
+        tuple[str, ...],
+        Meta(description="Jinja templates of what is asked, over `sentence`; one is drawn for each record"),
+    ] = (_PROMPT,)
+    label: Annotated[tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label")] = (
+        "true=True",
+        "false=False",
+    )
+    seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
+
+    def discover(self) -> Iterator[Item]:
+        """Find every statement, the splits in turn, each file from its start.
+
+        Raises:
+            InputError: the input holds no file of NLVR.
+            UsageError: a prompt or a label's answer cannot be used.
+        """
+        _ = self._asker  # a prompt that cannot be used is refused before anything is read
+        answers = LabelAnswers(self.label)
+        check_readable(self.input)
+        with FileNames(self.input) as files:
+            annotations = annotation_files(files, _PUBLISHED, _EXPECTED, tables=False)
+            yield from find_items(self.input, annotations, [_Published(files, answers, self.permutation)])
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Show the boxes, ask about them.
+
+        Raises:
+            ItemError: the prompt cannot be made.
+            MediaError: the picture is missing or damaged.
+        """
+        return self._asker.record(item, images)
+
+    @cached_property
+    def _asker(self) -> Asker:
+        prompts = Prompts(self.prompt, self.seed, ["sentence"])
+        return Asker(self.input, self.name, prompts, prompts)
+
+
+class _Published:
+    """The published rows."""
+
+    columns: ClassVar[Sequence[str]] = ("identifier (1572-0)", "sentence", "label", "directory")
+
+    def __init__(self, files: FileNames, answers: LabelAnswers, permutations: Sequence[int]) -> None:
+        self._files = files
+        self._answers = answers
+        self._permutations = permutations
+
+    def knows(self, values: dict[str, Any]) -> bool:
+        return _IDENTIFIER.fullmatch(str(values.get("identifier"))) is not None
+
+    def items(self, row: RawRow) -> list[Item]:
+        identifier = name_at(row.values, "identifier")
+        found = _IDENTIFIER.fullmatch(identifier)
+        if found is None:
+            raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<picture>, as 1572-0")
+        split = row.file.split
+        label = cell_at(row.values, "label")
+        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=self._answers.answer(label))
+        meta = {"group": f"{split}-{found[1]}", "label": str(label)}
+        items = []
+        for permutation in self._permutations:
+            name = f"{split}-{identifier}-{permutation}"
+            path = f"images/{name_at(row.values, 'directory')}/{name}.png"
+            try:
+                picture = self._files.find(path, beside=row.file.name)
+            except ItemError as error:
+                items.append(faulty(f"{row.place}, permutation {permutation}", split, str(error)))
+                continue
+            sample = Sample(pictures=[picture], questions=[question], meta={**meta, "pictures": [picture]})
+            items.append(Item(id=name, split=split, path=row.place, pictures=f"{split}/{name}", data=sample.as_data()))
+        return items

@@ -1,0 +1,152 @@
+"""NLVR2: is the sentence true of the two photographs?
+
+One raw sample is one line of `{train,dev,test1}.json`, about a pair of pictures that lie anywhere below the input under
+the names that follow from the identifier, `dev-850-0-img0.png` (left) and `dev-850-0-img1.png` (right)::
+
+    {"sentence": "The right image shows a curving walkway of dark glass circles embedded in dirt and flanked by
+     foliage.", "label": "False", "identifier": "dev-850-0-0", "left_url": "https://...", "right_url": "https://...",
+     "validation": {"61": "False"}, "writer": "61", "synset": "beer bottle", "query": "some beer bottles38"}
+
+It becomes one record::
+
+    {"id": "dev-850-0-0", "source": "nlvr2",
+     "conversations": [{"images": ["dev/dev-850-0.0.png", "dev/dev-850-0.1.png"],
+                        "user": "The right image shows a curving walkway ...\\nIs this statement about the two images
+                        true? Answer True or False.", "assistant": "False"}],
+     "meta": {"group": "dev-850", "pair": "dev-850-0", "label": "False", "pictures": [...]}}
+
+The parts of an identifier are the split, the image set, the pair and the sentence. All sentences about a pair right is
+what the metric `consistency` counts.
+
+HuggingFaceM4/the_cauldron, config nlvr2 (`images`, `texts[{user, assistant, source}]`, a pair a row) is read from
+Parquet or Arrow files below the input. It has lost the identifiers: pair and group are the hash of the two pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+from ...schema.errors import ItemError
+from ...schema.folder import Folder, check_readable
+from ...schema.record import Record
+from ..annotations.cauldron import CauldronForm
+from ..annotations.conversations import conversations
+from ..annotations.fields import cell_at, name_at, text_at
+from ..annotations.files import FileNames
+from ..annotations.forms import Form, RawRow, annotation_files, find_items
+from ..annotations.labels import LabelAnswers
+from ..annotations.questions import Asker, Question, Sample
+from ..base import ImageSink, Item
+from ..prompts import Prompts
+
+__all__ = ["NLVR2"]
+
+_PUBLISHED = re.compile(r"(train|dev|test1|test2)\.json")
+_IDENTIFIER = re.compile(r"(([a-z0-9]+)-\d+)-\d+-\d+")
+_EXPECTED = (
+    "train.json, dev.json or test1.json with pictures <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or Arrow "
+    "files of the_cauldron (nlvr2)"
+)
+_PROMPT = "{{ sentence }}\nIs this statement about the two images true? Answer True or False."
+
+
+@dataclass(frozen=True)
+class NLVR2:
+    """Statements about two photographs, true or false."""
+
+    name: ClassVar[str] = "nlvr2"
+
+    input: Folder
+    turns: Annotated[
+        Literal["statement", "pair"],
+        Meta(description="a record a statement, or one conversation a pair with its pictures in the first turn"),
+    ] = "statement"
+    prompt: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Jinja templates of what is asked, over `sentence` (of the_cauldron: `question`, its row's own "
+            "text, which is also the default); one is drawn for each record"
+        ),
+    ] = ()
+    label: Annotated[tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label")] = (
+        "True=True",
+        "False=False",
+    )
+    seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
+
+    def discover(self) -> Iterator[Item]:
+        """Find every statement, the splits in turn, each file from its start.
+
+        Raises:
+            InputError: the input holds no file of NLVR2.
+            UsageError: a prompt or a label's answer cannot be used.
+        """
+        _ = self._asker  # a prompt that cannot be used is refused before anything is read
+        answers = LabelAnswers(self.label)
+        check_readable(self.input)
+        with FileNames(self.input) as files:
+            annotations = annotation_files(files, _PUBLISHED, _EXPECTED)
+            whole = self.turns == "pair"
+            forms: list[Form] = [_Published(files, answers), CauldronForm("nlvr2", pictures=2, whole=whole)]
+            items = find_items(self.input, annotations, forms)
+            yield from conversations(items, _pair_id) if whole else items
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Show the pair, left before right, and ask about it.
+
+        Raises:
+            ItemError: the prompt cannot be made.
+            MediaError: a picture is missing or damaged.
+        """
+        return self._asker.record(item, images)
+
+    @cached_property
+    def _asker(self) -> Asker:
+        names = ["sentence", "question"]
+        prompts = Prompts(self.prompt or [_PROMPT], self.seed, names)
+        return Asker(self.input, self.name, prompts, Prompts(self.prompt or ["{{ question }}"], self.seed, names))
+
+
+def _pair_id(item: Item) -> str:
+    return item.shared or item.id
+
+
+class _Published:
+    """The published rows."""
+
+    columns: ClassVar[Sequence[str]] = ("identifier (dev-850-0-0)", "sentence", "label")
+
+    def __init__(self, files: FileNames, answers: LabelAnswers) -> None:
+        self._files = files
+        self._answers = answers
+
+    def knows(self, values: dict[str, Any]) -> bool:
+        return _IDENTIFIER.fullmatch(str(values.get("identifier"))) is not None
+
+    def items(self, row: RawRow) -> list[Item]:
+        identifier = name_at(row.values, "identifier")
+        found = _IDENTIFIER.fullmatch(identifier)
+        if found is None:
+            raise ItemError(f"the identifier {identifier!r}; expected <split>-<set>-<pair>-<sentence>, as dev-850-0-0")
+        pair = identifier.rpartition("-")[0]
+        pictures = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
+        label = cell_at(row.values, "label")
+        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=self._answers.answer(label))
+        meta = {"group": found[1], "pair": pair, "label": str(label), "pictures": pictures}
+        sample = Sample(pictures=[*pictures], questions=[question], meta=meta)
+        return [
+            Item(
+                id=identifier,
+                split=row.file.split,
+                path=row.place,
+                pictures=f"{row.file.split}/{pair}",
+                data=sample.as_data(),
+                shared=pair,
+            )
+        ]
