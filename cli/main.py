@@ -21,6 +21,7 @@ COMMANDS = {
     "validate": "Check datasets before anything is trained on them.",
     "train": "Fine-tune a model on a dataset.",
     "evaluate": "Judge a model on a dataset, and write every answer out.",
+    "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
     "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",
 }
 
@@ -34,7 +35,7 @@ class _LazyGroup(click.Group):
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command {cmd_name!r}; {hint}")
-        command: click.Command = importlib.import_module(f"..{cmd_name}", __name__).command
+        command: click.Command = importlib.import_module(f"..{cmd_name.replace('-', '_')}", __name__).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -25,6 +25,7 @@ ENTRY_POINTS = "phi3v_data.converters"
 
 _REQUIRED = "required"
 _BUILT_IN = {
+    "chat": "phi3v_data.converters.sources.chat:Chat",
     "docvqa": "phi3v_data.converters.sources.docvqa:DocVQA",
     "hateful_memes": "phi3v_data.converters.sources.hateful_memes:HatefulMemes",
     "image-folder": "phi3v_data.converters.sources.image_folder:ImageFolder",

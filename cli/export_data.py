@@ -1,0 +1,31 @@
+"""`phi3v-data export-data`."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("export-data", short_help="Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.")
+@click.argument("data", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["llava", "sharegpt", "openai", "trl"]),
+    required=True,
+    help="Whose tools are to read the files.",
+)
+@click.option("--out", metavar="DIR", required=True, help="An empty or new folder, local or s3://...")
+def command(data: str | None, form: str, out: str) -> None:
+    """Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files: one a split, and the pictures beside them.
+
+    DATA is a dataset folder or one split's JSONL; left out, the one dataset under data/. Pictures are copied, and rows
+    name them relative to DIR. `convert --source chat --input DIR` gives the same records back.
+    """
+    from ..converters.chat.export import export_chat
+    from ..schema.dataset import the_dataset
+    from ..schema.folder import open_folder
+
+    for split in export_chat(the_dataset(data), form, open_folder(out)):
+        click.echo(f"{out}/{split.file}: {split.records} records, {split.pictures} pictures copied")

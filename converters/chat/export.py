@@ -1,0 +1,78 @@
+"""A dataset as files of a chat format, a file a split, with the pictures beside them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ...schema.dataset import Dataset
+from ...schema.errors import DatasetError, OutputError
+from ...schema.folder import Folder
+from ...schema.layout import IMAGES
+from ...schema.record import Record
+from .writing import FORMATS, Format
+
+__all__ = ["ExportedSplit", "export_chat"]
+
+
+class ExportedSplit(NamedTuple):
+    """One split that was written: its name, its file, its records, and the pictures copied for them."""
+
+    split: str
+    file: str
+    records: int
+    pictures: int
+
+
+def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSplit]:
+    """Write every split of a dataset, one after the other, as `<split>.json` or `<split>.jsonl`.
+
+    Pictures are copied to `images/`, under the paths that records show them by, and rows name them relative to `out`:
+    so that the folder can be moved, and holds all that is needed.
+
+    Args:
+        dataset: what is exported.
+        form: one of `FORMATS`.
+        out: a folder that is empty or not there yet.
+
+    Raises:
+        OutputError: the folder holds something.
+        DatasetError: a record cannot be read, or a picture of it is missing.
+        UsageError: a record says what the format has no way to say.
+    """
+    if out.exists("") and out.list():
+        raise OutputError(f"{out.address}: not empty; name another folder, or remove it")
+    copied: set[str] = set()
+    for split in dataset.files:
+        before = len(copied)
+        name = f"{split}{FORMATS[form].suffix}"
+        records = _write(dataset, split, FORMATS[form], out, name, copied)
+        yield ExportedSplit(split, name, records, len(copied) - before)
+
+
+def _write(dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str]) -> int:
+    start, between, end = (b"[\n", b",\n", b"\n]\n") if form.suffix == ".json" else (b"", b"\n", b"\n")
+    number = 0
+    with out.create(name) as stream:
+        for number, record in enumerate(dataset.records(split), start=1):
+            _copy_pictures(dataset, record, out, copied)
+            stream.write(start if number == 1 else between)
+            stream.write(msgspec.json.encode(form.row(record, lambda image: f"{IMAGES}/{image}")))
+        stream.write(end if number else start + end.lstrip())
+    return number
+
+
+def _copy_pictures(dataset: Dataset, record: Record, out: Folder, copied: set[str]) -> None:
+    for number, image in enumerate(record.images()):
+        if image in copied:
+            continue
+        try:
+            with dataset.pictures.open(record, number) as source, out.create(f"{IMAGES}/{image}") as target:
+                shutil.copyfileobj(source, target)
+        except FileNotFoundError:
+            place = dataset.pictures.place(record, number)
+            raise DatasetError(f"{dataset.folder.address}/{place}: missing; convert the data again") from None
+        copied.add(image)

@@ -1,0 +1,34 @@
+"""The mark `<image>`, which stands in a text where a picture is shown."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["MARK", "Marked", "put_marks", "take_marks"]
+
+MARK = "<image>"
+
+# With a mark goes the one space or line end that joins it to the text.
+_JOINED = re.compile(rf"{MARK}(?:\r\n|\s)|\s?{MARK}")
+_LEADING = re.compile(rf"(?:\s*{MARK})*")
+
+
+class Marked(NamedTuple):
+    """A text without its marks, how many there were, and whether all stood in front of it."""
+
+    text: str
+    marks: int
+    in_front: bool
+
+
+def take_marks(text: str) -> Marked:
+    """Take the marks out of a text, each with the one space or line end that joins it to the rest."""
+    leading = _LEADING.match(text)
+    in_front = MARK not in text[leading.end() if leading else 0 :]
+    return Marked(_JOINED.sub("", text), text.count(MARK), in_front)
+
+
+def put_marks(text: str, number: int) -> str:
+    """Put marks in front of a text, each on a line of its own; `take_marks` gives the text back."""
+    return f"{MARK}\n" * number + text
