@@ -20,8 +20,8 @@ _PLACEHOLDER = re.compile(r"<\|image_([0-9]+)\|>")
 class PieceTokenizer(Protocol):
     """What is asked of a tokenizer: `tokenizer(text)["input_ids"]`, with `<s>` in front."""
 
-    def __call__(self, text: str) -> Any:
-        """Tokenize one piece."""
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> Any:
+        """Tokenize one piece, without `<s>` where that is not wanted."""
 
 
 def image_placeholder(number: int) -> str:

@@ -13,14 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...schema.errors import DatasetError
 from ...schema.record import Record, Turn
-from ..text import encode_prompt, image_placeholder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from ..text import PieceTokenizer, encode_prompt, image_placeholder
 
 __all__ = ["IGNORED", "EncodedRecord", "encode_record"]
 
@@ -52,7 +48,7 @@ class EncodedRecord:
 
 
 def encode_record(
-    record: Record, tokenizer: PreTrainedTokenizerBase, image_tokens: Sequence[int], image_token_id: int
+    record: Record, tokenizer: PieceTokenizer, image_tokens: Sequence[int], image_token_id: int
 ) -> EncodedRecord:
     """Turn a conversation into ids and labels.
 

@@ -1,0 +1,141 @@
+"""What each record of a split costs: its tokens and crops, known before any picture is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ....schema.errors import DatasetError
+from ....schema.layout import encode_manifest
+from .counting import Counting
+from .measure import COSTS, Chunk, Measurer
+from .records import RecordIndex
+from .workers import in_order
+
+__all__ = ["RecordCosts", "record_costs"]
+
+_CHUNK = 2048  # records a task
+# Below this, starting processes takes longer than the work.
+_FEW = 4 * _CHUNK
+# Nothing has been learnt of a dataset whose first records all fail, but that its pictures are somewhere else.
+_ALL_FAIL = 100
+
+
+class RecordCosts:
+    """Tokens, crops and picture sizes of every record of a split.
+
+    Args:
+        table: rows of COSTS, one a record.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.tokens: npt.NDArray[np.int64] = table["tokens"].to_numpy()
+        """[records], ids in the prompt and the answers, pictures included; of a faulty record, what can be known."""
+        self.crops: npt.NDArray[np.int64] = table["crops"].to_numpy()
+        """[records], what the tower sees: sub-crops, and a global crop for each picture."""
+        self.pictures: npt.NDArray[np.int64] = pc.list_value_length(table["widths"]).to_numpy()
+        """[records], pictures shown."""
+        faulty = np.flatnonzero(pc.not_equal(table["fault"], "").to_numpy(zero_copy_only=False))
+        self.faults: dict[int, str] = {int(number): table["fault"][int(number)].as_py() for number in faulty}
+        """Why a record cannot be trained on, by its number: a picture is missing or no picture, or a text no prompt."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def sizes(self, number: int) -> list[tuple[int, int]]:
+        """Return width and height in pixels of each picture that a record shows; 0, 0 where it cannot be read."""
+        columns = (self.table[name][number].as_py() for name in ("widths", "heights"))
+        return list(zip(*columns, strict=True))
+
+    def too_long(self, max_tokens: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the records that have more tokens than that, ascending."""
+        return np.flatnonzero(self.tokens > max_tokens)
+
+    def kept(self, max_tokens: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the others, ascending: what `Stream.kept` takes."""
+        return np.flatnonzero(self.tokens <= max_tokens)
+
+
+def record_costs(
+    index: RecordIndex,
+    counting: Counting,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> RecordCosts:
+    """Measure every record of a split, or take what is kept beside the data from the last time.
+
+    What is kept holds for the very bytes of the records and the dataset's manifest, and for this tokenizer and these
+    crops. Records that had a fault are looked at again, for it may have been mended.
+
+    Args:
+        index: the records.
+        counting: what tokens and crops follow from.
+        workers: processes; by default one a core that this process may use.
+        progress: called now and then with the records measured so far, and those in all.
+
+    Raises:
+        DatasetError: all of the first records fail.
+        RunError: the data cannot be reached, or a process died.
+    """
+    manifest = index.dataset.manifest
+    settings = f"{counting.digest} {encode_manifest(manifest).decode() if manifest else ''}"
+
+    def build() -> Iterator[pa.RecordBatch]:
+        done = 0
+        make = partial(Measurer, index.dataset.folder, counting)
+        for batch in in_order(make, _chunks(index), _processes(workers, len(index))):
+            if done == 0:
+                _refuse_if_all_fail(index, batch)
+            done += batch.num_rows
+            progress(done, len(index))
+            yield batch
+
+    costs = RecordCosts(index.cache.table("costs-1", settings, COSTS, build))
+    return _look_again(costs, index, counting) if costs.faults else costs
+
+
+def _processes(workers: int | None, records: int) -> int:
+    if workers is not None:
+        return workers
+    return len(os.sched_getaffinity(0)) if records > _FEW else 1
+
+
+def _chunks(index: RecordIndex) -> Iterator[Chunk]:
+    # A chunk is of one file: the lines of one, or a tar.
+    sizes = index.shard_sizes() or [len(index)]
+    start = 0
+    for file, size in zip(index.files, sizes, strict=True):
+        for first in range(start, start + size, _CHUNK):
+            yield _chunk(index, file, first, min(_CHUNK, start + size - first))
+        start += size
+
+
+def _chunk(index: RecordIndex, file: str, first: int, count: int) -> Chunk:
+    return Chunk(file, index.slice(first, count).combine_chunks().to_batches()[0])
+
+
+def _refuse_if_all_fail(index: RecordIndex, batch: pa.RecordBatch) -> None:
+    first = batch["fault"].slice(0, _ALL_FAIL).to_pylist()
+    if all(first):
+        where = f"{index.dataset.folder.address}, split {index.split}"
+        raise DatasetError(f"{where}: the first {len(first)} records all fail; record {index.ids([0])[0]}: {first[0]}")
+
+
+def _look_again(costs: RecordCosts, index: RecordIndex, counting: Counting) -> RecordCosts:
+    measurer = Measurer(index.dataset.folder, counting)
+    rows = [measurer(_chunk(index, index.place(number)[0], number, 1)) for number in costs.faults]
+    mended = pa.Table.from_batches(rows)
+    numbers = np.array(list(costs.faults))
+    if mended["fault"].to_pylist() == list(costs.faults.values()):
+        return costs
+    # Row k of what was measured now stands in for row numbers[k].
+    taken = np.arange(len(costs))
+    taken[numbers] = len(costs) + np.arange(len(numbers))
+    return RecordCosts(pa.concat_tables([costs.table, mended]).take(taken))

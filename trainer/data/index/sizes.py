@@ -1,0 +1,101 @@
+"""The sizes of pictures, from their headers alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import IO, NamedTuple, TypeAlias
+
+from PIL import Image, UnidentifiedImageError
+
+from ....schema.errors import RunError
+from ....schema.folder import Folder, is_remote
+from ....schema.layout import IMAGES
+from ....schema.outage import outage
+
+__all__ = ["FileSizes", "PictureSize", "TarSizes", "Unreadable"]
+
+# Records of one document, or of one group, share their pictures and lie near one another.
+_REMEMBERED = 1 << 16
+# A round trip to a store takes far longer than the header it is for.
+_ROUND_TRIPS = 16
+# Where a header usually ends; those with a large colour profile or preview in front are read whole.
+_HEADER = 1 << 14
+
+
+class PictureSize(NamedTuple):
+    """Width and height in pixels, as stored; a note that the picture is to be turned is not heeded, as in training."""
+
+    width: int
+    height: int
+
+
+class Unreadable(NamedTuple):
+    """Why a picture has no size."""
+
+    reason: str
+
+
+Found: TypeAlias = PictureSize | Unreadable
+
+
+class FileSizes:
+    """Sizes of files under images/.
+
+    Args:
+        folder: the dataset folder.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._threads = ThreadPoolExecutor(_ROUND_TRIPS) if is_remote(folder.address) else None
+        self.size = lru_cache(_REMEMBERED)(self._read)
+
+    def look_ahead(self, names: Iterable[str]) -> None:
+        """Read the headers of several pictures at once, where one at a time would mostly be waiting."""
+        if self._threads is not None:
+            list(self._threads.map(self.size, set(names)))
+
+    def _read(self, name: str) -> Found:
+        return _size(lambda: self._folder.open(f"{IMAGES}/{name}"))
+
+
+class TarSizes:
+    """Sizes of pictures inside a tar.
+
+    Args:
+        tar: open for reading.
+    """
+
+    def __init__(self, tar: IO[bytes]) -> None:
+        self._tar = tar
+
+    def size(self, offset: int, length: int) -> Found:
+        """Return the size of the picture whose bytes lie there."""
+        found = _size(lambda: self._bytes(offset, min(length, _HEADER)))
+        return _size(lambda: self._bytes(offset, length)) if isinstance(found, Unreadable) else found
+
+    def _bytes(self, offset: int, length: int) -> IO[bytes]:
+        self._tar.seek(offset)
+        return io.BytesIO(self._tar.read(length))
+
+
+def _size(open_picture: Callable[[], IO[bytes]]) -> Found:
+    try:
+        with open_picture() as stream, Image.open(stream) as picture:
+            width, height = picture.size
+    except FileNotFoundError:
+        return Unreadable("does not exist")
+    except UnidentifiedImageError:
+        return Unreadable("is no picture")
+    except Image.DecompressionBombError:
+        return Unreadable("has more pixels than a picture may have")
+    except OSError as error:
+        trouble = outage(error)
+        if trouble is not None:
+            # No fault of the picture's, and not to be remembered as one.
+            raise RunError(f"the index could not be built: {trouble}; run again") from error
+        return Unreadable(f"cannot be read ({error.strerror or error})")
+    return PictureSize(width, height) if width and height else Unreadable("has no pixels")
