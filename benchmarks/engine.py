@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
-from phi3v_data.converters.media.pictures import encode_jpeg
+from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.media.pictures.store import StoredPicture, stored_picture, stored_pixels
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.record import encode_record
 
@@ -95,10 +97,18 @@ class _PlainFiles:
 
     def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
         """Encode and write one picture."""
-        path = self._folder / name
+        return self._write(PurePosixPath(name), stored_pixels(picture, PurePosixPath(name).suffix, PictureSettings()))
+
+    def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
+        """Write one encoded picture."""
+        raw = data() if callable(data) else data
+        return self._write(PurePosixPath(f"{name}.jpg"), stored_picture(raw, PictureSettings()))
+
+    def _write(self, name: PurePosixPath, stored: StoredPicture) -> str:
+        path = self._folder / name.with_suffix(stored.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_jpeg(picture))
-        return name
+        path.write_bytes(stored.data)
+        return str(name.with_suffix(stored.suffix))
 
 
 def _command(root: Path, out: str, items: int, workers: int, *, fault: str = "") -> float:

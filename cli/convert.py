@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ..converters.media.pictures import PictureFormat, PictureSettings
 from ..converters.media.sampling import Strategy
 from ..converters.media.video import Decoder
 from .settings import parse_settings
@@ -53,6 +54,16 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option("--seed", type=int, help="Of the jitter.  [default: 0]")
 @click.option("--decoder", type=click.Choice(get_args(Decoder)), help="Reads videos.  [default: auto]")
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG pictures.  [default: 75]")
+@click.option(
+    "--picture-format",
+    type=click.Choice(get_args(PictureFormat)),
+    help="What pictures are stored as; keep leaves plain JPEG and PNG files as they are.  [default: keep]",
+)
+@click.option("--max-pixels", type=click.IntRange(1), help="Scale larger pictures down to so many pixels.")
+@click.option("--max-side", type=click.IntRange(1), help="Scale pictures down whose longer side has more pixels.")
+@click.option(
+    "--fit-crops", type=click.IntRange(1), help="Scale pictures down to what the model sees of them at so many crops."
+)
 @click.option("--splits", metavar="A,B", callback=_split_list, help="Only these splits; the others count as skipped.")
 @click.option("--limit", type=click.IntRange(1), help="Only so many items of each split; the others count as skipped.")
 @click.option("--shards", is_flag=True, help="Write WebDataset shards, too.")
@@ -86,7 +97,6 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
     from ..converters.engine.plan import Selection
     from ..converters.engine.progress import progress_for
     from ..converters.engine.run import ConvertRequest, convert
-    from ..converters.media.picture_settings import DEFAULT_QUALITY, PictureSettings
     from ..converters.registry import load_source
 
     cls = load_source(source)
@@ -96,7 +106,7 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
         out=given["out"] or f"data/{cls.name}",
         input=given["given_input"],
         options=options,
-        pictures=PictureSettings(quality=given["quality"] or DEFAULT_QUALITY),
+        pictures=_picture_settings(given),
         shard_size=_shard_size(given),
         images=not given["no_images"],
         selection=Selection(given["splits"], given["limit"]),
@@ -107,6 +117,11 @@ def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
         retry_quarantined=given["retry_quarantined"],
     )
     _report(convert(request, progress_for()))
+
+
+def _picture_settings(given: dict[str, Any]) -> PictureSettings:
+    chosen = {name: given[name] for name in PictureSettings.__struct_fields__ if given[name] is not None}
+    return PictureSettings(**chosen)
 
 
 def _shard_size(given: dict[str, Any]) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..base import Item
-from ..media.picture_settings import PictureSettings
+from ..media.pictures import PictureSettings
 from ..registry import ConverterSpec
 
 __all__ = ["Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]

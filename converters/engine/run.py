@@ -14,7 +14,7 @@ from ...schema.errors import ConversionStopped, UsageError
 from ...schema.folder import is_remote, open_folder
 from ...schema.layout import IMAGES, QUARANTINE, Manifest
 from ..inputs import resolve_input
-from ..media.picture_settings import PictureSettings
+from ..media.pictures import PictureSettings
 from ..registry import ConverterSpec, load_source
 from .assemble import assemble
 from .driver import Driver, OnError

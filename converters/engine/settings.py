@@ -9,7 +9,7 @@ import msgspec
 
 from ...schema.errors import UsageError
 from ..base import Converter
-from ..media.pictures import encoder_versions
+from ..media.pictures.encode import encoder_versions
 from ..media.video.read import decoder_versions
 from ..registry import options_of
 from .messages import encode

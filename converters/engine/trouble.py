@@ -40,14 +40,13 @@ def failure_of(error: Exception, stage: str) -> Failure:
 
     Args:
         error: what was raised.
-        stage: what was being done; `convert` is refined to `open` or `decode` by the error's class.
+        stage: what was being done; refined to `open` or `decode` by the error's class.
     """
     message = one_line(error)
-    if stage == "convert":
-        if isinstance(error, MediaError):
-            stage = "decode"
-        elif isinstance(error, OSError):
-            stage = "open"
+    if stage in ("convert", "encode") and isinstance(error, MediaError):
+        stage = "decode"
+    elif stage == "convert" and isinstance(error, OSError):
+        stage = "open"
     if not isinstance(error, (Phi3VDataError, OSError)):
         # A fault in a converter's own code: the line helps its author.
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -102,30 +102,30 @@ class _Sink:
 
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
         """Store an encoded picture; see `ImageSink`."""
-        from ..media.pictures import stored_picture
+        from ..media.pictures.store import stored_picture
 
-        stored = self._shared.find(self._item, name)
-        if stored is not None:
-            self._claim(stored[0])
-            self.saved[stored[0]] = stored[1]
-            return stored[0]
+        known = self._shared.find(self._item, name)
+        if known is not None:
+            path, size = known
+            self._claim(path)
+            self.saved[path] = size
+            return path
         raw = data() if callable(data) else data
         self.stage = "encode"
-        picture = stored_picture(raw, self._job.pictures)
-        path = name + picture.suffix
-        self._claim(path)
-        self._write(path, picture.data)
-        self._shared.note(self._item, name, path, len(picture.data))
+        stored = stored_picture(raw, self._job.pictures)
+        path = self._write(name + stored.suffix, stored.data)
+        self._shared.note(self._item, name, path, len(stored.data))
         return path
 
     def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
         """Encode and store pixels; see `ImageSink`."""
-        from ..media.pictures import encoded_pixels
+        from ..media.pictures.store import stored_pixels
 
-        self._claim(name)
+        check_name(name, self._item.pictures)
+        suffix = PurePosixPath(name).suffix
         self.stage = "encode"
-        self._write(name, encoded_pixels(picture, PurePosixPath(name).suffix, self._job.pictures))
-        return name
+        stored = stored_pixels(picture, suffix, self._job.pictures)
+        return self._write(name.removesuffix(suffix) + stored.suffix, stored.data)
 
     def _claim(self, name: str) -> None:
         check_name(name, self._item.pictures)
@@ -133,13 +133,16 @@ class _Sink:
             raise ItemError(f"the picture {name!r} was saved twice")
         self._keys.add(name_key(name))
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes) -> str:
+        self.stage = "convert"
+        self._claim(name)
         self.stage = "write"
         with self._out.create(f"{self._job.folder}/{name}") as stream:
             faults.write(stream, data, "picture-half-written")
         faults.point("picture-written")
         self.stage = "convert"
         self.saved[name] = len(data)
+        return name
 
     def sizes_of(self, record: Record) -> list[int]:
         """Return the bytes of the pictures a record shows, in its order."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from phi3v_data.converters.engine import faults
-from phi3v_data.converters.media.picture_settings import PictureSettings
+from phi3v_data.converters.media.pictures import PictureSettings
 from phi3v_data.schema.errors import UsageError
 
 ENGINE = Path(inspect.getfile(faults)).parent

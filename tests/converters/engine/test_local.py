@@ -10,7 +10,7 @@ import pytest
 from phi3v_data.converters.base import Item
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Done, Failed, Halted, Job, Outcome, Work, decode_outcome
-from phi3v_data.converters.media.picture_settings import PictureSettings
+from phi3v_data.converters.media.pictures import PictureSettings
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.errors import ConversionStopped
 from phi3v_data.schema.record import decode_record

@@ -14,7 +14,7 @@ from s3_server import credentials, s3_server
 from phi3v_data.converters.engine import run, state_places
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
-from phi3v_data.converters.media.picture_settings import PictureSettings
+from phi3v_data.converters.media.pictures import PictureSettings
 from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
 from phi3v_data.schema.folder import open_folder
 

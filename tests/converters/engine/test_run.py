@@ -15,7 +15,7 @@ from phi3v_data.converters.engine import driver, run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.plan import Selection
-from phi3v_data.converters.media.picture_settings import PictureSettings
+from phi3v_data.converters.media.pictures import PictureSettings
 from phi3v_data.schema.errors import ConversionStopped, DatasetError, InputError, OutputError, RunError, UsageError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import read_records

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import PIL
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from phi3v_data.converters.media.pictures import DEFAULT_QUALITY
+from phi3v_data.converters.media.pictures.encode import encode_jpeg, encode_png, encoder_versions
+from phi3v_data.schema.errors import ItemError
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def by_pillow(pixels: np.ndarray, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 100))
+def test_the_bytes_are_pillows(height: int, width: int, quality: int) -> None:
+    pixels = noise(height, width, 3)
+    assert encode_jpeg(pixels, quality) == by_pillow(pixels, "JPEG", quality=quality)
+
+
+def test_the_default_quality_is_pillows_own() -> None:
+    pixels = noise(24, 32, 3)
+    assert DEFAULT_QUALITY == 75
+    assert encode_jpeg(pixels) == by_pillow(pixels, "JPEG")
+
+
+def test_an_array_seen_from_the_side_is_encoded_as_it_is_seen() -> None:
+    pixels = noise(24, 32, 3)
+    turned = np.rot90(pixels)
+    assert not turned.flags.c_contiguous
+    assert encode_jpeg(turned) == encode_jpeg(turned.copy())
+    assert encode_png(turned) == encode_png(turned.copy())
+
+
+def test_a_png_gives_the_pixels_back() -> None:
+    pixels = noise(24, 32, 3)
+    image = Image.open(io.BytesIO(encode_png(pixels)))
+    assert image.format == "PNG"
+    assert np.array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("encode", [encode_jpeg, encode_png])
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        noise(24, 32),
+        noise(24, 32, 4),
+        noise(24, 32, 3).astype(np.float32),
+        noise(24, 32, 3).astype(np.uint16),
+        noise(0, 32, 3),
+        noise(24, 0, 3),
+    ],
+    ids=["grey", "alpha", "float", "16 bits", "no rows", "no columns"],
+)
+def test_what_is_no_picture_is_refused_in_one_line(encode: Any, pixels: np.ndarray) -> None:
+    with pytest.raises(ItemError) as caught:
+        encode(pixels)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_too_long_for_a_jpeg_is_refused() -> None:
+    with pytest.raises(ItemError, match="at most 65535 a side"):
+        encode_jpeg(np.zeros((1, 65_536, 3), np.uint8))
+
+
+def test_the_versions_of_the_libraries_are_named() -> None:
+    import cv2
+
+    assert encoder_versions() == {"opencv": cv2.__version__, "pillow": PIL.__version__}
