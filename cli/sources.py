@@ -29,20 +29,20 @@ def command(form: str) -> None:
         return
     for source in described:
         click.echo(f"{source['name']}  {source['summary']}")
-        rows = [(f"  {option['name']} = {option['default']}", option["help"]) for option in source["options"]]
+        rows = [(f"  {option['flag']}", option["help"]) for option in source["options"]]
         width = max((len(left) for left, _ in rows), default=0)
         for left, text in rows:
             click.echo(f"{left:<{width}}  {text}".rstrip())
 
 
 def _described(name: str) -> dict[str, Any]:
-    from ..converters.registry import load_source, options_of
+    from ..converters.registry import load_source
+    from .source_options import source_options
 
     cls = load_source(name)
-    return {
-        "name": name,
-        "summary": (inspect.getdoc(cls) or "").partition("\n")[0],
-        "options": [
-            {"name": option.name, "default": option.default, "help": option.help} for option in options_of(cls)
-        ],
-    }
+    context = click.Context(command)
+    options = []
+    for option in source_options(cls, set()):
+        flag, text = option.flag.get_help_record(context) or ("", "")
+        options.append({"name": option.flag.name, "flag": flag, "default": option.default, "help": text})
+    return {"name": name, "summary": (inspect.getdoc(cls) or "").partition("\n")[0], "options": options}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 
@@ -56,10 +56,17 @@ def _read_document(folder: Folder, name: str) -> Iterator[Row]:
         yield found
         return
     with folder.open(name) as stream:
-        scan = JsonScan(stream)
+        scan = _scanned(stream)
         while scan.at < found.begin:
             scan.token()
         yield from _Elements(scan, name, after=found.after).rows()
+
+
+def _scanned(stream: IO[bytes]) -> JsonScan:
+    """Scan a text from behind its byte order mark, where it has one."""
+    if stream.read(len(_BOM)) != _BOM:
+        stream.seek(0)
+    return JsonScan(stream)
 
 
 class _Array(NamedTuple):
@@ -73,11 +80,7 @@ class _Array(NamedTuple):
 def _find_array(folder: Folder, name: str) -> _Array | Row:
     """Find the one array of rows in a document; the answer is a fault where there is none, or several."""
     with folder.open(name) as stream:
-        scan = JsonScan(stream)
-        if stream.read(len(_BOM)) != _BOM:
-            stream.seek(0)
-        else:
-            scan.at = len(_BOM)
+        scan = _scanned(stream)
         first = scan.byte()
         place = f"{name}:{scan.line(scan.at)}"
         if first == b"[":

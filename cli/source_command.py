@@ -1,0 +1,122 @@
+"""A command whose options grow by those of the source it is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..schema.errors import UsageError
+from .config_file import as_yaml, read_config, settings_from
+from .source_options import SourceOption, source_options, source_values
+
+__all__ = ["SourceCommand", "effective_yaml", "given_for_source"]
+
+_OPTIONS = "phi3v_data.source_options"
+_TITLE = "phi3v_data.source_title"
+_UNKNOWN = "phi3v_data.unknown_source"
+
+
+class SourceCommand(click.Command):
+    """Looks for --source and --config first; then every option of that source is one of the command's own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; see click. Values of a file of options stand behind those of the command line."""
+        path = _value_of("config", args)
+        content = read_config(path) if path else {}
+        self._learn_source(ctx, _value_of("source", args) or content.get("source"))
+        if path:
+            ctx.default_map = settings_from(path, content, _options(super().get_params(ctx), ctx))
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _better(error, ctx, self.get_params(ctx)) from None
+        except click.BadParameter as error:
+            name = error.param.name if error.param else None
+            if path and name in (ctx.default_map or {}) and ctx.get_parameter_source(str(name)) != _COMMAND_LINE:
+                raise UsageError(f"{path}: {error.format_message()}") from None
+            raise
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's options, and those of the source."""
+        return [*super().get_params(ctx), *(option.flag for option in ctx.meta.get(_OPTIONS, ()))]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of the source under a heading of their own."""
+        if _UNKNOWN in ctx.meta:
+            raise ctx.meta[_UNKNOWN]
+        sections = [("Options", super().get_params(ctx))]
+        sections += [(ctx.meta[_TITLE], [option.flag for option in ctx.meta[_OPTIONS]])] if _TITLE in ctx.meta else []
+        for title, params in sections:
+            rows = [row for param in params if (row := param.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _learn_source(self, ctx: click.Context, source: Any) -> None:
+        if not isinstance(source, str):
+            return
+        from ..converters.registry import load_source
+
+        try:
+            cls = load_source(source)
+            options = source_options(cls, {str(param.name) for param in super().get_params(ctx)})
+        except UsageError as error:
+            # It is raised when the command runs; until then, nothing is known of its options.
+            ctx.meta[_UNKNOWN] = error
+            return
+        ctx.meta[_OPTIONS] = options
+        ctx.meta[_TITLE] = f"Options of {cls.name} ({(inspect.getdoc(cls) or '').partition(chr(10))[0].rstrip('.')})"
+
+
+_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
+
+
+def given_for_source(
+    ctx: click.Context, cls: type[Any], given: dict[str, Any], settings: dict[str, str]
+) -> dict[str, Any]:
+    """Return the options of a source that were given, by field; those given as --set stand behind the others."""
+    return source_values(cls, ctx.meta.get(_OPTIONS, []), given, settings)
+
+
+def effective_yaml(ctx: click.Context) -> str:
+    """Write every option that holds, defaults of the source included, as a file for --config."""
+    defaults = {str(option.flag.name): option.default for option in ctx.meta.get(_OPTIONS, [])}
+    given = {name: value for name, value in ctx.params.items() if value not in (None, ())}
+    if isinstance(given.get("settings"), tuple):
+        given["settings"] = dict(pair.split("=", 1) for pair in given["settings"])
+    return as_yaml(_options(ctx.command.get_params(ctx)), {**defaults, **given})
+
+
+def _options(params: Sequence[click.Parameter], ctx: click.Context | None = None) -> list[click.Option]:
+    more: list[SourceOption] = ctx.meta.get(_OPTIONS, []) if ctx else []
+    return [param for param in params if isinstance(param, click.Option)] + [option.flag for option in more]
+
+
+def _value_of(name: str, args: Sequence[str]) -> str | None:
+    """Return what an option is given on a command line that is not parsed yet: the last one counts."""
+    found = None
+    for number, argument in enumerate(args):
+        if argument == f"--{name}" and number + 1 < len(args):
+            found = args[number + 1]
+        elif argument.startswith(f"--{name}="):
+            found = argument.partition("=")[2]
+    return found
+
+
+def _better(error: click.NoSuchOption, ctx: click.Context, params: list[click.Parameter]) -> Exception:
+    """Say of an unknown option which one is near, or what the source takes."""
+    if _UNKNOWN in ctx.meta:
+        unknown: Exception = ctx.meta[_UNKNOWN]
+        return unknown
+    if error.possibilities:
+        return error
+    if _OPTIONS not in ctx.meta:
+        return click.UsageError(f"no option {error.option_name}; options of a source need --source NAME")
+    near = click.NoSuchOption(error.option_name, possibilities=[opt for param in params for opt in param.opts], ctx=ctx)
+    if near.possibilities:
+        return near
+    own = ", ".join(opt for option in ctx.meta[_OPTIONS] for opt in option.flag.opts) or "no options"
+    return click.UsageError(f"no option {error.option_name}; this source takes: {own}")
