@@ -30,6 +30,7 @@ class CauldronForm:
         source: what its texts call their source, letters and digits alone, in small letters.
         pictures: how many pictures a row has.
         whole: a record a row, with all its turns; else a record a turn.
+        hashed: the names in `meta` that get the hash of the pictures: its rows bring no name of their own.
         answers: the answer stands in `answers`, too, for a metric that takes the best of several.
     """
 
@@ -38,6 +39,7 @@ class CauldronForm:
     source: str
     pictures: int = 1
     whole: bool = True
+    hashed: tuple[str, ...] = ("group",)
     answers: bool = False
 
     def knows(self, values: dict[str, Any]) -> bool:
@@ -76,7 +78,9 @@ class CauldronForm:
     def _item(self, row: RawRow, suffix: str, questions: list[Question]) -> Item:
         split = row.file.split
         cells: list[str | Cell] = [Cell(row.file.name, row.number, "images", n) for n in range(self.pictures)]
-        sample = Sample(pictures=cells, questions=questions, meta={"row": row.place}, own_words=True)
+        sample = Sample(
+            pictures=cells, questions=questions, meta={"row": row.place}, hashed=[*self.hashed], own_words=True
+        )
         return Item(
             id=f"{split}-{row.running:010d}{suffix}",
             split=split,

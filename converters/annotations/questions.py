@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -55,13 +56,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Args:
         pictures: the raw pictures, all shown in the first turn: paths in the input, or cells of its tables.
         questions: the turns.
-        meta: of the record. Without a `group`, the record's is the hash of its pictures' bytes.
+        meta: of the record.
+        hashed: the names in `meta` that get the hash of the pictures' bytes: what the raw data has no name for.
         own_words: the rows bring the user's whole text; the source's default prompt is not for them.
     """
 
     pictures: list[str | Cell]
     questions: list[Question]
     meta: dict[str, Any] = {}
+    hashed: list[str] = []
     own_words: bool = False
 
     def as_data(self) -> dict[str, Any]:
@@ -101,16 +104,12 @@ class Asker:
         sample = sample_of(item)
         prompts = self._prompts[sample.own_words]
         users = [prompts.render(item.id, question.values) for question in sample.questions]
-        meta = dict(sample.meta)
-        if "group" in meta:
-            shown = [
-                images.keep(f"{item.pictures}.{number}", partial(self._read, picture))
-                for number, picture in enumerate(sample.pictures)
-            ]
-        else:
-            raw = [self._read(picture) for picture in sample.pictures]
-            meta = {"group": hashlib.sha256(b"".join(raw)).hexdigest()[:16], **meta}
-            shown = [images.keep(f"{item.pictures}.{number}", data) for number, data in enumerate(raw)]
+        raw: list[Callable[[], bytes] | bytes] = [partial(self._read, picture) for picture in sample.pictures]
+        hashes: dict[str, str] = {}
+        if sample.hashed:
+            raw = known = [self._read(picture) for picture in sample.pictures]
+            hashes = dict.fromkeys(sample.hashed, hashlib.sha256(b"".join(known)).hexdigest()[:16])
+        shown = [images.keep(f"{item.pictures}.{number}", data) for number, data in enumerate(raw)]
         turns = [
             Turn(
                 images=[] if number else shown,
@@ -120,7 +119,7 @@ class Asker:
             )
             for number, (user, question) in enumerate(zip(users, sample.questions, strict=True))
         ]
-        return Record(id=item.id, source=self._source, conversations=turns, meta=meta)
+        return Record(id=item.id, source=self._source, conversations=turns, meta={**hashes, **sample.meta})
 
     def _read(self, picture: str | Cell) -> bytes:
         if isinstance(picture, Cell):

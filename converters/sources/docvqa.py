@@ -188,6 +188,7 @@ class _Nielsr:
             pictures=[Cell(row.file.name, row.number, "image")],
             questions=[_question(row, identity, text_at(query, self._language), self._seed)],
             meta={"row": row.place},
+            hashed=["group"],
         )
         return [
             Item(

@@ -93,7 +93,10 @@ class NLVR2:
         with FileNames(self.input) as files:
             annotations = annotation_files(files, _PUBLISHED, _EXPECTED)
             whole = self.turns == "pair"
-            forms: list[Form] = [_Published(files, answers), CauldronForm("nlvr2", pictures=2, whole=whole)]
+            forms: list[Form] = [
+                _Published(files, answers),
+                CauldronForm("nlvr2", pictures=2, whole=whole, hashed=("group", "pair")),
+            ]
             items = find_items(self.input, annotations, forms)
             yield from conversations(items, _pair_id) if whole else items
 
