@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ..converters.media.pictures import PictureFormat, PictureSettings
-from ..converters.media.sampling import Strategy
-from ..converters.media.video import Decoder
 from .settings import parse_settings
+from .source_command import SourceCommand, effective_yaml, given_for_source
 
 if TYPE_CHECKING:
     from ..converters.engine.run import Summary
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 DEFAULT_SHARD_SIZE = 256_000_000
-
-# Options that are parts of the source's own option `sampling`.
-_SAMPLING = {"frames": "frames", "sampling": "strategy", "fps": "fps", "jitter": "jitter", "seed": "seed"}
 
 
 def _split_list(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -37,22 +33,12 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     return int(match[1]) * factor
 
 
-@click.command("convert", short_help="Turn a source into a dataset folder.")
+@click.command("convert", cls=SourceCommand, short_help="Turn a source into a dataset folder.")
 @click.option("--source", required=True, help="A source's name (see `phi3v-data sources`), or path/to/file.py:Class.")
 @click.option(
     "--input", "given_input", metavar="PATH", help="Raw data: a folder or an archive.  [default: public copy]"
 )
 @click.option("--out", metavar="DIR", help="The dataset folder, local or s3://...  [default: data/<source>]")
-@click.option("--frames", type=int, help="Frames taken from a video.  [default: 8]")
-@click.option(
-    "--sampling",
-    type=click.Choice(get_args(Strategy)),
-    help="Which frames are taken.  [default: uniform]",
-)
-@click.option("--fps", type=float, help="Frames a second, with --sampling fps.")
-@click.option("--jitter", is_flag=True, default=None, help="Take a random frame of each part, for training splits.")
-@click.option("--seed", type=int, help="Of the jitter.  [default: 0]")
-@click.option("--decoder", type=click.Choice(get_args(Decoder)), help="Reads videos.  [default: auto]")
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG pictures.  [default: 75]")
 @click.option(
     "--picture-format",
@@ -88,19 +74,27 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 )
 @click.option("--restart", is_flag=True, help="Throw away the dataset or unfinished run in --out.")
 @click.option("--retry-quarantined", is_flag=True, help="Try again what an earlier run quarantined.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other option of the source.")
-def command(source: str, settings: tuple[str, ...], **given: Any) -> None:
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the source, by name.")
+@click.option("--config", metavar="FILE", help="Options in YAML, by name; the command line goes before it.")
+@click.option("--show-config", is_flag=True, help="Print all options as a file for --config, and do nothing else.")
+@click.pass_context
+def command(ctx: click.Context, source: str, settings: tuple[str, ...], **given: Any) -> None:
     """Turn a source into a dataset folder: pictures, a JSONL a split, and dataset.json.
 
-    A run that was stopped, by whatever, goes on when the same command is given again.
+    A run that was stopped, by whatever, goes on when the same command is given again. Each source has options of its
+    own: convert --source NAME --help.
     """
     from ..converters.engine.plan import Selection
     from ..converters.engine.progress import progress_for
     from ..converters.engine.run import ConvertRequest, convert
-    from ..converters.registry import load_source
+    from ..converters.registry import ConverterSpec, load_source
 
     cls = load_source(source)
-    options = _source_options(cls, given, parse_settings(settings))
+    options = given_for_source(ctx, cls, given, parse_settings(settings))
+    if given["show_config"]:
+        ConverterSpec(source=source, input=".", options=options).build()
+        click.echo(effective_yaml(ctx), nl=False)
+        return
     request = ConvertRequest(
         source=source,
         out=given["out"] or f"data/{cls.name}",
@@ -130,22 +124,6 @@ def _shard_size(given: dict[str, Any]) -> int | None:
     if given["shard_size"] is not None:
         raise click.UsageError("--shard-size means nothing without --shards")
     return None
-
-
-def _source_options(cls: type[Any], given: dict[str, Any], settings: dict[str, str]) -> dict[str, Any]:
-    from ..converters.registry import options_of
-
-    options: dict[str, Any] = dict(settings)
-    known = {option.name for option in options_of(cls)}
-    sampling = {part: given[name] for name, part in _SAMPLING.items() if given[name] is not None}
-    for name, value in (("sampling", sampling), ("decoder", given["decoder"])):
-        if not value:
-            continue
-        if name not in known:
-            flags = ", ".join(f"--{flag}" for flag in (_SAMPLING if name == "sampling" else [name]) if given[flag])
-            raise click.UsageError(f"{flags}: the source {cls.name} takes no frames from videos; leave it out")
-        options[name] = value
-    return options
 
 
 def _report(summary: Summary) -> None:

@@ -77,7 +77,7 @@ def _run() -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
     except click.NoSuchOption as error:
-        settable = error.ctx is not None and error.ctx.info_name in ("convert", "train", "evaluate")
+        settable = error.ctx is not None and error.ctx.info_name in ("train", "evaluate")
         others = settable and not error.possibilities
         hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if others else ""
         return _fail(error.format_message() + hint, error.exit_code)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,13 @@ def test_clips_become_frames(tmp_path: Path) -> None:
 
 def test_sources_lists_every_source_with_its_options() -> None:
     text = CliRunner().invoke(sources, []).output
-    assert text.startswith("ucf101  Clips of UCF-101")
-    assert "fold = 1" in text
+    assert "\nucf101  Clips of UCF-101" in text
+    assert re.search(r"--fold INTEGER RANGE .*\[default: 1\]  \[1<=x<=3\]", text)
+    assert "--turns [question|document]" in text
     listed = json.loads(CliRunner().invoke(sources, ["--format", "json"]).output)
     assert {"name", "summary", "options"} == set(listed[0])
-    assert "decoder" in [option["name"] for option in listed[0]["options"]]
+    (ucf101,) = (source for source in listed if source["name"] == "ucf101")
+    assert {"frames", "sampling", "decoder", "fold"} <= {option["name"] for option in ucf101["options"]}
 
 
 def test_shards_are_written_beside_or_instead_of_the_pictures(patches: Path) -> None:
