@@ -121,9 +121,10 @@ def test_a_damaged_table_is_made_again(tmp_path: Path, damage: str) -> None:
             data[len(data) // 2] ^= 1
         # A whole table, but of something else.
         other = next(each for each in tables if each != path)
-        path.write_bytes({"cut": data[:-100], "bit": data, "empty": b"", "other": other.read_bytes()}[damage])
+        damaged = {"cut": data[:-100], "bit": data, "empty": b"", "other": other.read_bytes()}[damage]
+        path.write_bytes(damaged)
         assert rows(measured(dataset)) == first
-        assert path.read_bytes() != data[:-100]
+        assert path.read_bytes() != damaged
 
 
 def test_changed_records_are_measured_again(tmp_path: Path) -> None:
@@ -191,6 +192,12 @@ def test_where_the_data_cannot_be_written_to_the_index_is_in_the_users_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert measured(dataset).pictures.tolist() == [2, 0, 1, 2]
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 2
+
+
+def test_records_without_an_answer_are_known(tmp_path: Path) -> None:
+    found = measured(write(tmp_path, [*RECORDS, record("unlabelled", answer="")]))
+    assert found.unanswered.tolist() == [4]
+    assert found.faults == {}
 
 
 def test_what_is_too_long_is_told_apart_from_what_is_kept(tmp_path: Path) -> None:

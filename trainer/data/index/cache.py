@@ -113,11 +113,11 @@ def _fingerprints(folder: Folder, names: Sequence[str]) -> list[str]:
 def _place(folder: Folder) -> Path:
     """Choose the folder for the tables, and make it."""
     identity = folder.address
-    if isinstance(folder, LocalFolder):
-        beside = folder.path / _FOLDER
+    if not is_remote(identity):
+        beside = Path(identity) / _FOLDER
         if _writable(beside):
             return beside
-        identity = str(folder.path.resolve())
+        identity = str(Path(identity).resolve())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = cache / "phi3v-data" / "index" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     if not _writable(path):

@@ -42,6 +42,8 @@ class RecordCosts:
         """[records], what the tower sees: sub-crops, and a global crop for each picture."""
         self.pictures: npt.NDArray[np.int64] = pc.list_value_length(table["widths"]).to_numpy()
         """[records], pictures shown."""
+        self.unanswered: npt.NDArray[np.int64] = np.flatnonzero(~table["answered"].to_numpy())
+        """Numbers of the records with a turn that has no answer: of a test split, there is nothing to learn from them."""
         faulty = np.flatnonzero(pc.not_equal(table["fault"], "").to_numpy(zero_copy_only=False))
         self.faults: dict[int, str] = {int(number): table["fault"][int(number)].as_py() for number in faulty}
         """Why a record cannot be trained on, by its number: a picture is missing or no picture, or a text no prompt."""
@@ -104,7 +106,9 @@ def record_costs(
 def _processes(workers: int | None, records: int) -> int:
     if workers is not None:
         return workers
-    return len(os.sched_getaffinity(0)) if records > _FEW else 1
+    if records <= _FEW:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _chunks(index: RecordIndex) -> Iterator[Chunk]:

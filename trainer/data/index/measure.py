@@ -22,6 +22,7 @@ COSTS = pa.schema(
         ("crops", pa.int64()),
         ("widths", pa.list_(pa.int64())),
         ("heights", pa.list_(pa.int64())),
+        ("answered", pa.bool_()),
         ("fault", pa.string()),
     ]
 )
@@ -39,6 +40,7 @@ class _Row(NamedTuple):
     crops: int
     widths: list[int]
     heights: list[int]
+    answered: bool
     fault: str
 
 
@@ -108,7 +110,7 @@ class Measurer:
 
     def _measure(self, row: int, record: Record | str, pictures: _Pictures) -> _Row:
         if isinstance(record, str):
-            return _Row(0, 0, [], [], record)
+            return _Row(0, 0, [], [], answered=True, fault=record)
         sizes = pictures.sizes(row, record)
         fault = _first_fault(record, sizes)
         grids = [self._counter.grid(*size) if isinstance(size, PictureSize) else None for size in sizes]
@@ -118,7 +120,8 @@ class Measurer:
         except UsageError as error:
             tokens, fault = 0, fault or str(error)
         known = [size if isinstance(size, PictureSize) else PictureSize(0, 0) for size in sizes]
-        return _Row(tokens, crops, [size.width for size in known], [size.height for size in known], fault)
+        answered = all(turn.assistant for turn in record.conversations)
+        return _Row(tokens, crops, [size.width for size in known], [size.height for size in known], answered, fault)
 
 
 def _decoded(stream: IO[bytes], offset: int, size: int) -> Record | str:

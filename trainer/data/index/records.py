@@ -59,6 +59,8 @@ class RecordIndex:
             self._table = self.cache.table("shards-1", "", _IN_SHARDS, self._read_shards)
         else:
             self._table = self.cache.table("lines-1", "", _IN_LINES, self._read_lines)
+        self.digest = self.cache.digest
+        """SHA-256 over what tells the records, in hex; see `TableCache.digest`."""
         if not len(self):
             where = f"{dataset.folder.address}/{dataset.files[split]}" if split in dataset.files else split
             raise DatasetError(f"{where}: no records")
