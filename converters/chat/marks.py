@@ -9,8 +9,7 @@ __all__ = ["MARK", "Marked", "put_marks", "take_marks"]
 
 MARK = "<image>"
 
-# With a mark goes the one space or line end that joins it to the text.
-_JOINED = re.compile(rf"{MARK}(?:\r\n|\s)|\s?{MARK}")
+_JOINED = re.compile(rf"(\s?){MARK}(\r\n|\s)?")
 _LEADING = re.compile(rf"(?:\s*{MARK})*")
 
 
@@ -23,10 +22,10 @@ class Marked(NamedTuple):
 
 
 def take_marks(text: str) -> Marked:
-    """Take the marks out of a text, each with the one space or line end that joins it to the rest."""
+    """Take the marks out of a text, each with the space or line end after it; where none follows, the one before."""
     leading = _LEADING.match(text)
     in_front = MARK not in text[leading.end() if leading else 0 :]
-    return Marked(_JOINED.sub("", text), text.count(MARK), in_front)
+    return Marked(_JOINED.sub(lambda found: found[1] if found[2] else "", text), text.count(MARK), in_front)
 
 
 def put_marks(text: str, number: int) -> str:

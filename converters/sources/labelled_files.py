@@ -71,12 +71,12 @@ class LabelledFiles(ABC):
         """Yield every file, in order."""
 
     def _find_base(self) -> str:
-        some = some_file(self._folder, "", self._kind, is_folder=True, depth=self.depth + 1)
+        some = some_file(self._folder, "", self._kind, is_folder=True, depth=self.depth + 2)
         deeper = some.count("/") - self.depth if some else 0
         wrappers = folders(self._folder, "")
         if deeper == 1 and len(wrappers) == 1:
             return f"{wrappers[0]}/"
-        if deeper:
+        if some and "/" in some and deeper:
             raise InputError(
                 f"{self._folder.address}/{some}: a {self._kind.noun} where none was looked for; {self._expected}; "
                 f"{self.hint}"
