@@ -13,7 +13,7 @@ from msgspec import UNSET
 from ..schema.dataset import Dataset
 from ..schema.errors import DatasetError
 from .config import EvaluationConfig
-from .data.collate import stack_pictures
+from .data.collate import join_pictures
 from .data.index import RecordIndex
 from .data.samples import Sample, SampleSource
 from .metrics import right
@@ -93,11 +93,8 @@ class _Question(NamedTuple):
 
     def pictures(self) -> Sample:
         """The sample with only the pictures shown up to this turn."""
-        sample = self.sample
-        shown = sum(len(turn.images) for turn in sample.record.conversations[: self.turn + 1])
-        if sample.pixel_values is None or sample.image_sizes is None or not shown:
-            return Sample(sample.record, sample.text, None, None)
-        return Sample(sample.record, sample.text, sample.pixel_values[:shown], sample.image_sizes[:shown])
+        shown = sum(len(turn.images) for turn in self.sample.record.conversations[: self.turn + 1])
+        return self.sample.first_pictures(shown)
 
 
 def evaluate(
@@ -145,7 +142,7 @@ def answer_questions(
     batch = {
         "input_ids": pad_rows(rows, tokenizer.pad_token_id, "left"),
         "attention_mask": attention_mask(rows, "left"),
-        **stack_pictures([question.pictures() for question in questions]),
+        **join_pictures([question.pictures() for question in questions]),
     }
     # The type of transformers' generate knows only models of its own.
     answering: Any = model

@@ -19,7 +19,7 @@ from ..schema.dataset import Dataset
 from ..schema.errors import DatasetError, UsageError
 from .checkpoint import load_trainable, save_checkpoint
 from .config import TrainConfig
-from .data.collate import TrainingCollator
+from .data.collate import PackedCollator
 from .data.index import RecordIndex
 from .data.plan import MicroBatches, Plan, Stream
 from .data.samples import Sample, SampleSource
@@ -172,7 +172,7 @@ class _Run:
         return DataLoader(
             SampleSource(RecordIndex(self.dataset, plan.train_split), self.processor),
             batch_sampler=MicroBatches(order, plan.steps, config.micro_batch_size),
-            collate_fn=TrainingCollator(self.processor.tokenizer.pad_token_id),
+            collate_fn=PackedCollator(self.processor.tokenizer.pad_token_id),
             num_workers=config.data.workers,
             pin_memory=torch.cuda.is_available(),
         )

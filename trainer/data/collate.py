@@ -2,48 +2,55 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from ..phi3v.padding import attention_mask, pad_rows
 from .prompt import IGNORED
 from .samples import Sample
 
-__all__ = ["TrainingCollator", "stack_pictures"]
+__all__ = ["PackedCollator", "join_pictures"]
 
 
-def stack_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-    """Join the pictures of a batch, in order: pixel_values [pictures, 1 + most crops, 3, H, W] and image_sizes.
+def join_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    """Join the pictures of a batch, in order; empty where no sample has one.
 
-    Samples with fewer crops are padded with zeros. Empty where no sample has a picture.
+    Returns:
+        `pixel_values` uint8 [sub-crops of all pictures, 3, side, side] and `image_sizes` [pictures, 2].
     """
-    pixels = [sample.pixel_values for sample in samples if sample.pixel_values is not None]
-    sizes = [sample.image_sizes for sample in samples if sample.image_sizes is not None]
-    if not pixels:
+    if not any(len(sample.image_sizes) for sample in samples):
         return {}
-    most = max(each.shape[1] for each in pixels)
-    padded = [torch.nn.functional.pad(each, (0,) * 7 + (most - each.shape[1],)) for each in pixels]
-    return {"pixel_values": torch.cat(padded), "image_sizes": torch.cat(sizes)}
+    return {
+        "pixel_values": torch.cat([sample.crops for sample in samples]),
+        "image_sizes": torch.cat([sample.image_sizes for sample in samples]),
+    }
 
 
 @dataclass(frozen=True)
-class TrainingCollator:
-    """Right-padded batches with labels; attention is masked by length, so a trained end of text is attended.
+class PackedCollator:
+    """Samples laid end to end in one row, without padding.
 
     Args:
-        pad_token_id: what fills the ids.
+        filler: an id for the one masked token of a batch without samples, which other ranks' batches may need.
     """
 
-    pad_token_id: int
+    filler: int
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        """Return input_ids, attention_mask, labels [batch, longest], and the pictures as `stack_pictures` has them."""
-        rows = [sample.text.input_ids for sample in samples]
+        """Return what the model takes.
+
+        Returns:
+            `input_ids` and `labels` [1, tokens]; `cu_seq_lens` int32 [samples + 1], where each sample starts, then the
+            number of tokens; the pictures as `join_pictures` has them. Positions follow from `cu_seq_lens`.
+        """
+        rows = [sample.text.input_ids for sample in samples] or [[self.filler]]
+        labels = [sample.text.labels for sample in samples] or [[IGNORED]]
+        ends = itertools.accumulate((len(row) for row in rows), initial=0)
         return {
-            "input_ids": pad_rows(rows, self.pad_token_id, "right"),
-            "attention_mask": attention_mask(rows, "right"),
-            "labels": pad_rows([sample.text.labels for sample in samples], IGNORED, "right"),
-            **stack_pictures(samples),
+            "input_ids": torch.tensor([list(itertools.chain.from_iterable(rows))]),
+            "labels": torch.tensor([list(itertools.chain.from_iterable(labels))]),
+            "cu_seq_lens": torch.tensor(list(ends), dtype=torch.int32),
+            **join_pictures(samples),
         }

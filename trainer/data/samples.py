@@ -1,16 +1,16 @@
-"""From a record to what the model takes: pictures opened and cut, text encoded."""
+"""From a record to what the model takes: pictures decoded and cut, text encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 
-from ...schema.errors import DatasetError
+from ...schema.errors import DatasetError, UsageError
 from ...schema.record import Record
+from ..phi3v.image_processing import CLIP_MEAN, CLIP_STD
+from .crops import CutPicture, cut_picture
 from .index import RecordIndex
 from .prompt import EncodedRecord, encode_record
 
@@ -27,14 +27,22 @@ class Sample:
     Args:
         record: the record itself.
         text: its ids and labels.
-        pixel_values: float32 [pictures, 1 + crops, 3, H, W], crops padded with zeros; None without pictures.
-        image_sizes: int64 [pictures, 2], height and width of each canvas in pixels; None without pictures.
+        crops: uint8 [sub-crops of all its pictures, 3, side, side], picture after picture; no global crops, which the
+            model makes.
+        image_sizes: int64 [pictures, 2], height and width of each canvas in pixels.
     """
 
     record: Record
     text: EncodedRecord
-    pixel_values: torch.Tensor | None
-    image_sizes: torch.Tensor | None
+    crops: torch.Tensor
+    image_sizes: torch.Tensor
+
+    def first_pictures(self, count: int) -> Sample:
+        """Return the sample with only so many of its pictures, text unchanged."""
+        side = self.crops.shape[-1]
+        sizes = self.image_sizes[:count]
+        crops = int((sizes // side).prod(dim=1).sum())
+        return Sample(self.record, self.text, self.crops[:crops], sizes)
 
 
 class SampleSource(torch.utils.data.Dataset[Sample]):
@@ -43,11 +51,23 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
     Args:
         index: the records.
         processor: the model's own; it knows how pictures are cut and which id stands for them.
+        exact_pixels: scale pictures by Pillow, slowly, to the published pixels bit for bit; without it to within one
+            part in 255.
+
+    Raises:
+        UsageError: the processor normalises by other numbers than the model.
     """
 
-    def __init__(self, index: RecordIndex, processor: Phi3VProcessor) -> None:
+    def __init__(self, index: RecordIndex, processor: Phi3VProcessor, exact_pixels: bool = False) -> None:
+        images = processor.image_processor
+        if (tuple(images.image_mean), tuple(images.image_std)) != (CLIP_MEAN, CLIP_STD):
+            raise UsageError(
+                f"image_mean {images.image_mean} and image_std {images.image_std} in preprocessor_config.json; the "
+                f"model normalises by CLIP's own, {list(CLIP_MEAN)} and {list(CLIP_STD)}: put those there"
+            )
         self.index = index
         self.processor = processor
+        self.exact_pixels = exact_pixels
 
     def __len__(self) -> int:
         return len(self.index)
@@ -59,21 +79,21 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
             DatasetError: a picture cannot be opened, or the text cannot be encoded; names the record.
         """
         record = self.index[number]
-        pictures = [self._open(record, number) for number, _ in enumerate(record.images())]
-        if not pictures:
-            return Sample(record, self._encode(record, []), None, None)
-        cut = self.processor.image_processor(pictures, return_tensors="pt")
-        return Sample(record, self._encode(record, cut["num_img_tokens"]), cut["pixel_values"], cut["image_sizes"])
+        side = self.processor.image_processor.crop_size
+        cut = [self._cut(record, number) for number, _ in enumerate(record.images())]
+        text = encode_record(
+            record, self.processor.tokenizer, [each.grid.tokens for each in cut], self.processor.image_token_id
+        )
+        sizes = [each.grid.canvas_size[::-1] for each in cut]
+        crops = torch.cat([each.crops for each in cut]) if cut else torch.empty(0, 3, side, side, dtype=torch.uint8)
+        return Sample(record, text, crops, torch.tensor(sizes, dtype=torch.int64).view(-1, 2))
 
-    def _encode(self, record: Record, image_tokens: Sequence[int]) -> EncodedRecord:
-        return encode_record(record, self.processor.tokenizer, image_tokens, self.processor.image_token_id)
-
-    def _open(self, record: Record, number: int) -> Image.Image:
+    def _cut(self, record: Record, number: int) -> CutPicture:
         pictures = self.index.dataset.pictures
         try:
-            with pictures.open(record, number) as stream, Image.open(stream) as picture:
-                converted: Image.Image = picture.convert("RGB")
-                return converted
-        except OSError as error:
+            with pictures.open(record, number) as stream:
+                return cut_picture(stream.read(), self.processor.image_processor, self.exact_pixels)
+        except (OSError, ValueError) as error:
             where = pictures.place(record, number)
-            raise DatasetError(f"record {record.id}: {where} cannot be opened ({error.strerror or error})") from error
+            why = getattr(error, "strerror", None) or error
+            raise DatasetError(f"record {record.id}: {where} cannot be opened ({why})") from error

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from phi3v_data.schema.dataset import Dataset, open_dataset
+from phi3v_data.schema.errors import DatasetError, UsageError
+from phi3v_data.trainer.data.index import RecordIndex
+from phi3v_data.trainer.data.samples import SampleSource
+from phi3v_data.trainer.phi3v import Phi3VImageProcessor, Phi3VProcessor
+from phi3v_data.trainer.phi3v.image_processing import normalise
+from phi3v_data.trainer.phi3v.tiny import tiny_tokenizer
+
+
+def processor(**settings: object) -> Phi3VProcessor:
+    """The tiny model's, with up to 4 crops a picture."""
+    images = Phi3VImageProcessor(**{"num_crops": 4, "crop_size": 84, "num_img_tokens": 9, **settings})  # type: ignore[arg-type]  # settings of any kind
+    return Phi3VProcessor(images, tiny_tokenizer())
+
+
+@pytest.fixture
+def copy(mixed_conversations: Dataset, tmp_path: Path) -> Path:
+    """The records and pictures again, to be spoilt."""
+    shutil.copytree(mixed_conversations.folder.address, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_sample_holds_the_crops_and_tokens_of_all_its_pictures(mixed_conversations: Dataset) -> None:
+    source = SampleSource(RecordIndex(mixed_conversations, "train"), processor())
+    sample = source[0]
+    # 96 x 72 pixels on 2 x 2 crops: 45 + 1 + 18 tokens.
+    assert sample.image_sizes.tolist() == [[168, 168]] * 3
+    assert sample.crops.shape == (12, 3, 84, 84)
+    assert sample.crops.dtype == torch.uint8
+    image = source.processor.image_token_id
+    assert sample.text.input_ids.count(image) == 3 * source.processor.image_processor.crop_grid(96, 72).tokens
+    # Red, blue, green: the middle of each picture's first crop.
+    middles = sample.crops[::4, :, 60, 42].int()
+    assert (middles - torch.tensor([[220, 30, 30], [30, 30, 220], [30, 200, 30]])).abs().max() <= 1
+
+
+def test_a_record_without_pictures_has_no_crops(mixed_conversations: Dataset) -> None:
+    sample = SampleSource(RecordIndex(mixed_conversations, "train"), processor())[1]
+    assert sample.crops.shape == (0, 3, 84, 84)
+    assert sample.image_sizes.shape == (0, 2)
+
+
+def test_the_first_pictures_of_a_sample_are_those_of_its_first_turns(mixed_conversations: Dataset) -> None:
+    sample = SampleSource(RecordIndex(mixed_conversations, "train"), processor())[0]
+    for count in range(4):
+        shown = sample.first_pictures(count)
+        assert torch.equal(shown.crops, sample.crops[: 4 * count])
+        assert shown.image_sizes.tolist() == [[168, 168]] * count
+
+
+def test_exact_pixels_are_those_of_the_published_processor(mixed_conversations: Dataset) -> None:
+    index = RecordIndex(mixed_conversations, "train")
+    fast, exact = (SampleSource(index, processor(), exact_pixels=exact)[0] for exact in (False, True))
+    assert fast.text == exact.text
+    folder = Path(mixed_conversations.folder.address) / "images"
+    pictures = [Image.open(folder / name) for name in exact.record.images()]
+    published = processor().image_processor(pictures)["pixel_values"]
+    assert torch.equal(normalise(exact.crops), published[:, 1:].flatten(0, 1))
+    assert (fast.crops.int() - exact.crops.int()).abs().max() <= 1
+
+
+def _cut_short(picture: Path) -> None:
+    picture.write_bytes(picture.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (Path.unlink, "No such file or directory"),
+        (lambda picture: picture.write_bytes(b""), "cannot identify image file"),
+        (_cut_short, "truncated|broken"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_named_with_its_record(
+    copy: Path, spoil: Callable[[Path], object], why: str, exact: bool
+) -> None:
+    spoil(copy / "images" / "a" / "green-1.png")
+    source = SampleSource(RecordIndex(open_dataset(str(copy)), "train"), processor(), exact_pixels=exact)
+    with pytest.raises(DatasetError, match=rf"^record one-turn: images/a/green-1.png cannot be opened \(.*({why})"):
+        source[2]
+    assert len(source[0].crops) == 12
+
+
+@pytest.mark.parametrize("setting", ["image_mean", "image_std"])
+def test_a_processor_that_normalises_otherwise_than_the_model_is_refused(
+    mixed_conversations: Dataset, setting: str
+) -> None:
+    other = processor(**{setting: (0.5, 0.5, 0.5)})
+    with pytest.raises(UsageError, match=r"the model normalises by CLIP's own"):
+        SampleSource(RecordIndex(mixed_conversations, "train"), other)
