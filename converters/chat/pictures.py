@@ -107,10 +107,8 @@ class PictureNames:
         return PictureSet(otherwise, "", [f"{otherwise}.{number}" for number in range(len(pictures))])
 
     def _take(self, prefix: str, names: Sequence[str], pictures: Sequence[str]) -> bool:
-        files = {name_key(name): picture for name, picture in zip(names, pictures, strict=True)}
-        free = len(files) == len(pictures) and all(
-            self._files.get(key, picture) == picture for key, picture in files.items()
-        )
+        files = {name_key(name): _below(picture) for name, picture in zip(names, pictures, strict=True)}
+        free = len(files) == len(pictures) and all(self._files.get(key, path) == path for key, path in files.items())
         if not free or self._prefixes.setdefault(name_key(prefix), prefix) != prefix:
             return False
         self._files.update(files)
