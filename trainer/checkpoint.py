@@ -12,14 +12,14 @@ from peft import PeftModel
 from ..schema.dependencies import require
 from ..schema.errors import ModelFolderError, UsageError
 from .config import ModelConfig, TrainConfig
-from .phi3v.loading import load_model, load_processor
-from .phi3v.tiny import tiny_model, tiny_processor
+from .phi3v.loading import load_config, load_model, load_processor
+from .phi3v.tiny import tiny_config, tiny_model, tiny_processor
 from .phi3v.varlen import VARLEN, best_attention, varlen_runs
 
 if TYPE_CHECKING:
-    from .phi3v import Phi3VForCausalLM, Phi3VProcessor
+    from .phi3v import Phi3VConfig, Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["load_checkpoint", "load_trainable", "save_checkpoint"]
+__all__ = ["load_checkpoint", "load_run_config", "load_run_processor", "load_trainable", "save_checkpoint"]
 
 _TINY = "tiny"
 _ADAPTER = "adapter_config.json"
@@ -34,6 +34,16 @@ def load_trainable(config: TrainConfig) -> tuple[Phi3VForCausalLM, Phi3VProcesso
         HubError: it is not here and cannot be fetched.
     """
     return _load(config.model, config.model.name), _processor(config, config.model.name)
+
+
+def load_run_processor(config: TrainConfig) -> Phi3VProcessor:
+    """Load the processor alone of the model that a run starts from; see `load_trainable`."""
+    return _processor(config, config.model.name)
+
+
+def load_run_config(config: TrainConfig) -> Phi3VConfig:
+    """Load the configuration alone of the model that a run starts from; see `load_trainable`."""
+    return tiny_config() if config.model.name == _TINY else load_config(config.model.name)
 
 
 def load_checkpoint(config: TrainConfig) -> tuple[Phi3VForCausalLM, Phi3VProcessor]:

@@ -17,7 +17,7 @@ from .image_processing import Phi3VImageProcessor
 from .modeling import Phi3VForCausalLM
 from .processing import Phi3VProcessor
 
-__all__ = ["check_model_source", "load_model", "load_processor"]
+__all__ = ["check_model_source", "load_config", "load_model", "load_processor"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = "model.safetensors"
@@ -92,6 +92,27 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
             raise ModelFolderError(f"{source} holds a {type(part).__name__}; expected Phi-3-vision's own")
     ours: Phi3VProcessor = processor
     return ours
+
+
+def load_config(source: str | Path) -> Phi3VConfig:
+    """Load the configuration of a Phi-3-vision model, without its weights.
+
+    Args:
+        source: a folder with the published `config.json`, or a hub id.
+
+    Raises:
+        ModelFolderError: the folder is missing or holds another model's.
+        HubError: the hub cannot be reached or lacks the model.
+    """
+    if _is_hub_id(source):
+        _check_hub_model(str(source), {})
+    else:
+        _check_folder(Path(source))
+    try:
+        config: Phi3VConfig = Phi3VConfig.from_pretrained(str(source))
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    return config
 
 
 def check_model_source(source: str | Path, **options: Any) -> None:
