@@ -21,7 +21,8 @@ def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
     """Return the address of a folder that holds the raw data.
 
     Args:
-        source: the converter; its `public_copy`, where it has one, is fetched if nothing is given.
+        source: the converter; its `public_copy`, where it has one, is fetched if nothing is given. Its `takes_files`,
+            where it has them, are suffixes of single files that will do as well; it gets such a file's own address.
         given: a folder or an archive, local or on an object store, or None.
         work: a local folder that outlives a killed run; an archive is unpacked in it once, and found there again.
 
@@ -32,7 +33,10 @@ def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
     """
     if given is None:
         given = _public_copy(source)
+    takes_files: tuple[str, ...] = getattr(source, "takes_files", ())
     if is_remote(given):
+        if given.lower().endswith(takes_files) and _is_remote_file(given):
+            return given
         if not is_archive_name(given):
             check_readable(open_folder(given))
             return given
@@ -45,15 +49,25 @@ def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
         raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one") from None
     except OSError as error:
         raise InputError(f"{given}: cannot be read ({error.strerror or error})") from error
+    if is_file and path.name.lower().endswith(takes_files):
+        return str(path)
     if is_file and not is_archive_name(path.name):
+        suffixes = " ".join((*takes_files, *ARCHIVE_SUFFIXES))
         raise InputError(
-            f"{given}: neither a folder nor an archive that is read here ({' '.join(ARCHIVE_SUFFIXES)}); "
-            "unpack it, and give the folder"
+            f"{given}: neither a folder nor a file that is read here ({suffixes}); unpack it, and give the folder"
         )
     if is_file:
         return _unpacked(open_folder(path.parent), path.name, given, work)
     check_readable(open_folder(path))
     return str(path)
+
+
+def _is_remote_file(given: str) -> bool:
+    parent, _, name = given.rpartition("/")
+    try:
+        return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
+    except OSError as error:
+        raise InputError(f"{given}: cannot be read ({error})") from error
 
 
 def _public_copy(source: type[Any]) -> str:

@@ -31,6 +31,7 @@ _BUILT_IN = {
     "image-folder": "phi3v_data.converters.sources.image_folder:ImageFolder",
     "nlvr": "phi3v_data.converters.sources.nlvr:NLVR",
     "nlvr2": "phi3v_data.converters.sources.nlvr2:NLVR2",
+    "table": "phi3v_data.converters.sources.table:Table",
     "ucf101": "phi3v_data.converters.sources.ucf101:UCF101",
     "video-folder": "phi3v_data.converters.sources.video_folder:VideoFolder",
 }

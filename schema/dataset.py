@@ -101,7 +101,7 @@ def open_dataset(address: str) -> Dataset:
         raise DatasetError(f"{address}: no such dataset folder; make one with: phi3v-data convert --out {address}")
     if folder.exists(MANIFEST):
         manifest = read_manifest(folder)
-        in_tars = not manifest.options.get("images", True)
+        in_tars = not manifest.options.get("picture_files", True)
         shards = {row.split: row.shards for row in manifest.splits} if in_tars else {}
         return Dataset(folder, {row.split: row.file for row in manifest.splits}, manifest, shards)
     names = [e.name for e in folder.list() if e.name.endswith(".jsonl") and not e.is_folder and e.name != QUARANTINE]

@@ -78,7 +78,7 @@ class ConvertRequest:
         return {
             **msgspec.to_builtins(self.pictures),
             "shard_size": self.shard_size,
-            "images": self.images,
+            "picture_files": self.images,
             "splits": sorted(splits) if splits is not None else None,
             "limit": self.selection.limit,
         }

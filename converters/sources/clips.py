@@ -21,7 +21,9 @@ class ShownClip(NamedTuple):
     provenance: dict[str, Any]
 
 
-def show_clip(folder: Folder, item: Item, images: ImageSink, sampling: Sampling, decoder: Decoder) -> ShownClip:
+def show_clip(
+    folder: Folder, item: Item, images: ImageSink, sampling: Sampling, decoder: Decoder, part: str = ""
+) -> ShownClip:
     """Read the frames of the clip that an item lies at, and store them.
 
     Args:
@@ -30,6 +32,7 @@ def show_clip(folder: Folder, item: Item, images: ImageSink, sampling: Sampling,
         images: where the frames go.
         sampling: which frames are shown.
         decoder: what reads them.
+        part: what the names of its pictures begin with behind the item's own, where it shows more than this clip.
 
     Raises:
         MediaError: it is missing, a folder, or cannot be decoded.
@@ -44,6 +47,6 @@ def show_clip(folder: Folder, item: Item, images: ImageSink, sampling: Sampling,
     except IsADirectoryError:
         raise MediaError(f"{name}: a folder, not a clip") from None
     return ShownClip(
-        [images.save(f"{item.pictures}.{number}.jpg", frame.pixels) for number, frame in enumerate(frames)],
+        [images.save(f"{item.pictures}.{part}{number}.jpg", frame.pixels) for number, frame in enumerate(frames)],
         {"sha256": digest, "frames": [frame.index for frame in frames], "pts": [frame.time for frame in frames]},
     )

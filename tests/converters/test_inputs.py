@@ -204,7 +204,7 @@ def test_no_such_input_is_refused(tmp_path: Path, work: Path) -> None:
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, work: Path) -> None:
     (tmp_path / "UCF101.rar").write_bytes(b"Rar!")
     message = refusal(tmp_path / "UCF101.rar", work)
-    assert "neither a folder nor an archive" in message
+    assert "neither a folder nor a file that is read here" in message
     assert ".tar.gz" in message
     assert "unpack it" in message
 

@@ -57,7 +57,7 @@ def sharded(tmp_path: Path) -> Dataset:
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         source="made",
-        options={"images": False},
+        options={"picture_files": False},
         options_digest="",
         plan_digest="",
         decoders={},
