@@ -43,7 +43,7 @@ class RecordCosts:
         self.pictures: npt.NDArray[np.int64] = pc.list_value_length(table["widths"]).to_numpy()
         """[records], pictures shown."""
         self.unanswered: npt.NDArray[np.int64] = np.flatnonzero(~table["answered"].to_numpy())
-        """Numbers of the records with a turn that has no answer: of a test split, there is nothing to learn from them."""
+        """Numbers of the records with a turn that has no answer: nothing is to be learnt from them."""
         faulty = np.flatnonzero(pc.not_equal(table["fault"], "").to_numpy(zero_copy_only=False))
         self.faults: dict[int, str] = {int(number): table["fault"][int(number)].as_py() for number in faulty}
         """Why a record cannot be trained on, by its number: a picture is missing or no picture, or a text no prompt."""
