@@ -80,7 +80,7 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
         """
         record = self.index[number]
         side = self.processor.image_processor.crop_size
-        cut = [self._cut(record, number) for number, _ in enumerate(record.images())]
+        cut = [self._cut(number, record, which) for which, _ in enumerate(record.images())]
         text = encode_record(
             record, self.processor.tokenizer, [each.grid.tokens for each in cut], self.processor.image_token_id
         )
@@ -88,12 +88,11 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
         crops = torch.cat([each.crops for each in cut]) if cut else torch.empty(0, 3, side, side, dtype=torch.uint8)
         return Sample(record, text, crops, torch.tensor(sizes, dtype=torch.int64).view(-1, 2))
 
-    def _cut(self, record: Record, number: int) -> CutPicture:
-        pictures = self.index.dataset.pictures
+    def _cut(self, number: int, record: Record, which: int) -> CutPicture:
         try:
-            with pictures.open(record, number) as stream:
+            with self.index.open_picture(number, record, which) as stream:
                 return cut_picture(stream.read(), self.processor.image_processor, self.exact_pixels)
         except (OSError, ValueError) as error:
-            where = pictures.place(record, number)
+            where = self.index.picture_place(number, record, which)
             why = getattr(error, "strerror", None) or error
             raise DatasetError(f"record {record.id}: {where} cannot be opened ({why})") from error

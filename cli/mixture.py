@@ -1,0 +1,49 @@
+"""What `train`, `order` and `estimate` are given as data: DATA, or several datasets mixed by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..trainer.data.sources import Source
+
+__all__ = ["mixture_option", "open_sources"]
+
+mixture_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--data",
+    "mixture",
+    multiple=True,
+    metavar="PATH[:WEIGHT]",
+    help="In place of DATA, several datasets, each with its share in the samples; without weights, as large as it is.",
+)
+
+
+def open_sources(data: str | None, mixture: Sequence[str]) -> list[Source]:
+    """Open DATA, or each `PATH[:WEIGHT]` of `--data`.
+
+    Raises:
+        click.UsageError: both were given.
+        DatasetError: one of them is no dataset.
+    """
+    from ..schema.dataset import open_dataset, the_dataset
+    from ..trainer.data.sources import Source
+
+    if not mixture:
+        return [Source(the_dataset(data))]
+    if data is not None:
+        raise click.UsageError(f"both DATA ({data}) and --data were given; name every dataset by --data")
+    parsed = [_with_weight(each) for each in mixture]
+    return [Source(open_dataset(address), weight) for address, weight in parsed]
+
+
+def _with_weight(given: str) -> tuple[str, Fraction | None]:
+    address, colon, weight = given.rpartition(":")
+    try:
+        return (address, Fraction(weight)) if colon else (given, None)
+    except (ValueError, ZeroDivisionError):
+        # The colon is the address's own, as in s3://bucket.
+        return given, None
