@@ -59,7 +59,7 @@ class SplitRow(msgspec.Struct, frozen=True, kw_only=True):
         file: its JSONL, relative to the dataset folder.
         sha256: of that file, in hex.
         records: lines in it.
-        images: pictures its records show.
+        images: pictures its records show; one that several show counts for each.
         discovered: raw samples found.
         written: records made of them.
         quarantined: samples that failed, listed in quarantine.jsonl.

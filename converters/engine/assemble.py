@@ -15,12 +15,12 @@ from ...schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, Spl
 from ...schema.record import decode_record
 from ..base import Item
 from . import faults
+from .leftovers import discard_unshown
 from .messages import Failure, encode
 from .outcomes import Outcomes
 from .pack import Packing, pack
 from .plan import SplitPlan
 from .settings import Settings
-from .shared import discard_unshown
 
 __all__ = ["Quarantined", "assemble"]
 
@@ -83,18 +83,20 @@ def assemble(out: Folder, pictures: str, outcomes: Outcomes, settings: Settings,
             split: _SplitFile(stack.enter_context(out.create(records_name(settings.source, split))))
             for split in outcomes.plan.splits
         }
-        refused: list[Quarantined] = []
         for settled in outcomes:
             file = files[settled.item.split]
             if isinstance(settled.result, Failure):
                 file.quarantined += 1
-                refused.append(_quarantined(settled.item, settled.result))
             else:
                 file.add(settled.result)
         rows = [files[split].row(settings.source, split, counts) for split, counts in outcomes.plan.splits.items()]
         _check_conservation(rows)
     faults.point("records-written")
-    _write_quarantine(out, refused)
+    if any(row.quarantined for row in rows):
+        _write_quarantine(out, outcomes)
+    else:
+        out.delete(QUARANTINE)
+    faults.point("quarantine-written")
     discard_unshown(out, pictures, outcomes)
     shards = pack(out, packing, outcomes, settings.source) if packing is not None else {}
     manifest = Manifest(
@@ -112,6 +114,14 @@ def assemble(out: Folder, pictures: str, outcomes: Outcomes, settings: Settings,
     return manifest
 
 
+def _write_quarantine(out: Folder, outcomes: Outcomes) -> None:
+    with out.create(QUARANTINE) as stream:
+        for settled in outcomes:
+            if isinstance(settled.result, Failure):
+                line = encode(_quarantined(settled.item, settled.result)) + b"\n"
+                faults.write(stream, line, "quarantine-half-written")
+
+
 def _quarantined(item: Item, failure: Failure) -> Quarantined:
     return Quarantined(
         id=item.id,
@@ -121,16 +131,6 @@ def _quarantined(item: Item, failure: Failure) -> Quarantined:
         exception=failure.exception,
         message=failure.message,
     )
-
-
-def _write_quarantine(out: Folder, refused: list[Quarantined]) -> None:
-    if refused:
-        with out.create(QUARANTINE) as stream:
-            for entry in refused:
-                faults.write(stream, encode(entry) + b"\n", "quarantine-half-written")
-    else:
-        out.delete(QUARANTINE)
-    faults.point("quarantine-written")
 
 
 def _check_conservation(rows: list[SplitRow]) -> None:

@@ -50,7 +50,7 @@ class RayExecutor(Pool):
             _connect()
         count = min(items, workers or int(ray.cluster_resources().get("CPU", 1)))
         self._actors = [_Actor(job) for _ in range(count)]
-        super().__init__(job, self._actors)
+        super().__init__(self._actors)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ...schema.errors import ConversionStopped
@@ -36,7 +36,7 @@ class Driver:
     journal: Journal
     on_error: OnError
     progress: Progress
-    _failures_in_a_row: int = 0
+    _failing: set[int | str] = field(default_factory=set)  # in a row; those that share a picture count once
 
     def run(self, executor: Callable[[int], Executor]) -> None:
         """Convert every item that is not settled yet.
@@ -77,15 +77,15 @@ class Driver:
         if isinstance(outcome, Halted):
             raise ConversionStopped(f"{outcome.message}; what was done is kept: mend it and run the same command again")
         if not isinstance(outcome, Failed):
-            self._failures_in_a_row = 0
+            self._failing.clear()
             self.journal.append(line, outcome)
             self.progress.advance(quarantined=False)
             return
         self._stop_if_asked(outcome.path, outcome.failure)
-        self._failures_in_a_row += 1
+        self._failing.add(outcome.shared or outcome.index)
         self.journal.append(line, outcome)
         self.progress.advance(quarantined=True)
-        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+        if len(self._failing) >= FAILURES_IN_A_ROW:
             raise ConversionStopped(
                 f"{FAILURES_IN_A_ROW} items in a row failed, the last: {_told(outcome.path, outcome.failure)}; what "
                 "was done is kept: mend the cause and run the same command with --retry-quarantined"

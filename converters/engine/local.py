@@ -44,7 +44,7 @@ class LocalExecutor(Pool):
 
     def __init__(self, job: Job, workers: int) -> None:
         self._processes = [_Process(encode(job)) for _ in range(workers)]
-        super().__init__(job, self._processes)
+        super().__init__(self._processes)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

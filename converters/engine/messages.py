@@ -58,12 +58,13 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     sizes: list[int]
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """An item could not be converted; `path` is the item's."""
+class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
+    """An item could not be converted; `path` and `shared` are the item's."""
 
     index: int
     path: str
     failure: Failure
+    shared: str = ""
 
 
 class Halted(msgspec.Struct, frozen=True, tag="halted"):

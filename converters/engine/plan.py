@@ -1,7 +1,8 @@
 """The plan: every item of a conversion in discovery order, checked, and kept in a temporary file.
 
 Discovery runs once, from start to end, before anything is written. What cannot be converted whatever its contents
-(a second item of the same id, a picture name that is taken) is settled here; so is what was not asked for.
+(a second item of the same id, a picture name that is taken) is settled here; so is what discovery itself found to be
+no sample, and what was not asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ...schema.folder import name_key
 from ...schema.record import ImagePath
 from ..base import Converter, Item
 from .messages import Failure, encode
+from .names import Names
 from .spool import lines
 from .trouble import failure_of, one_line
 
@@ -85,16 +87,17 @@ def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> 
     Raises:
         InputError: the source holds nothing, or a split whose name cannot be a file name.
         UsageError: a split was asked for that the source does not have.
+        ConversionStopped: there is no room for temporary files.
     """
     splits: dict[str, SplitPlan] = {}
     digest = hashlib.sha256()
-    check = _Checks()
-    for item in _discovered(converter):
-        split = splits.get(item.split) or splits.setdefault(_split_name(item, splits), SplitPlan())
-        planned = _settle(item, split, selection, check)
-        line = encode(planned) + b"\n"
-        stream.write(line)
-        digest.update(line)
+    with Names() as names:
+        for item in _discovered(converter):
+            split = splits.get(item.split) or splits.setdefault(_split_name(item, splits), SplitPlan())
+            planned = _settle(item, split, selection, names)
+            line = encode(planned) + b"\n"
+            stream.write(line)
+            digest.update(line)
     stream.flush()
     if not splits:
         raise InputError(f"{converter.input.address}: nothing to convert was found; point --input at the raw data")
@@ -118,18 +121,20 @@ def _discovered(converter: Converter) -> Iterator[Item]:
         ) from error
 
 
-def _settle(item: Item, split: SplitPlan, selection: Selection, check: _Checks) -> Planned:
+def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names) -> Planned:
     wanted = selection.splits is None or item.split in selection.splits
     number, split.discovered = split.discovered, split.discovered + 1
     stored, failure = _storable(item)
     if not wanted or (selection.limit is not None and number >= selection.limit):
         split.skipped += 1
         return Planned(stored, skipped=True)
-    return Planned(stored, failure=failure or _fault(item) or check.failure(item))
+    return Planned(stored, failure=_fault(item) or failure or _collision(item, names))
 
 
 def _fault(item: Item) -> Failure | None:
-    return Failure(stage="discover", exception="ItemError", message=item.fault) if item.fault else None
+    if not item.fault:
+        return None
+    return Failure(stage="discover", exception="ItemError", message=" ".join(_spelt(item.fault).split()))
 
 
 def _storable(item: Item) -> tuple[Item, Failure | None]:
@@ -139,17 +144,19 @@ def _storable(item: Item) -> tuple[Item, Failure | None]:
     except TypeError as error:
         raise UsageError(f"{item.path}: its Item.data holds more than plain JSON values ({error})") from error
     except UnicodeEncodeError:
-        return _spelt(item), _failure("its name is not valid Unicode; rename it")
+        return _spelt_out(item), _failure("its name is not valid Unicode; rename it")
     except msgspec.ValidationError as error:
-        return _spelt(item), _failure(f"its id or picture name is not usable ({error})")
+        return _spelt_out(item), _failure(f"its id or picture name is not usable ({error})")
     return item, None
 
 
-def _spelt(item: Item) -> Item:
-    def spelt(text: str) -> str:
-        return text.encode("utf-8", "backslashreplace").decode("utf-8") or "(empty)"
+def _spelt_out(item: Item) -> Item:
+    id_, split, path, pictures = (_spelt(text) or "(empty)" for text in (item.id, item.split, item.path, item.pictures))
+    return Item(id=id_, split=split, path=path, pictures=pictures)
 
-    return Item(id=spelt(item.id), split=spelt(item.split), path=spelt(item.path), pictures=spelt(item.pictures))
+
+def _spelt(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
@@ -161,29 +168,19 @@ def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
     return item.split
 
 
-class _Checks:
-    """What makes an item impossible before it is even opened."""
-
-    def __init__(self) -> None:
-        self._by_id: dict[str, str] = {}
-        self._by_pictures: dict[str, tuple[str, str]] = {}
-
-    def failure(self, item: Item) -> Failure | None:
-        try:
-            msgspec.convert(f"{item.pictures}.0.jpg", ImagePath)
-        except msgspec.ValidationError:
-            return _failure(f"its pictures {item.pictures!r} would leave the dataset; rename it")
-        if item.id in self._by_id:
-            return _failure(f"its id {item.id!r} is already that of {self._by_id[item.id]}")
-        self._by_id[item.id] = item.path
-        key = name_key(item.pictures)
-        if key in self._by_pictures:
-            other, shared = self._by_pictures[key]
-            if item.shared and item.shared == shared:
-                return None
-            return _failure(f"its pictures {item.pictures!r} would overwrite those of {other}; rename it")
-        self._by_pictures[key] = item.path, item.shared
-        return None
+def _collision(item: Item, names: Names) -> Failure | None:
+    """Say what makes an item impossible before it is even opened, and take its names where nothing does."""
+    try:
+        msgspec.convert(f"{item.pictures}.0.jpg", ImagePath)
+    except msgspec.ValidationError:
+        return _failure(f"its pictures {item.pictures!r} would leave the dataset; rename it")
+    owner = names.take("id", item.id, item)
+    if owner is not None:
+        return _failure(f"its id {item.id!r} is already that of {owner.path}")
+    owner = names.take("pictures", name_key(item.pictures), item)
+    if owner is not None and not (item.shared and item.shared == owner.shared):
+        return _failure(f"its pictures {item.pictures!r} would overwrite those of {owner.path}; rename it")
+    return None
 
 
 def _failure(message: str) -> Failure:

@@ -13,9 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
-from ...schema.folder import open_folder
-from .messages import Failed, Failure, Job, Work, encode
-from .work import discard_pictures
+from .messages import Failed, Failure, Work, encode
 
 __all__ = ["Death", "Executor", "Hand", "Pool"]
 
@@ -62,12 +60,10 @@ class Pool(ABC):
     """Deals items to hands, see the module's text.
 
     Args:
-        job: what every worker needs to know.
         hands: the workers.
     """
 
-    def __init__(self, job: Job, hands: Sequence[Hand]) -> None:
-        self._job = job
+    def __init__(self, hands: Sequence[Hand]) -> None:
         self._hands = hands
         self._returned: deque[Work] = deque()  # given to a worker that died before it began them
         self._suspects: deque[Work] = deque()  # their worker died over them
@@ -142,7 +138,6 @@ class Pool(ABC):
         if not self._alone:
             self._suspects.append(suspect)
             return None
-        discard_pictures(open_folder(self._job.out), self._job.folder, suspect.item)
         message = "the worker process died over it, twice; it crashes the decoder, or needs more memory than there is"
         failure = Failure(stage="worker", exception="WorkerDied", message=message)
-        return encode(Failed(suspect.index, suspect.item.path, failure))
+        return encode(Failed(suspect.index, suspect.item.path, failure, suspect.item.shared))

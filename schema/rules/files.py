@@ -27,12 +27,13 @@ class FileRules:
 
     def check(self, file: str, line: int, record: Record) -> Iterator[Finding]:
         """Yield what is wrong with the pictures of one record."""
-        for number, image in enumerate(record.images()):
-            if image not in self._faults:
-                self._faults[image] = self._fault(record, number)
-            fault = self._faults[image]
+        for number, _ in enumerate(record.images()):
+            place = self.dataset.pictures.place(record, number)
+            if place not in self._faults:
+                self._faults[place] = self._fault(record, number)
+            fault = self._faults[place]
             if fault is not None:
-                message = f"{self.dataset.pictures.place(record, number)} {fault}"
+                message = f"{place} {fault}"
                 yield Finding(rule="image", severity="error", message=message, file=file, line=line, id=record.id)
 
     def unshown(self) -> Iterator[Finding]:
@@ -40,7 +41,7 @@ class FileRules:
         if not self.dataset.folder.exists(IMAGES):
             return
         for entry in self.dataset.folder.files(IMAGES):
-            if entry.name.removeprefix(f"{IMAGES}/") not in self._faults:
+            if entry.name not in self._faults:
                 yield Finding(rule="unshown", severity="warning", message="no record shows it", file=entry.name)
 
     def _fault(self, record: Record, number: int) -> str | None:

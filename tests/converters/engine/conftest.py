@@ -43,7 +43,7 @@ class Bench:
         return out if "://" in out else str(self.root / out)
 
     def request(self, out: str = "out", **changes: Any) -> ConvertRequest:
-        given = {"source": PATCHES, "input": str(self.input), "out": self.place(out), "workers": 2}
+        given = {"source": self.source, "input": str(self.input), "out": self.place(out), "workers": 2}
         return ConvertRequest(**{**given, **changes})
 
     def convert(self, out: str = "out", **changes: Any) -> Summary:
@@ -51,7 +51,7 @@ class Bench:
 
     def line(self, out: str, *more: str) -> list[str]:
         """The command line of a conversion."""
-        given = ["--source", PATCHES, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
+        given = ["--source", self.source, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
         return [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
 
     def command(self, out: str = "out", *more: str, fault: str = "") -> subprocess.CompletedProcess[str]:

@@ -115,7 +115,7 @@ def test_a_worker_that_does_not_come_up_stops_the_run(
     job: Callable[..., Job], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConversionStopped, match="could not start"):
-        run(job("raise SystemExit(7)"), [work(0)])
+        run(job("import os\nos._exit(7)"), [work(0)])
 
 
 def test_no_worker_outlives_the_executor(job: Callable[..., Job]) -> None:

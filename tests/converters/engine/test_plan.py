@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.converters.base import ImageSink, Item
+from phi3v_data.converters.engine.names import Names
 from phi3v_data.converters.engine.plan import Plan, Selection, make_plan
-from phi3v_data.schema.errors import InputError, UsageError
+from phi3v_data.schema.errors import ConversionStopped, InputError, UsageError
 from phi3v_data.schema.folder import Folder, LocalFolder
 from phi3v_data.schema.record import Record
 
@@ -161,6 +164,68 @@ def test_a_bug_in_a_source_is_one_line_that_names_its_place() -> None:
     said = r"the source listed failed while it looked for samples: KeyError: 'label' \(test_plan\.py, line \d+\)"
     with pytest.raises(UsageError, match=said):
         make_plan(Buggy(), Selection(), _spool())
+
+
+def test_items_that_share_a_picture_may_have_its_name_and_no_others_may() -> None:
+    shared = [item(name, pictures="train/page", shared="page.png") for name in ("1", "2", "3")]
+    alone, another = item("4", pictures="train/PAGE"), item("5", pictures="train/page", shared="other.png")
+    taken = "its pictures 'train/{}' would overwrite those of raw/1; rename it"
+    assert messages(plan(*shared, alone, another)) == [None, None, None, taken.format("PAGE"), taken.format("page")]
+
+
+def test_an_item_that_shares_its_picture_still_needs_an_id_of_its_own() -> None:
+    made = plan(*(item("1", path=path, pictures="page", shared="page.png") for path in ("a", "b")))
+    assert messages(made) == [None, "its id '1' is already that of a"]
+
+
+def test_a_fault_is_told_in_one_line_and_takes_no_names() -> None:
+    made = plan(item("1", fault="no JSON:\nline 3\udcff"), item("1"), item("2", pictures="train/1", fault="no page"))
+    assert messages(made) == ["no JSON: line 3\\udcff", None, "no page"]
+    assert [(p.failure.stage, p.failure.exception) for p in made if p.failure] == [("discover", "ItemError")] * 2
+
+
+def test_an_item_without_more_is_written_down_without_more() -> None:
+    from phi3v_data.converters.engine.messages import encode
+
+    assert encode(item("1")) == b'{"id":"1","split":"train","path":"raw/1","pictures":"train/1"}'
+
+
+_PLANNED = """
+import resource, sys, tempfile
+from phi3v_data.converters.base import Item
+from phi3v_data.converters.engine.names import Names
+from phi3v_data.converters.engine.plan import Selection, make_plan
+
+class Rows:
+    name = "rows"
+    def __init__(self, count):
+        self.count = count
+    def discover(self):
+        for n in range(self.count):
+            yield Item(id=f"train-{n:010d}", split="train", path=f"train.jsonl:{n}", pictures=f"pages/{n:010d}")
+
+for count in (1_000, 50_000):
+    with tempfile.TemporaryFile() as stream:
+        make_plan(Rows(count), Selection(), stream)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_plan_of_fifty_thousand_items_needs_no_more_memory_than_one_of_a_thousand() -> None:
+    run = subprocess.run([sys.executable, "-c", _PLANNED], check=True, capture_output=True, text=True)
+    few, many = map(int, run.stdout.split())
+    assert many - few < 4_000  # KiB; strings of them all would take more than three times that
+
+
+def test_names_that_outgrow_the_temporary_files_stop_the_run_in_one_line() -> None:
+    with Names() as names:
+        names._list.execute("PRAGMA max_page_count = 2")
+        many = (names.take("id", str(number), item(str(number))) for number in range(10_000))
+        with pytest.raises(
+            ConversionStopped, match=r"cannot be kept \(.*full\); make room for temporary files"
+        ) as told:
+            list(many)
+    assert "\n" not in str(told.value)
 
 
 def test_the_digest_tells_plans_apart() -> None:

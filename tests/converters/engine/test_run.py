@@ -152,6 +152,10 @@ def test_a_finished_run_has_nothing_left_to_do(bench: Any, monkeypatch: pytest.M
     ("change", "said"),
     [
         ({"pictures": PictureSettings(quality=20)}, "quality 75 -> 20"),
+        (
+            {"pictures": PictureSettings(picture_format="png", max_pixels=9, max_side=4, fit_crops=1)},
+            "picture_format keep -> png; max_pixels null -> 9; max_side null -> 4; fit_crops null -> 1",
+        ),
         ({"options": {"side": 4}}, "side 8 -> 4"),
         ({"options": {"sampling": {"frames": 3}}}, r'sampling .*"frames":8.* -> .*"frames":3'),
         ({"selection": Selection(None, 2)}, "limit null -> 2"),

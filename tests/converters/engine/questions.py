@@ -1,0 +1,68 @@
+"""A small source for the tests of shared pictures and of faults: questions about pages, several a page.
+
+Its input is `questions.jsonl`, a row a question: `{"split": ..., "page": ..., "does": ...}`, beside `pages/`. A
+row that is no JSON is a fault. Every read of a page is noted in `reads.log`, every conversion in `work.log`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from phi3v_data.converters.base import ImageSink, Item
+from phi3v_data.schema.errors import ItemError
+from phi3v_data.schema.folder import Folder, LocalFolder
+from phi3v_data.schema.record import Record, Turn
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions about pages."""
+
+    name: ClassVar[str] = "questions"
+    input: Folder
+
+    def discover(self) -> Iterator[Item]:
+        for number, line in enumerate(self.input.read("questions.jsonl").splitlines(), 1):
+            place = f"questions.jsonl:{number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                yield Item(
+                    id=place, split="train", path=place, pictures=place, shared="../away", fault=f"no JSON\n({error})"
+                )
+                continue
+            yield Item(
+                id=f"q{number:04d}",
+                split=row.get("split", "train"),
+                path=place,
+                pictures=row.get("prefix", f"pages/{row['page']}"),
+                shared=row.get("shared", row["page"]),
+                data=row,
+            )
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        self._note("work.log", item.path)
+        shown = [images.keep(item.pictures, self._reading(item.data["page"]))]
+        if item.data.get("does") == "show the back":
+            shown.append(images.keep(f"{item.pictures}.back", self._reading("back")))
+        if item.data.get("does") == "fail":
+            images.keep(f"{item.pictures}.back", self._reading("back"))
+            raise ItemError("there is no answer")
+        turn = Turn(images=shown, user="What does the page say?", assistant=item.id)
+        return Record(id=item.id, source=self.name, conversations=[turn])
+
+    def _reading(self, page: str) -> Callable[[], bytes]:
+        def read() -> bytes:
+            self._note("reads.log", page)
+            return self.input.read(f"pages/{page}")
+
+        return read
+
+    def _note(self, log: str, line: str) -> None:
+        if isinstance(self.input, LocalFolder):
+            with Path(self.input.path / log).open("a") as stream:
+                stream.write(f"{line}\n")

@@ -1,0 +1,254 @@
+"""Pictures that several items show, and items that discovery knows to be faulty."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from phi3v_data.converters.engine import run
+from phi3v_data.converters.engine.local import LocalExecutor
+from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.schema.dataset import open_dataset
+from phi3v_data.schema.errors import ConversionStopped
+from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.jsonl import read_records
+from phi3v_data.schema.layout import read_manifest
+from phi3v_data.schema.rules.validate import validate
+from phi3v_data.schema.shards import Shard
+
+
+class Pages:
+    """The raw data of the source in questions.py."""
+
+    def __init__(self, bench: Any) -> None:
+        bench.source = f"{Path(__file__).parent / 'questions.py'}:Questions"
+        self.bench = bench
+        (bench.input / "pages").mkdir(parents=True)
+        self.page("back")
+
+    def page(self, name: str) -> None:
+        number = sum(name.encode())
+        pixels = np.full((8, 8, 3), [number % 256, 99, len(name)], np.uint8)
+        Image.fromarray(pixels).save(self.bench.input / "pages" / name, "PNG")
+
+    def ask(self, *rows: dict[str, str] | str) -> None:
+        """Write the questions; a string is a row that is none."""
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        (self.bench.input / "questions.jsonl").write_text("\n".join(lines))
+
+    def log(self, name: str) -> list[str]:
+        path = self.bench.input / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def pictures(self, out: str = "out") -> list[str]:
+        return sorted(n.removeprefix("images/") for n in self.bench.files(out) if n.startswith("images/"))
+
+
+@pytest.fixture
+def pages(bench: Any) -> Pages:
+    return Pages(bench)
+
+
+def _typical(pages: Pages) -> None:
+    """Questions that share pages, within a split and across two, some of which fail."""
+    for name in ("a", "b", "c", "damaged"):
+        pages.page(name)
+    (pages.bench.input / "pages" / "damaged").write_bytes(b"no picture")
+    pages.ask(
+        {"page": "a"},
+        {"page": "a", "does": "fail"},
+        {"page": "a"},
+        {"page": "b", "does": "fail"},
+        '{"page": ',
+        {"page": "b", "does": "fail"},
+        {"page": "c", "does": "fail"},
+        {"page": "c", "does": "show the back"},
+        {"page": "damaged"},
+        {"page": "damaged"},
+        {"page": "a", "split": "val"},
+        {"page": "missing", "split": "val"},
+    )
+
+
+def test_a_picture_that_several_items_show_is_stored_once_and_read_once(pages: Pages) -> None:
+    pages.page("a")
+    pages.page("b")
+    pages.ask(*[{"page": page} for page in "aabaab"])
+    manifest = pages.bench.convert(workers=1).manifest
+    assert pages.pictures() == ["pages/a.png", "pages/b.png"]
+    assert pages.log("reads.log") == ["a", "b"]
+    assert (manifest.splits[0].written, manifest.splits[0].images) == (6, 6)
+
+
+def test_a_worker_forgets_the_picture_asked_for_least_recently(pages: Pages) -> None:
+    names = [f"page{number:02d}" for number in range(65)]
+    for name in names:
+        pages.page(name)
+    pages.ask(*[{"page": name} for name in (*names[:64], names[0], names[64], names[0], names[1])])
+    pages.bench.convert(workers=1)
+    assert pages.log("reads.log") == [*names, names[1]]
+
+
+def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_none_does(pages: Pages, rows: Any) -> None:
+    _typical(pages)
+    summary = pages.bench.convert()
+    assert rows(summary) == {"train": (10, 3, 7, 0), "val": (2, 1, 1, 0)}
+    assert pages.pictures() == ["pages/a.png", "pages/c.back.png", "pages/c.png"]
+    assert validate(open_dataset(str(pages.bench.root / "out"))).findings == []
+    told = {line["path"]: (line["stage"], line["message"]) for line in pages.bench.quarantine()}
+    assert told["questions.jsonl:2"] == ("convert", "there is no answer")
+    assert told["questions.jsonl:9"][0] == told["questions.jsonl:10"][0] == "decode"
+    assert told["questions.jsonl:12"][0] == "open"
+
+
+class _Backwards(LocalExecutor):
+    def run(self, works: Any) -> Any:
+        return super().run(reversed(list(works)))
+
+
+def test_the_bytes_do_not_depend_on_who_stores_a_shared_picture(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    _typical(pages)
+    pages.bench.convert("one", workers=1)
+    pages.bench.convert("three", workers=3)
+    monkeypatch.setattr(run, "LocalExecutor", _Backwards)
+    pages.bench.convert("backwards")
+    assert pages.bench.files("one") == pages.bench.files("three") == pages.bench.files("backwards")
+
+
+@pytest.mark.parametrize("other", [{"shared": "another"}, {"shared": ""}])
+def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Pages, rows: Any, other: dict[str, str]) -> None:
+    pages.page("a")
+    pages.ask({"page": "a"}, {"page": "a", **other}, {"page": "a"})
+    assert rows(pages.bench.convert()) == {"train": (3, 2, 1, 0)}
+    (line,) = pages.bench.quarantine()
+    assert (line["path"], line["stage"]) == ("questions.jsonl:2", "plan")
+    assert "would overwrite those of questions.jsonl:1" in line["message"]
+    assert pages.pictures() == ["pages/a.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["picture-half-written:2", "picture-written:3", "journal-appended:4", "quarantine-written:1"]
+)
+def test_a_killed_run_ends_in_the_same_bytes(pages: Pages, point: str) -> None:
+    _typical(pages)
+    assert pages.bench.command("out", fault=f"{point}:kill-all").returncode == -9
+    assert pages.bench.command().returncode == 0
+    pages.bench.convert("whole")
+    assert pages.bench.files() == pages.bench.files("whole")
+
+
+def test_a_retry_stores_again_what_nobody_showed_before(pages: Pages, rows: Any) -> None:
+    _typical(pages)
+    pages.bench.convert()
+    pages.page("missing")
+    pages.page("damaged")
+    summary = pages.bench.convert(retry_quarantined=True)
+    assert rows(summary) == {"train": (10, 5, 5, 0), "val": (2, 2, 0, 0)}
+    pages.bench.convert("whole")
+    assert pages.bench.files() == pages.bench.files("whole")
+
+
+def test_a_shared_picture_that_was_damaged_meanwhile_is_stored_again(pages: Pages) -> None:
+    pages.page("a")
+    pages.ask({"page": "a"}, {"page": "a"}, {"page": "back"})
+    assert pages.bench.command("out", "--workers", "1", fault="journal-appended:2:kill-all").returncode == -9
+    (pages.bench.root / "out/images/pages/a.png").write_bytes(b"")
+    pages.bench.convert()
+    pages.bench.convert("whole")
+    assert pages.bench.files() == pages.bench.files("whole")
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_every_sample_of_a_shard_carries_the_shared_picture(pages: Pages, images: bool) -> None:
+    _typical(pages)
+    summary = pages.bench.convert(shard_size=1 << 20, images=images)
+    folder = LocalFolder(pages.bench.root / "out")
+    (name,) = summary.manifest.splits[0].shards
+    with Shard(folder, name) as shard:
+        samples = {entry.id: list(sample.pictures) for entry, sample in zip(shard.entries, shard, strict=True)}
+    raw = (pages.bench.input / "pages" / "a").read_bytes()
+    assert samples["q0001"] == samples["q0003"] == [raw]
+    assert validate(open_dataset(str(folder.path))).findings == []
+
+
+def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Pages) -> None:
+    pages.page("a")
+    pages.ask({"page": "a"}, {"page": "a"})
+    summary = pages.bench.convert(shard_size=1 << 20, images=False)
+    path = pages.bench.root / "out" / summary.manifest.splits[0].shards[0]
+    with Shard(LocalFolder(pages.bench.root / "out"), summary.manifest.splits[0].shards[0]) as shard:
+        offset, size = shard.entries[1].images[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + size] = bytes(size)
+    path.write_bytes(bytes(data))
+    (finding,) = validate(open_dataset(str(pages.bench.root / "out"))).findings
+    assert (finding.rule, finding.id) == ("image", "q0002")
+
+
+def test_a_page_whose_many_questions_fail_in_a_row_does_not_stop_the_run(pages: Pages, rows: Any) -> None:
+    pages.page("a")
+    pages.ask(*[{"page": "missing"}] * 60, {"page": "a"})
+    assert rows(pages.bench.convert()) == {"train": (61, 1, 60, 0)}
+
+
+def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: Pages, rows: Any) -> None:
+    pages.page("a")
+    pages.ask({"page": "a"}, "{no", {"page": "a"}, "nothing")
+    assert rows(pages.bench.convert()) == {"train": (4, 2, 2, 0)}
+    assert sorted(pages.log("work.log")) == ["questions.jsonl:1", "questions.jsonl:3"]
+    first, _ = pages.bench.quarantine()
+    assert first == {
+        "id": "questions.jsonl:2",
+        "split": "train",
+        "path": "questions.jsonl:2",
+        "stage": "discover",
+        "exception": "ItemError",
+        "message": "no JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
+    }
+
+
+def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Pages, rows: Any) -> None:
+    pages.page("a")
+    pages.ask("{no", {"page": "a"}, {"page": "missing"}, "{no")
+    killed = pages.bench.command("out", "--workers", "1", fault="journal-appended:1:kill-all")
+    assert killed.returncode == -9
+    assert rows(pages.bench.convert()) == {"train": (4, 1, 3, 0)}
+    pages.bench.convert("whole")
+    assert pages.bench.files() == pages.bench.files("whole")
+    pages.page("missing")
+    assert rows(pages.bench.convert(retry_quarantined=True)) == {"train": (4, 2, 2, 0)}
+    assert [line["stage"] for line in pages.bench.quarantine()] == ["discover", "discover"]
+
+
+def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Pages) -> None:
+    pages.page("a")
+    pages.ask({"page": "a"}, "{no")
+    with pytest.raises(ConversionStopped, match=r"questions\.jsonl:2 \(discover: ItemError: no JSON"):
+        pages.bench.convert(on_error="fail")
+
+
+def test_pictures_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Pages) -> None:
+    Image.effect_mandelbrot((700, 350), (-2, -1, 1, 1), 20).convert("RGB").save(
+        pages.bench.input / "pages" / "a", "JPEG"
+    )
+    pages.ask({"page": "a"})
+    pages.bench.convert(pictures=PictureSettings(fit_crops=1))
+    assert pages.pictures() == ["pages/a.png"]
+    with Image.open(pages.bench.root / "out/images/pages/a.png") as stored:
+        assert stored.size == (336, 168)
+    (record,) = read_records(LocalFolder(pages.bench.root / "out"), "questions_train.jsonl")
+    assert list(record.images()) == ["pages/a.png"]
+    options = read_manifest(LocalFolder(pages.bench.root / "out")).options
+    assert {name: options[name] for name in PictureSettings.__struct_fields__} == {
+        "quality": 75,
+        "picture_format": "keep",
+        "max_pixels": None,
+        "max_side": None,
+        "fit_crops": 1,
+    }
