@@ -36,8 +36,7 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
                 ((_key(item), msgspec.json.encode(item)) for item in items),
             )
         found = table.execute(
-            "SELECT first, value FROM item JOIN (SELECT conversation, MIN(rowid) AS first FROM item GROUP BY 1) "
-            "USING (conversation) ORDER BY first, item.rowid"
+            "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
         )
         for _, rows in groupby(found, key=itemgetter(0)):
             yield from _joined([msgspec.json.decode(value, type=Item) for _, value in rows], name)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ...schema.errors import InputError, ItemError
 from ...schema.folder import Folder
 from ..base import Item
-from ..rows import read_rows
+from ..rows import Row, read_rows
 from .files import FileNames
 
 __all__ = ["AnnotationFile", "Form", "RawRow", "annotation_files", "faulty", "find_items", "is_table"]
@@ -118,8 +118,10 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
     counts: Counter[str] = Counter()
     for file in files:
         try:
-            form = _form(folder, file, forms)
-            for row in read_rows(folder, file.name):
+            rows = read_rows(folder, file.name)
+            first = list(islice(rows, _LOOKED_AT))
+            form = _form(first, forms)
+            for row in chain(first, rows):
                 running = counts[file.split]
                 counts[file.split] += 1
                 if row.values is None:
@@ -129,10 +131,8 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
                     yield from form.items(RawRow(file, row.place, row.number, running, row.values))
                 except ItemError as error:
                     yield faulty(row.place, file.split, str(error))
-        except ItemError as error:
-            yield faulty(file.name, file.split, str(error))
-        except InputError as error:
-            # One damaged file takes nothing from the others.
+        except (ItemError, InputError) as error:
+            # A file that cannot be read takes nothing from the others.
             yield faulty(file.name, file.split, str(error))
 
 
@@ -141,16 +141,14 @@ def faulty(place: str, split: str, fault: str) -> Item:
     return Item(id=place, split=split, path=place, pictures=f"{split}/{place}", fault=fault)
 
 
-def _form(folder: Folder, file: AnnotationFile, forms: Sequence[Form]) -> Form:
-    rows = (row.values for row in islice(read_rows(folder, file.name), _LOOKED_AT) if row.values is not None)
-    first: dict[str, Any] | None = None
-    for values in rows:
-        first = first or values
+def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:
+    found = [row.values for row in rows if row.values is not None]
+    for values in found:
         for form in forms:
             if form.knows(values):
                 return form
-    if first is None:
+    if not found:
         # Whatever stands there is told row by row.
         return forms[0]
     expected = ", or ".join(", ".join(form.columns) for form in forms)
-    raise ItemError(f"a file of another data set: its rows have {', '.join(first)}; expected {expected}")
+    raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")
