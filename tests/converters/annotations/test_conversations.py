@@ -1,0 +1,60 @@
+"""Items that share a picture, joined into conversations."""
+
+from __future__ import annotations
+
+from phi3v_data.converters.annotations.conversations import conversations
+from phi3v_data.converters.annotations.forms import faulty
+from phi3v_data.converters.annotations.questions import Question, Sample, sample_of
+from phi3v_data.converters.base import Item
+
+
+def item(number: int, shared: str = "", **meta: str) -> Item:
+    sample = Sample(
+        pictures=[shared or "own"], questions=[Question(values={"n": number}, assistant=str(number))], meta=meta
+    )
+    return Item(
+        id=f"q{number}", split="train", path=f"a.json:{number}", pictures="p", data=sample.as_data(), shared=shared
+    )
+
+
+def joined(*items: Item) -> list[tuple[str, list[str]]]:
+    return [
+        (made.id, [] if made.fault else [question.assistant for question in sample_of(made).questions])
+        for made in conversations(items, lambda first: f"c-{first.shared or first.id}")
+    ]
+
+
+def test_each_conversation_stands_in_the_place_of_its_first_question() -> None:
+    assert joined(item(1, "b"), item(2, "a"), item(3, "b"), item(4, "a"), item(5, "b")) == [
+        ("c-b", ["1", "3", "5"]),
+        ("c-a", ["2", "4"]),
+    ]
+
+
+def test_items_that_share_nothing_stay_apart() -> None:
+    assert joined(item(1), item(2), item(3, "a")) == [("c-q1", ["1"]), ("c-q2", ["2"]), ("c-a", ["3"])]
+
+
+def test_items_with_a_fault_stay_by_themselves_in_their_place() -> None:
+    bad = faulty("a.json:2", "train", "no JSON")
+    assert joined(item(1, "a"), bad, item(3, "a"), item(4, "b")) == [
+        ("c-a", ["1", "3"]),
+        ("a.json:2", []),
+        ("c-b", ["4"]),
+    ]
+
+
+def test_a_second_item_of_an_id_is_a_fault_that_names_the_first() -> None:
+    first, second = conversations([item(1, "a"), item(1, "a")], lambda first: "c")
+    assert (first.path, first.fault) == ("a.json:1", "its id 'q1' is already that of a.json:1")
+    assert (second.id, len(sample_of(second).questions)) == ("c", 1)
+
+
+def test_a_conversation_keeps_what_is_true_of_all_its_questions() -> None:
+    (made,) = conversations([item(1, "a", group="g", label="yes"), item(2, "a", group="g", label="no")], lambda _: "c")
+    assert sample_of(made).meta == {"group": "g"}
+    assert made.path == "a.json:1 and 1 more"
+
+
+def test_no_items_are_no_conversations() -> None:
+    assert joined() == []
