@@ -1,48 +1,88 @@
-"""`phi3v-data sources`."""
+"""`phi3v-data sources` and `phi3v-data sources new`."""
 
 from __future__ import annotations
 
-import inspect
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..converters.catalogue import ListedSource
 
 __all__ = ["command"]
 
 
-@click.command("sources", short_help="List the sources and their options.")
+@click.group("sources", invoke_without_command=True, short_help="List the sources and their options, or start one.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to list them."
 )
-def command(form: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, form: str) -> None:
     """List the sources and their options, as `convert --source` takes them.
 
-    A source of your own is a class in a file (`--source path/to/file.py:Class`), or an entry point in the group
-    phi3v_data.converters of an installed package.
+    A source of your own is a class in a file (`--source path/to/file.py:Class`; `sources new` writes one to start
+    from), or an entry point in the group phi3v_data.converters of an installed package. A package that cannot be loaded
+    is listed with the reason, and leaves the others alone.
     """
-    from ..converters.registry import source_names
-
-    described = [_described(name) for name in source_names()]
-    if form == "json":
-        click.echo(json.dumps(described, indent=2))
+    if ctx.invoked_subcommand is not None:
         return
-    for source in described:
-        click.echo(f"{source['name']}  {source['summary']}")
-        rows = [(f"  {option['flag']}", option["help"]) for option in source["options"]]
-        width = max((len(left) for left, _ in rows), default=0)
-        for left, text in rows:
-            click.echo(f"{left:<{width}}  {text}".rstrip())
+    from ..converters.catalogue import listed_sources
+
+    listed = listed_sources()
+    if form == "json":
+        click.echo(json.dumps([_as_json(source) for source in listed], indent=2))
+        return
+    formatter = ctx.make_formatter()
+    for source in listed:
+        _write(source, formatter)
+        formatter.write_paragraph()
+    click.echo(formatter.getvalue().rstrip())
 
 
-def _described(name: str) -> dict[str, Any]:
-    from ..converters.registry import load_source
+@command.command("new", short_help="Write a source of your own to start from.")
+@click.argument("name")
+@click.option("--out", metavar="DIR", default=".", show_default=True, help="Where its files go.")
+def new(name: str, out: str) -> None:
+    """Write a source of your own to start from: a converter, its test and its card.
+
+    NAME is a Python name such as my_source. All three work as they are: change them into what your data needs.
+    """
+    from ..converters.template import write_template
+
+    path, class_name = write_template(name, out)
+    click.echo(f"{path}: a source to start from; beside it, its test and its card")
+    click.echo(f"try it: phi3v-data convert --source {path}:{class_name} --input PICTURES")
+    click.echo(f"test it: pytest {path.with_name(f'test_{path.name}')}")
+
+
+def _write(source: ListedSource, formatter: click.HelpFormatter) -> None:
+    origin = f" (of the package {source.package})" if source.package else ""
+    if source.converter is None:
+        formatter.write(f"{source.name}{origin}  cannot be used: {source.fault}\n")
+        return
+    formatter.write(f"{source.name}{origin}  {source.summary}\n")
+    rows = [(option["flag"], option["help"]) for option in _options(source.converter)]
+    if rows:
+        with formatter.indentation():
+            formatter.write_dl(rows)
+
+
+def _as_json(source: ListedSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "package": source.package,
+        "summary": source.summary,
+        "fault": source.fault,
+        "options": _options(source.converter) if source.converter else [],
+    }
+
+
+def _options(converter: type[Any]) -> list[dict[str, Any]]:
     from .source_options import source_options
 
-    cls = load_source(name)
-    context = click.Context(command)
-    options = []
-    for option in source_options(cls, set()):
-        flag, text = option.flag.get_help_record(context) or ("", "")
-        options.append({"name": option.flag.name, "flag": flag, "default": option.default, "help": text})
-    return {"name": name, "summary": (inspect.getdoc(cls) or "").partition("\n")[0], "options": options}
+    found = []
+    for option in source_options(converter, set()):
+        flag, text = option.flag.get_help_record(click.Context(command)) or ("", "")
+        found.append({"name": option.flag.name, "flag": flag, "default": option.default, "help": text})
+    return found

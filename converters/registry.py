@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,7 +19,17 @@ from ..schema.errors import UsageError
 from ..schema.folder import open_folder
 from .base import Converter
 
-__all__ = ["ENTRY_POINTS", "ConverterSpec", "Option", "load_source", "options_of", "source_names"]
+__all__ = [
+    "ENTRY_POINTS",
+    "ConverterSpec",
+    "Option",
+    "built_in_sources",
+    "load_source",
+    "options_of",
+    "package_of",
+    "plug_ins",
+    "source_names",
+]
 
 ENTRY_POINTS = "phi3v_data.converters"
 
@@ -28,6 +38,7 @@ _BUILT_IN = {
     "chat": "phi3v_data.converters.sources.chat:Chat",
     "docvqa": "phi3v_data.converters.sources.docvqa:DocVQA",
     "hateful_memes": "phi3v_data.converters.sources.hateful_memes:HatefulMemes",
+    "hub": "phi3v_data.converters.sources.hub:Hub",
     "image-folder": "phi3v_data.converters.sources.image_folder:ImageFolder",
     "nlvr": "phi3v_data.converters.sources.nlvr:NLVR",
     "nlvr2": "phi3v_data.converters.sources.nlvr2:NLVR2",
@@ -91,7 +102,10 @@ def options_of(cls: type[Any]) -> list[Option]:
         raise UsageError(
             f"{cls.__name__} is no dataclass with a field `input`; a converter is one (see phi3v_data.converters.base)"
         )
-    hints = get_type_hints(cls, include_extras=True)
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except (NameError, TypeError, SyntaxError) as error:
+        raise UsageError(f"{cls.__name__}: the annotations of its fields cannot be read ({error})") from error
     return [
         Option(field.name, hints[field.name], _shown_default(field), _description(hints[field.name]))
         for field in fields(cls)
@@ -114,9 +128,24 @@ def _description(hint: Any) -> str:
     return " ".join(texts)
 
 
+def built_in_sources() -> list[str]:
+    """Name the sources that come with this package."""
+    return sorted(_BUILT_IN)
+
+
+def plug_ins() -> list[EntryPoint]:
+    """Return what installed packages bring, by name; of one name, the built-in source or else the first is used."""
+    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, package_of(point)))
+
+
+def package_of(point: EntryPoint) -> str:
+    """Name the package that brings a source."""
+    return point.dist.name if point.dist else "an unnamed package"
+
+
 def source_names() -> list[str]:
     """Name every source: the built-in ones and those that installed packages bring."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*_BUILT_IN, *(point.name for point in plug_ins())})
 
 
 def load_source(source: str) -> type[Any]:
@@ -134,9 +163,10 @@ def load_source(source: str) -> type[Any]:
     if source in _BUILT_IN:
         module, _, attribute = _BUILT_IN[source].partition(":")
         return _checked(getattr(importlib.import_module(module), attribute), source)
-    for point in entry_points(group=ENTRY_POINTS, name=source):
-        with _own_code(point.value):
-            return _checked(point.load(), source)
+    for point in plug_ins():
+        if point.name == source:
+            with _own_code(f"{point.value} of the package {package_of(point)}"):
+                return _checked(point.load(), source)
     if source.endswith(".py"):
         raise UsageError(f"{source}: which class of it? A source of your own is given as path/to/file.py:Class")
     raise UsageError(f"no source {source!r}{_nearest(source, source_names(), 'there are')}")
@@ -166,7 +196,7 @@ def _own_code(where: str) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{where} cannot be loaded ({type(error).__name__}: {error})") from error
 
 

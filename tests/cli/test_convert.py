@@ -107,10 +107,10 @@ def test_clips_become_frames(tmp_path: Path) -> None:
 def test_sources_lists_every_source_with_its_options() -> None:
     text = CliRunner().invoke(sources, []).output
     assert "\nucf101  Clips of UCF-101" in text
-    assert re.search(r"--fold INTEGER RANGE .*\[default: 1\]  \[1<=x<=3\]", text)
+    assert re.search(r"--fold INTEGER RANGE [^[]*\[default: 1\] \[1<=x<=3\]", " ".join(text.split()))
     assert "--turns [question|document]" in text
     listed = json.loads(CliRunner().invoke(sources, ["--format", "json"]).output)
-    assert {"name", "summary", "options"} == set(listed[0])
+    assert {"name", "package", "summary", "fault", "options"} == set(listed[0])
     (ucf101,) = (source for source in listed if source["name"] == "ucf101")
     assert {"frames", "sampling", "decoder", "fold"} <= {option["name"] for option in ucf101["options"]}
 

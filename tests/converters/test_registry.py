@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_loaded_is_refused(tmp_path: Path, code: str, reas
 
 @pytest.mark.usefixtures("installed")
 def test_an_installed_source_that_cannot_be_loaded_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"broken_package:Broken cannot be loaded \(ModuleNotFoundError: "):
+    with pytest.raises(UsageError, match=r"broken_package:Broken of the package notes-package cannot be loaded \("):
         load_source("broken")
 
 
