@@ -81,14 +81,17 @@ class DocVQA:
         str, Meta(min_length=2, description="of the questions of nielsr/docvqa_1200_examples: en, de, es, fr or it")
     ] = "en"
 
+    def __post_init__(self) -> None:
+        """Refuse a prompt that cannot be used before anything is fetched or read."""
+        self._asker  # noqa: B018 - made here, kept for later
+
     def discover(self) -> Iterator[Item]:
         """Find every question, the splits in turn, each file from its start.
 
         Raises:
             InputError: the input holds no file of DocVQA.
-            UsageError: a prompt cannot be used.
+            UsageError: `turns` is document, and the rows do not say which page they are about.
         """
-        _ = self._asker  # a prompt that cannot be used is refused before anything is read
         check_readable(self.input)
         with FileNames(self.input) as files:
             annotations = annotation_files(files, _PUBLISHED, _EXPECTED)

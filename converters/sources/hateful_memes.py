@@ -76,25 +76,25 @@ class HatefulMemes:
     seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
 
     def __post_init__(self) -> None:
+        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
         if self.caption and self.prompt:
             raise UsageError("--caption is for the default prompt; in one of your own, say where: {{ text }}")
+        self._asker, self._answers  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
         """Find every meme, the splits in turn, each file from its start.
 
         Raises:
             InputError: the input holds no file of Hateful Memes.
-            UsageError: a prompt or a label's answer cannot be used.
+            UsageError: captions are asked for, and the rows have none.
         """
-        _ = self._asker  # a prompt that cannot be used is refused before anything is read
-        answers = LabelAnswers(self.label)
         check_readable(self.input)
         with FileNames(self.input) as files:
             annotations = annotation_files(files, _PUBLISHED, _EXPECTED)
             table = next((file.name for file in annotations if is_table(file.name)), None)
             if self.caption and table:
                 raise UsageError(f"{table}: the rows of the_cauldron have no captions; leave out --caption")
-            forms: list[Form] = [_Challenge(files, answers), CauldronForm("hatefulmemes")]
+            forms: list[Form] = [_Challenge(files, self._answers), CauldronForm("hatefulmemes")]
             duplicates = find_duplicates(self.input, files, find_items(self.input, annotations, forms))
             yield from map(duplicates.noted, find_items(self.input, annotations, forms))
 
@@ -106,6 +106,10 @@ class HatefulMemes:
             MediaError: the picture is missing or damaged.
         """
         return self._asker.record(item, images)
+
+    @cached_property
+    def _answers(self) -> LabelAnswers:
+        return LabelAnswers(self.label)
 
     @cached_property
     def _asker(self) -> Asker:

@@ -67,19 +67,20 @@ class NLVR:
     )
     seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
+        self._asker, self._answers  # noqa: B018 - made here, kept for later
+
     def discover(self) -> Iterator[Item]:
         """Find every statement, the splits in turn, each file from its start.
 
         Raises:
             InputError: the input holds no file of NLVR.
-            UsageError: a prompt or a label's answer cannot be used.
         """
-        _ = self._asker  # a prompt that cannot be used is refused before anything is read
-        answers = LabelAnswers(self.label)
         check_readable(self.input)
         with FileNames(self.input) as files:
             annotations = annotation_files(files, _PUBLISHED, _EXPECTED, tables=False)
-            yield from find_items(self.input, annotations, [_Published(files, answers, self.permutation)])
+            yield from find_items(self.input, annotations, [_Published(files, self._answers, self.permutation)])
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         """Show the boxes, ask about them.
@@ -89,6 +90,10 @@ class NLVR:
             MediaError: the picture is missing or damaged.
         """
         return self._asker.record(item, images)
+
+    @cached_property
+    def _answers(self) -> LabelAnswers:
+        return LabelAnswers(self.label)
 
     @cached_property
     def _asker(self) -> Asker:

@@ -80,21 +80,22 @@ class NLVR2:
     )
     seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
+        self._asker, self._answers  # noqa: B018 - made here, kept for later
+
     def discover(self) -> Iterator[Item]:
         """Find every statement, the splits in turn, each file from its start.
 
         Raises:
             InputError: the input holds no file of NLVR2.
-            UsageError: a prompt or a label's answer cannot be used.
         """
-        _ = self._asker  # a prompt that cannot be used is refused before anything is read
-        answers = LabelAnswers(self.label)
         check_readable(self.input)
         with FileNames(self.input) as files:
             annotations = annotation_files(files, _PUBLISHED, _EXPECTED)
             whole = self.turns == "pair"
             forms: list[Form] = [
-                _Published(files, answers),
+                _Published(files, self._answers),
                 CauldronForm("nlvr2", pictures=2, whole=whole, hashed=("group", "pair")),
             ]
             items = find_items(self.input, annotations, forms)
@@ -108,6 +109,10 @@ class NLVR2:
             MediaError: a picture is missing or damaged.
         """
         return self._asker.record(item, images)
+
+    @cached_property
+    def _answers(self) -> LabelAnswers:
+        return LabelAnswers(self.label)
 
     @cached_property
     def _asker(self) -> Asker:
