@@ -51,15 +51,13 @@ def command(data: str | None, checkpoint: str, out: Path | None, settings: tuple
     from ..trainer.checkpoint import load_checkpoint
     from ..trainer.evaluate import evaluate, evaluation_split
 
-    split = evaluation_split(dataset, config.data.eval_split) or next(iter(dataset.files))
+    split = evaluation_split(dataset, config.data.eval_split) or dataset.splits[0]
     model, processor = load_checkpoint(config)
     judgement = evaluate(model, processor, dataset, split, config.evaluation, _progress)
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path()
     out = out or folder / f"eval_{split}.json"
     LocalFolder(out.parent).write(out.name, judgement.as_json())
-    click.echo(
-        f"accuracy {judgement.accuracy:.3f} on {split} ({judgement.correct} of {judgement.total}); answers in {out}"
-    )
+    click.echo(f"{judgement.summary()}; answers in {out}")
 
 
 def _progress(done: int, total: int) -> None:

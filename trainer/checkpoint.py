@@ -26,14 +26,14 @@ _ADAPTER = "adapter_config.json"
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def load_trainable(config: TrainConfig) -> tuple[Phi3VForCausalLM, Phi3VProcessor]:
-    """Load the model that a run starts from, on the device it trains on, and its processor.
+def load_trainable(config: TrainConfig) -> Phi3VForCausalLM:
+    """Load the model that a run starts from, on the device it trains on.
 
     Raises:
         ModelFolderError: it is no Phi-3-vision.
         HubError: it is not here and cannot be fetched.
     """
-    return _load(config.model, config.model.name), _processor(config, config.model.name)
+    return _load(config.model, config.model.name)
 
 
 def load_run_processor(config: TrainConfig) -> Phi3VProcessor:

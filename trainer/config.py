@@ -8,6 +8,7 @@ fine-tuning).
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
@@ -25,6 +26,7 @@ __all__ = [
     "OptimizerConfig",
     "Precision",
     "Strategy",
+    "TooLong",
     "TrainConfig",
     "make_config",
     "setting_names",
@@ -32,6 +34,7 @@ __all__ = [
 
 Strategy: TypeAlias = Literal["full", "lora"]
 Precision: TypeAlias = Literal["bf16", "fp32"]
+TooLong: TypeAlias = Literal["error", "drop"]
 Attention: TypeAlias = Literal["auto", "varlen", "sdpa", "flash_attention_2", "eager"]
 
 # Full: the recipe's NLVR2 run on Phi-3.5-vision. LoRA: all of its LoRA runs.
@@ -57,7 +60,21 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     num_crops: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="most crops a picture; default: the model's")
     ] = None
-    workers: Annotated[int, Meta(ge=0, description="processes that load pictures")] = 0
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="longest record; default: as long as the model takes")
+    ] = None
+    too_long: Annotated[TooLong, Meta(description="what is done about longer ones, which are never cut")] = "error"
+    exact_pixels: Annotated[bool, Meta(description="Pillow's resize, bit for bit the published one; slower")] = False
+    workers: Annotated[int, Meta(ge=0, description="processes a rank that load pictures")] = 0
+    bad_samples_in_a_row: Annotated[
+        int, Meta(ge=1, description="so many pictures that cannot be read, one after the other, end the run")
+    ] = 10
+    shards_per_block: Annotated[int, Meta(ge=1, description="shards that are mixed with one another")] = 8
+    cache_folder: Annotated[
+        str | None, Meta(description="where shards are copied to; default: the user's cache, for data on a store only")
+    ] = None
+    cache_gb: Annotated[float, Meta(gt=0, description="most that copies of shards take of a node's disk")] = 64.0
+    trace: Annotated[bool, Meta(description="write down which records each step was trained on")] = False
 
 
 class OptimizerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,11 +120,13 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     batch_size: Annotated[int, Meta(ge=1, description="records in one optimizer step")] = 16
     accumulate: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="forward passes an optimizer step is cut into; default: one a record"),
+        Meta(description="forward passes a rank takes for an optimizer step; default: one a record"),
     ] = None
     epochs: Annotated[float, Meta(gt=0, description="passes over the training split")] = 1.0
     seed: Annotated[int, Meta(ge=0, description="of the order of records, adapters and dropout")] = 0
     log_every: Annotated[int, Meta(ge=1, description="steps between two lines of the log")] = 10
+    save_every: Annotated[int, Meta(ge=1, description="steps between two checkpoints")] = 500
+    keep_checkpoints: Annotated[int, Meta(ge=1, description="older checkpoints than so many are removed")] = 2
     model: ModelConfig = msgspec.field(default_factory=ModelConfig)
     data: DataConfig = msgspec.field(default_factory=DataConfig)
     optimizer: OptimizerConfig = msgspec.field(default_factory=OptimizerConfig)
@@ -119,20 +138,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """The peak learning rate, the strategy's own where none was given."""
         return _LEARNING_RATES[self.strategy] if self.optimizer.lr is None else self.optimizer.lr
 
-    @property
-    def micro_batch_size(self) -> int:
-        """How many records one forward pass sees."""
-        return self.batch_size // self.pieces
-
-    @property
-    def pieces(self) -> int:
-        """How many forward passes make an optimizer step."""
-        return self.batch_size if self.accumulate is None else self.accumulate
-
-    def __post_init__(self) -> None:
-        if self.batch_size % self.pieces:
-            hint = "--batch-size must be a multiple of --accumulate"
-            raise ValueError(f"a batch of {self.batch_size} cannot be cut into {self.pieces} equal pieces; {hint}")
+    def pieces(self, ranks: int) -> int:
+        """Return how many forward passes each of several ranks takes for an optimizer step."""
+        return math.ceil(self.batch_size / ranks) if self.accumulate is None else self.accumulate
 
 
 def setting_names(cls: type[Any] = TrainConfig, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -16,8 +16,9 @@ from .config import EvaluationConfig
 from .data.collate import join_pictures
 from .data.index import RecordIndex
 from .data.samples import Sample, SampleSource
-from .metrics import right
+from .metrics import consistency, right
 from .phi3v.padding import attention_mask, pad_rows
+from .processes import Processes
 
 if TYPE_CHECKING:
     from .phi3v import Phi3VForCausalLM, Phi3VProcessor
@@ -31,16 +32,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         id: the record's.
         turn: which turn, from 0.
-        expected: the record's own answer.
+        expected: the record's own answer; empty where it has none.
         given: the model's, white space stripped.
-        correct: whether they are equal by the recipe's comparison, or `given` is another acceptable answer.
+        correct: whether they are equal by the recipe's comparison, or `given` is another acceptable answer; null where
+            there is no answer to compare with.
     """
 
     id: str
     turn: int
     expected: str
     given: str
-    correct: bool
+    correct: bool | None
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,21 +50,36 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         split: its name.
-        accuracy: correct / total.
+        accuracy: correct / total; null where nothing could be judged.
         correct: answers that are right.
-        total: answers given, one a turn.
+        total: answers judged, one a turn.
+        unjudged: answers beside those, to turns without an answer of their own.
+        consistency: share of the pairs (`meta.pair` of records) of which every answer is right; null without pairs.
         answers: every one of them, in the order of the records.
     """
 
     split: str
-    accuracy: float
+    accuracy: float | None
     correct: int
     total: int
+    unjudged: int
+    consistency: float | None
     answers: list[Answer]
 
     def as_json(self) -> bytes:
         """Return it as indented JSON, the numbers first."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    def summary(self) -> str:
+        """Say it in one line."""
+        parts = []
+        if self.accuracy is not None:
+            parts.append(f"accuracy {self.accuracy:.3f} on {self.split} ({self.correct} of {self.total})")
+        if self.consistency is not None:
+            parts.append(f"consistency {self.consistency:.3f}")
+        if self.unjudged:
+            parts.append(f"{self.unjudged} answers on {self.split} without one to judge them by")
+        return ", ".join(parts)
 
 
 # Tried in this order where no split to judge on was named.
@@ -76,12 +93,20 @@ def evaluation_split(dataset: Dataset, named: str | None) -> str | None:
         DatasetError: the one named is not there, or has no records.
     """
     # A conversion of some splits leaves the others' files behind, empty.
-    there = [split for split, file in dataset.files.items() if dataset.folder.size(file)]
+    files = dataset.files
+    there = [split for split in dataset.splits if split not in files or dataset.folder.size(files[split])]
     if named is None:
         return next((split for split in _SPLITS if split in there), None)
     if named not in there:
         raise DatasetError(f"{dataset.folder.address}: no split {named!r} to judge on; there are: {', '.join(there)}")
     return named
+
+
+class _Judged(NamedTuple):
+    """An answer, and the pair that its record belongs to, if any."""
+
+    answer: Answer
+    pair: str
 
 
 class _Question(NamedTuple):
@@ -104,6 +129,7 @@ def evaluate(
     split: str,
     settings: EvaluationConfig,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes | None = None,
 ) -> Evaluation:
     """Ask the model every question of a split, and judge.
 
@@ -115,21 +141,40 @@ def evaluate(
         dataset: the data.
         split: which split of it.
         settings: batch size, longest answer, limit.
-        progress: called after each batch with the records answered so far, and those in all.
+        progress: called after each batch with the records answered so far by this process, and those in all.
+        processes: those that share the questions; each of them returns the whole judgement.
     """
+    processes = processes or Processes()
     samples = SampleSource(RecordIndex(dataset, split), processor)
-    total = min(len(samples), settings.limit or len(samples))
-    answers: list[Answer] = []
-    for first in range(0, total, settings.batch_size):
-        batch = [samples[number] for number in range(first, min(first + settings.batch_size, total))]
-        questions = [_Question(sample, turn) for sample in batch for turn in range(len(sample.record.conversations))]
+    numbers = range(processes.rank, min(len(samples), settings.limit or len(samples)), processes.world)
+    judged: list[tuple[int, _Judged]] = []
+    for first in range(0, len(numbers), settings.batch_size):
+        batch = [(number, samples[number]) for number in numbers[first : first + settings.batch_size]]
+        questions = [
+            (number, _Question(sample, turn))
+            for number, sample in batch
+            for turn in range(len(sample.record.conversations))
+        ]
         for part in _batched(questions, settings.batch_size):
-            given = answer_questions(model, processor, part, settings.max_new_tokens)
-            answers += [_judge(question, text) for question, text in zip(part, given, strict=True)]
-        progress(first + len(batch), total)
-    correct = sum(answer.correct for answer in answers)
+            given = answer_questions(model, processor, [question for _, question in part], settings.max_new_tokens)
+            judged += [(number, _judge(question, text)) for (number, question), text in zip(part, given, strict=True)]
+        progress(first + len(batch), len(numbers))
+    everybodys = [each for of_rank in processes.gather(judged) for each in of_rank]
+    # Records in order; sorting keeps the turns of each, which came from one process.
+    return _evaluation(split, [each for _, each in sorted(everybodys, key=lambda each: each[0])])
+
+
+def _evaluation(split: str, judged: Sequence[_Judged]) -> Evaluation:
+    verdicts = [each.answer.correct for each in judged if each.answer.correct is not None]
+    pairs = [(each.pair, bool(each.answer.correct)) for each in judged if each.pair and each.answer.correct is not None]
     return Evaluation(
-        split=split, accuracy=correct / len(answers), correct=correct, total=len(answers), answers=answers
+        split=split,
+        accuracy=sum(verdicts) / len(verdicts) if verdicts else None,
+        correct=sum(verdicts),
+        total=len(verdicts),
+        unjudged=len(judged) - len(verdicts),
+        consistency=consistency(pairs),
+        answers=[each.answer for each in judged],
     )
 
 
@@ -158,19 +203,21 @@ def answer_questions(
     return [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
 
 
-def _judge(question: _Question, given: str) -> Answer:
-    turn = question.sample.record.conversations[question.turn]
-    accepted = [turn.assistant] if turn.answers is UNSET else [turn.assistant, *turn.answers]
-    return Answer(
-        id=question.sample.record.id,
+def _judge(question: _Question, given: str) -> _Judged:
+    record = question.sample.record
+    turn = record.conversations[question.turn]
+    accepted = [*([turn.assistant] if turn.assistant else []), *([] if turn.answers is UNSET else turn.answers)]
+    answer = Answer(
+        id=record.id,
         turn=question.turn,
         expected=turn.assistant,
         given=given,
-        correct=right(given, accepted),
+        correct=right(given, accepted) if accepted else None,
     )
+    return _Judged(answer, "" if record.meta is UNSET else str(record.meta.get("pair", "")))
 
 
-def _batched(questions: list[_Question], size: int) -> Iterator[list[_Question]]:
+def _batched(questions: list[tuple[int, _Question]], size: int) -> Iterator[list[tuple[int, _Question]]]:
     iterator = iter(questions)
     while part := list(itertools.islice(iterator, size)):
         yield part

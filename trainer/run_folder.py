@@ -5,6 +5,9 @@
     run.json            configuration, versions, the data's digest, results
     history.jsonl       loss, learning rate and gradient norm as they were logged
     logs/               the same for TensorBoard
+    bad_samples.jsonl   what could not be read while training, if anything
+    trace/              the ids of each step, a file a rank; with data.trace
+    checkpoint-<step>/  what a run goes on from; see `checkpoints`
     eval_before.json    every answer before training
     eval_after.json     and after
     model/              the trained model (or adapters) and its processor
@@ -12,20 +15,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from .. import __version__
-from ..schema.dataset import Dataset
 from ..schema.errors import OutputError
 from ..schema.folder import LocalFolder
 from .config import TrainConfig
+from .data.sources import Source
 
-__all__ = ["RunFolder", "versions"]
+__all__ = ["Described", "RunFolder", "append_row", "versions"]
 
 _RECORDED = ("torch", "transformers", "accelerate", "peft", "numpy", "pillow")
 
@@ -39,6 +44,20 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+class Described(msgspec.Struct):
+    """What run.json tells of a run.
+
+    Args:
+        config: every setting.
+        data: a row a dataset.
+        result: of a finished run; None before.
+    """
+
+    config: dict[str, Any]
+    data: list[dict[str, Any]]
+    result: dict[str, Any] | None = None
 
 
 class RunFolder:
@@ -67,6 +86,15 @@ class RunFolder:
         """Where every logged line is kept."""
         return self.path / "history.jsonl"
 
+    @property
+    def bad_samples(self) -> Path:
+        """Where the samples are named that could not be read."""
+        return self.path / "bad_samples.jsonl"
+
+    def trace(self, rank: int) -> Path:
+        """Return where one rank writes down what it was trained on."""
+        return self.path / "trace" / f"rank-{rank}.jsonl"
+
     def claim(self) -> None:
         """Make the folder; it must be new or empty.
 
@@ -82,16 +110,63 @@ class RunFolder:
             what = "a finished or broken-off run" if (self.path / "run.json").exists() else f"other files ({held.name})"
             raise OutputError(f"{self.path}: holds {what}; remove it or choose another --out")
 
-    def describe(self, config: TrainConfig, dataset: Dataset, result: dict[str, Any] | None = None) -> None:
+    def describe(self, config: TrainConfig, data: Sequence[Source], result: dict[str, Any] | None = None) -> None:
         """Write run.json; once when the run starts, and again with its result."""
-        description = {
-            "config": config,
-            "data": {"address": dataset.folder.address, "files": dataset.files, "sha256": dataset.digest()},
-            "versions": versions(),
-            "result": result,
-        }
+        rows = [
+            {
+                "address": source.dataset.folder.address,
+                "files": source.dataset.files,
+                "shards": source.dataset.shards,
+                "sha256": source.dataset.digest(),
+                "weight": None if source.weight is None else float(source.weight),
+            }
+            for source in data
+        ]
+        description = {"config": config, "data": rows, "versions": versions(), "result": result}
         self.write("run.json", msgspec.json.format(msgspec.json.encode(description), indent=2) + b"\n")
+
+    def described(self) -> Described | None:
+        """Return what run.json tells; None where this is no run's folder.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        try:
+            return msgspec.json.decode((self.path / "run.json").read_bytes(), type=Described)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise OutputError(f"{self.path}/run.json: cannot be read ({error}); choose another --out") from error
+
+    def rewind(self, step: int) -> None:
+        """Forget what was written down of the steps after a checkpoint: they are gone through again.
+
+        Args:
+            step: optimizer steps that are done.
+        """
+        # The history counts the steps done, the others name the step they are about, from 0.
+        _keep(self.history, lambda row: row["step"] <= step)
+        for path in (self.bad_samples, *self.path.glob("trace/*.jsonl")):
+            _keep(path, lambda row: row["step"] < step)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all."""
         self._folder.write(name, data)
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a JSON object to a file of one a line."""
+    with path.open("ab") as stream:
+        stream.write(msgspec.json.encode(row) + b"\n")
+
+
+def _keep(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        # A run that was killed may leave half a line behind.
+        with contextlib.suppress(msgspec.DecodeError):
+            if wanted(msgspec.json.decode(line)):
+                kept.append(line)
+    LocalFolder(path.parent).write(path.name, b"".join(kept))

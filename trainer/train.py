@@ -1,31 +1,27 @@
-"""One fine-tuning run, from a dataset folder to a saved model and its judgement."""
+"""One fine-tuning run, from datasets to a saved model and its judgement, in one process or in several."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
-from transformers import Trainer, TrainingArguments
-from transformers.integrations.integration_utils import TensorBoardCallback
-from transformers.trainer_callback import PrinterCallback
 
-from ..schema.dataset import Dataset
-from ..schema.errors import DatasetError, UsageError
-from .checkpoint import load_trainable, save_checkpoint
+from .checkpoint import load_run_processor, load_trainable, save_checkpoint
 from .config import TrainConfig
-from .data.collate import PackedCollator
-from .data.index import RecordIndex
-from .data.plan import MicroBatches, Plan, Stream
-from .data.samples import Sample, SampleSource
-from .evaluate import Evaluation, evaluate, evaluation_split
-from .history import HistoryCallback
+from .data.bad_samples import BadSamples
+from .data.sources import Source, steady
+from .data.training_data import TrainingData
+from .evaluate import Evaluation, evaluate
+from .fit import Fit
+from .history import logged_losses
+from .processes import Processes
+from .resume import find_beginning
 from .run_folder import RunFolder
+from .run_plan import RunPlan, plan_run, run_plan
 from .strategy import apply_strategy
 
 if TYPE_CHECKING:
@@ -33,24 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunPlan", "RunResult", "plan_run", "train"]
 
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What a run is going to do, known before a model is loaded.
-
-    Args:
-        train_split: the split that is trained on.
-        records: number of records in it.
-        eval_split: the split that is judged on; None for no judgement.
-        steps: optimizer steps.
-        warmup_steps: how many of them warm the learning rate up.
-    """
-
-    train_split: str
-    records: int
-    eval_split: str | None
-    steps: int
-    warmup_steps: int
+_BEFORE, _AFTER = "eval_before.json", "eval_after.json"
 
 
 @dataclass(frozen=True)
@@ -62,169 +41,147 @@ class RunResult:
         before: the judgement before training; None where there is no split for it.
         after: and after.
         trained: number of parameters that were trained.
+        bad_samples: how many samples could not be read.
     """
 
     losses: list[float]
     before: Evaluation | None
     after: Evaluation | None
     trained: int
-
-
-def plan_run(config: TrainConfig, dataset: Dataset) -> RunPlan:
-    """Work out splits and steps.
-
-    Raises:
-        DatasetError: a split that was named, or one to train on, is not there.
-    """
-    # One JSONL file is its own and only split, whatever its name.
-    only = next(iter(dataset.files)) if len(dataset.files) == 1 else None
-    train_split = config.data.train_split if config.data.train_split in dataset.files else only
-    if train_split is None:
-        there = ", ".join(dataset.files)
-        wanted = f"no split {config.data.train_split!r} to train on"
-        raise DatasetError(f"{dataset.folder.address}: {wanted}; there are: {there}")
-    eval_split = evaluation_split(dataset, config.data.eval_split) if config.evaluation.enabled else None
-    records = len(RecordIndex(dataset, train_split))
-    steps = Plan([Stream(records)], config.batch_size, config.seed).steps(config.epochs)
-    warmup = min(config.optimizer.warmup_steps, steps // 10)
-    return RunPlan(train_split, records, eval_split, steps, warmup)
+    bad_samples: int
 
 
 def train(
-    config: TrainConfig, dataset: Dataset, out: Path, say: Callable[[str], None] = lambda line: None
+    config: TrainConfig,
+    sources: Sequence[Source],
+    out: Path,
+    say: Callable[[str], None] = lambda line: None,
+    resume: str = "auto",
 ) -> RunResult:
-    """Fine-tune, judge before and after, and save.
+    """Fine-tune, judge before and after, and save; or go on with a run that ended early.
 
-    Two runs with one configuration on one machine give the same losses, bit for bit, in float32 on a CPU.
+    Two runs with one configuration on one machine give the same losses, bit for bit, in float32 on a CPU, whether or
+    not one of them was killed on the way. Started by torchrun, all processes of it train together.
 
     Args:
         config: everything the run depends on, beside the data.
-        dataset: the data.
-        out: the run's folder; must be new or empty.
-        say: is told what is going on, a line at a time.
+        sources: the data; the first dataset is judged on, too.
+        out: the run's folder; new, empty, or this run's own.
+        say: is told what is going on, a line at a time, in the first process.
+        resume: `auto`, `never`, or a checkpoint's path; see `find_beginning`.
 
     Raises:
         DatasetError: the data cannot be trained on.
-        ModelFolderError: the model cannot be loaded.
+        ModelFolderError: the model cannot be loaded, or there is no checkpoint where one was named.
         OutputError: `out` is taken or cannot be written.
-        UsageError: this is one of several processes.
+        RunError: too many samples in a row could not be read, or the machine or the network failed.
+        UsageError: the checkpoint is of another order.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("WORLD_SIZE is over 1: training runs in one process, so start it without torchrun")
-    plan = plan_run(config, dataset)
+    processes = Processes.meet()
+    say = say if processes.first else lambda line: None
     folder = RunFolder(out)
-    folder.claim()
+    data = processes.on_node_first(lambda: TrainingData(sources, config.data))
+    # What can be wrong with splits is said before the folder is taken.
+    run_plan(config, data, data.plan(config.batch_size, config.seed))
+    beginning = processes.by_first(lambda: find_beginning(folder, config, resume))
+    if beginning.finished:
+        say(f"{out}: this run is finished, its model is in {folder.model}; another --out starts another run")
+        return _past_result(folder)
+
+    processor = load_run_processor(config)
+    known = beginning.again or beginning.checkpoint is not None
+    measured = processes.on_node_first(lambda: data.measure(processor, say, resumed=known))
+    plan = measured.plan(config.batch_size, config.seed)
+    run = run_plan(config, data, plan)
+    ranks = f", shared by {processes.world} processes" if processes.world > 1 else ""
+    say(f"{run.records} samples an epoch, {run.steps} steps of {config.batch_size}{ranks}")
+
     torch.manual_seed(config.seed)
-    model, processor = load_trainable(config)
+    model = load_trainable(config)
     if config.model.gradient_checkpointing:
         model.recompute_activations()
+    fit = Fit(config, measured, run, folder, processes, say)
+    start = fit.start(beginning.checkpoint)
     # From here on the folder is a run's; before, a mistyped model leaves it free for the next try.
-    folder.describe(config, dataset)
-    run = _Run(config, dataset, plan, folder, processor, apply_strategy(model, config), say)
-    say(f"model {config.model.name}: {run.trained():,} parameters trained of {run.model.num_parameters():,}")
+    if processes.first:
+        folder.describe(config, sources)
+        folder.rewind(start.step)
+    if beginning.checkpoint is not None:
+        say(f"going on from {beginning.checkpoint}, after step {start.step}")
+    model = apply_strategy(model, config)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    say(f"model {config.model.name}: {trained:,} parameters trained of {model.num_parameters():,}")
 
-    before = run.judge("eval_before.json")
-    losses = run.fit()
-    save_checkpoint(run.model, processor, folder.model)
-    after = run.judge("eval_after.json")
-    result = RunResult(losses, before, after, run.trained())
-    folder.describe(config, dataset, _summary(config, plan, result))
+    judge = _Judge(config, steady(sources, config.data)[0], run.eval_split, folder, processes, say)
+    before = judge(model, processor, _BEFORE, keep=True)
+    bad = fit(model, processor, plan, start, beginning.checkpoint)
+    if processes.first:
+        save_checkpoint(model, processor, folder.model)
+    after = judge(model, processor, _AFTER)
+    result = RunResult(logged_losses(folder.history), before, after, trained, bad.count)
+    if processes.first:
+        folder.describe(config, sources, _summary(config, run, result, bad))
+    if before and after and before.accuracy is not None and after.accuracy is not None:
+        say(f"accuracy {before.accuracy:.3f} before, {after.accuracy:.3f} after")
+    if bad.count:
+        say(f"{bad.count} samples could not be read and were left out; they are named in {folder.bad_samples}")
+    say(f"model in {folder.model}; watch the losses with: tensorboard --logdir {folder.logs}")
+    processes.part()
     return result
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Judge:
     config: TrainConfig
-    dataset: Dataset
-    plan: RunPlan
+    source: Source
+    split: str | None
     folder: RunFolder
-    processor: Phi3VProcessor
-    model: Phi3VForCausalLM
+    processes: Processes
     say: Callable[[str], None]
 
-    def trained(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
-
-    def judge(self, name: str) -> Evaluation | None:
-        split = self.plan.eval_split
-        if split is None:
+    def __call__(
+        self, model: Phi3VForCausalLM, processor: Phi3VProcessor, name: str, *, keep: bool = False
+    ) -> Evaluation | None:
+        """Judge, and write it down; `keep` takes what an earlier try of the run has written."""
+        if self.split is None:
             return None
-        judgement = evaluate(self.model, self.processor, self.dataset, split, self.config.evaluation)
-        self.folder.write(name, judgement.as_json())
-        self.say(f"{name}: accuracy {judgement.accuracy:.3f} on {split} ({judgement.correct} of {judgement.total})")
+        earlier = self.processes.by_first(lambda: _written(self.folder, name)) if keep else None
+        if earlier is not None:
+            return earlier
+        judgement = evaluate(
+            model, processor, self.source.dataset, self.split, self.config.evaluation, processes=self.processes
+        )
+        if self.processes.first:
+            self.folder.write(name, judgement.as_json())
+        self.say(f"{name}: {judgement.summary()}")
         return judgement
 
-    def fit(self) -> list[float]:
-        history = HistoryCallback(self.folder.history, self.plan.steps, self.say)
-        trainer = _PlannedTrainer(
-            model=self.model,
-            args=self._arguments(),
-            callbacks=[history, TensorBoardCallback(SummaryWriter(str(self.folder.logs)))],
-        )
-        trainer.batches = self._batches()
-        trainer.remove_callback(PrinterCallback)  # prints dicts; the history says the same in words
-        trainer.train()
-        return history.losses
 
-    def _batches(self) -> DataLoader[Sample]:
-        config, plan = self.config, self.plan
-        order = Plan([Stream(plan.records)], config.batch_size, config.seed)
-        return DataLoader(
-            SampleSource(RecordIndex(self.dataset, plan.train_split), self.processor),
-            batch_sampler=MicroBatches(order, plan.steps, config.micro_batch_size),
-            collate_fn=PackedCollator(self.processor.tokenizer.pad_token_id),
-            num_workers=config.data.workers,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def _arguments(self) -> TrainingArguments:
-        config, optimizer = self.config, self.config.optimizer
-        arguments = TrainingArguments(
-            output_dir=str(self.folder.path),
-            max_steps=self.plan.steps,
-            per_device_train_batch_size=config.micro_batch_size,
-            gradient_accumulation_steps=config.pieces,
-            learning_rate=config.learning_rate,
-            weight_decay=optimizer.weight_decay,
-            adam_beta1=optimizer.beta1,
-            adam_beta2=optimizer.beta2,
-            adam_epsilon=optimizer.eps,
-            max_grad_norm=optimizer.max_grad_norm,
-            lr_scheduler_type="linear",
-            warmup_steps=self.plan.warmup_steps,
-            bf16=config.model.precision == "bf16",
-            use_cpu=not torch.cuda.is_available(),
-            seed=config.seed,
-            logging_steps=config.log_every,
-            logging_first_step=True,
-            disable_tqdm=True,
-            report_to="none",
-            save_strategy="no",
-            remove_unused_columns=False,
-            label_names=["labels"],
-        )
-        # With several GPUs in sight, Trainer would wrap the model in DataParallel, which cuts a batch's rows and its
-        # pictures apart in different places.
-        arguments._n_gpu = min(arguments.n_gpu, 1)
-        return arguments
+def _written(folder: RunFolder, name: str) -> Evaluation | None:
+    path = folder.path / name
+    return msgspec.json.decode(path.read_bytes(), type=Evaluation) if path.exists() else None
 
 
-class _PlannedTrainer(Trainer):
-    """The Trainer, with batches in the plan's order instead of a sampler's."""
+def _past_result(folder: RunFolder) -> RunResult:
+    described = folder.described()
+    result = (described.result if described else None) or {}
+    return RunResult(
+        logged_losses(folder.history),
+        _written(folder, _BEFORE),
+        _written(folder, _AFTER),
+        result["parameters_trained"],
+        result["bad_samples"],
+    )
 
-    batches: DataLoader[Sample]
 
-    def get_train_dataloader(self) -> DataLoader[Sample]:
-        return self.batches
-
-
-def _summary(config: TrainConfig, plan: RunPlan, result: RunResult) -> dict[str, Any]:
+def _summary(config: TrainConfig, run: RunPlan, result: RunResult, bad: BadSamples) -> dict[str, Any]:
     return {
-        "steps": plan.steps,
-        "warmup_steps": plan.warmup_steps,
+        "steps": run.steps,
+        "warmup_steps": run.warmup_steps,
         "learning_rate": config.learning_rate,
         "parameters_trained": result.trained,
         "last_loss": result.losses[-1],
+        "bad_samples": bad.count,
         "accuracy_before": result.before.accuracy if result.before else None,
         "accuracy_after": result.after.accuracy if result.after else None,
     }

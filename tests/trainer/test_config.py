@@ -41,14 +41,10 @@ def test_a_value_out_of_its_bounds_is_refused_by_name(setting: str, value: objec
         make_config({setting: value})
 
 
-def test_a_batch_that_cannot_be_cut_evenly_is_refused() -> None:
-    with pytest.raises(UsageError, match="a batch of 10 cannot be cut into 4 equal pieces"):
-        make_config({"batch_size": 10, "accumulate": 4})
-
-
-def test_a_step_is_cut_into_one_record_a_piece_unless_told_otherwise() -> None:
-    assert make_config({"batch_size": 6}).micro_batch_size == 1
-    assert make_config({"batch_size": 6, "accumulate": 2}).micro_batch_size == 3
+@pytest.mark.parametrize(("ranks", "pieces"), [(1, 6), (4, 2), (6, 1), (8, 1)])
+def test_a_rank_takes_a_forward_pass_a_record_unless_told_otherwise(ranks: int, pieces: int) -> None:
+    assert make_config({"batch_size": 6}).pieces(ranks) == pieces
+    assert make_config({"batch_size": 6, "accumulate": 4}).pieces(ranks) == 4
 
 
 def test_every_setting_says_what_it_does() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from colours import colour_records, write_dataset
 from safetensors.torch import load_file
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError, UsageError
 from phi3v_data.trainer.checkpoint import load_checkpoint
 from phi3v_data.trainer.config import TrainConfig
+from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluate import evaluate
 from phi3v_data.trainer.train import plan_run, train
 
@@ -34,23 +36,23 @@ def test_two_runs_with_one_seed_have_the_same_losses_bit_for_bit(
     colours: Dataset, tmp_path: Path, tiny_run: Run, strategy: str
 ) -> None:
     settings = {"strategy": strategy, "epochs": 2, "lora.dropout": 0.1, "evaluation.enabled": False}
-    first, second = (train(tiny_run(settings), colours, tmp_path / name).losses for name in ("a", "b"))
+    first, second = (train(tiny_run(settings), [Source(colours)], tmp_path / name).losses for name in ("a", "b"))
     assert first == second
     assert history(tmp_path / "a") == history(tmp_path / "b")
-    other = train(tiny_run({**settings, "seed": 1}), colours, tmp_path / "c").losses
+    other = train(tiny_run({**settings, "seed": 1}), [Source(colours)], tmp_path / "c").losses
     assert other != first
 
 
 def test_a_step_cut_into_pieces_trains_as_the_whole_step_does(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     settings = {"epochs": 2, "evaluation.enabled": False}
-    whole = train(tiny_run(settings), colours, tmp_path / "whole").losses
-    pieces = train(tiny_run({**settings, "accumulate": 3}), colours, tmp_path / "pieces").losses
+    whole = train(tiny_run(settings), [Source(colours)], tmp_path / "whole").losses
+    pieces = train(tiny_run({**settings, "accumulate": 3}), [Source(colours)], tmp_path / "pieces").losses
     assert pieces == pytest.approx(whole, rel=1e-3)
 
 
 def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     said: list[str] = []
-    result = train(tiny_run({"epochs": 30}), colours, tmp_path / "run", said.append)
+    result = train(tiny_run({"epochs": 30}), [Source(colours)], tmp_path / "run", said.append)
     assert result.after is not None
     assert result.after.accuracy == 1.0
     assert result.losses[-1] < 0.1 * result.losses[0]
@@ -62,7 +64,7 @@ def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_
     assert [answer["given"] for answer in after["answers"]] == ["red", "green", "blue"]
     assert (after["accuracy"], before["accuracy"]) == (1.0, result_of(run)["accuracy_before"])
     described = json.loads((run / "run.json").read_text())
-    assert described["data"]["sha256"] == colours.digest()
+    assert described["data"][0]["sha256"] == colours.digest()
     assert described["config"]["model"]["name"] == "tiny"
     assert {"torch", "transformers", "phi3v-data"} <= described["versions"].keys()
     assert described["result"]["learning_rate"] == 1e-3
@@ -80,7 +82,7 @@ def test_adapters_are_saved_alone_and_load_onto_the_model_they_were_made_for(
     colours: Dataset, tmp_path: Path, tiny_run: Run
 ) -> None:
     settings = {"strategy": "lora", "lora.rank": 4, "epochs": 4, "optimizer.lr": 1e-2}
-    result = train(tiny_run(settings), colours, tmp_path / "run")
+    result = train(tiny_run(settings), [Source(colours)], tmp_path / "run")
     saved = {path.name for path in (tmp_path / "run" / "model").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "preprocessor_config.json"} <= saved
     assert not saved & {"model.safetensors", "README.md"}
@@ -91,14 +93,16 @@ def test_adapters_are_saved_alone_and_load_onto_the_model_they_were_made_for(
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_gradient_checkpointing_changes_no_loss(colours: Dataset, tmp_path: Path, tiny_run: Run, strategy: str) -> None:
     settings = {"strategy": strategy, "epochs": 1, "evaluation.enabled": False}
-    plain = train(tiny_run(settings), colours, tmp_path / "plain").losses
-    saving = train(tiny_run({**settings, "model.gradient_checkpointing": True}), colours, tmp_path / "saving").losses
+    plain = train(tiny_run(settings), [Source(colours)], tmp_path / "plain").losses
+    saving = train(
+        tiny_run({**settings, "model.gradient_checkpointing": True}), [Source(colours)], tmp_path / "saving"
+    ).losses
     assert saving == pytest.approx(plain, rel=1e-5)
 
 
 def test_bf16_trains_in_bf16(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     settings = {"model.precision": "bf16", "epochs": 8, "evaluation.enabled": False}
-    losses = train(tiny_run(settings), colours, tmp_path / "run").losses
+    losses = train(tiny_run(settings), [Source(colours)], tmp_path / "run").losses
     assert losses[-1] < 0.7 * losses[0]
     model, _ = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run"), "model.precision": "bf16"}))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
@@ -106,7 +110,7 @@ def test_bf16_trains_in_bf16(colours: Dataset, tmp_path: Path, tiny_run: Run) ->
 
 def test_adapters_are_trained_in_fp32_on_a_bf16_model(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     settings = {"strategy": "lora", "model.precision": "bf16", "epochs": 1, "evaluation.enabled": False}
-    train(tiny_run(settings), colours, tmp_path / "run")
+    train(tiny_run(settings), [Source(colours)], tmp_path / "run")
     saved = load_file(tmp_path / "run" / "model" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
@@ -114,21 +118,21 @@ def test_adapters_are_trained_in_fp32_on_a_bf16_model(colours: Dataset, tmp_path
 def test_conversations_of_every_shape_are_trained_on_together(
     mixed_conversations: Dataset, tmp_path: Path, tiny_run: Run
 ) -> None:
-    losses = train(tiny_run({"epochs": 10}), mixed_conversations, tmp_path / "run").losses
+    losses = train(tiny_run({"epochs": 10}), [Source(mixed_conversations)], tmp_path / "run").losses
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_warm_up_takes_at_most_a_tenth_of_the_run(colours: Dataset, tiny_run: Run) -> None:
-    assert plan_run(tiny_run({"epochs": 10}), colours).warmup_steps == 3
-    assert plan_run(tiny_run({"epochs": 1000}), colours).warmup_steps == 50
+    assert plan_run(tiny_run({"epochs": 10}), [Source(colours)]).warmup_steps == 3
+    assert plan_run(tiny_run({"epochs": 1000}), [Source(colours)]).warmup_steps == 50
 
 
 def test_the_split_to_judge_on_is_found_or_named(colours: Dataset, tiny_run: Run) -> None:
-    assert plan_run(tiny_run(), colours).eval_split == "val"
-    assert plan_run(tiny_run({"data.eval_split": "train"}), colours).eval_split == "train"
-    assert plan_run(tiny_run({"evaluation.enabled": False}), colours).eval_split is None
+    assert plan_run(tiny_run(), [Source(colours)]).eval_split == "val"
+    assert plan_run(tiny_run({"data.eval_split": "train"}), [Source(colours)]).eval_split == "train"
+    assert plan_run(tiny_run({"evaluation.enabled": False}), [Source(colours)]).eval_split is None
     with pytest.raises(DatasetError, match="no split 'dev' to judge on; there are: train, val"):
-        plan_run(tiny_run({"data.eval_split": "dev"}), colours)
+        plan_run(tiny_run({"data.eval_split": "dev"}), [Source(colours)])
 
 
 def test_a_split_that_was_not_converted_is_not_judged_on(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
@@ -136,34 +140,35 @@ def test_a_split_that_was_not_converted_is_not_judged_on(colours: Dataset, tmp_p
     (tmp_path / "x_val.jsonl").touch()
     (tmp_path / "x_test.jsonl").write_bytes(colours.folder.read("colours_val.jsonl"))
     dataset = open_dataset(str(tmp_path))
-    assert plan_run(tiny_run(), dataset).eval_split == "test"
+    assert plan_run(tiny_run(), [Source(dataset)]).eval_split == "test"
     with pytest.raises(DatasetError, match="no split 'val' to judge on; there are: test, train"):
-        plan_run(tiny_run({"data.eval_split": "val"}), dataset)
+        plan_run(tiny_run({"data.eval_split": "val"}), [Source(dataset)])
 
 
 def test_one_file_of_records_is_trained_on_whatever_its_name(mixed_conversations: Dataset, tiny_run: Run) -> None:
     one = open_dataset(f"{mixed_conversations.folder.address}/colours_train.jsonl")
-    plan = plan_run(tiny_run({"data.train_split": "anything"}), one)
-    assert (plan.train_split, plan.records, plan.eval_split) == ("train", 3, None)
+    plan = plan_run(tiny_run({"data.train_split": "anything"}), [Source(one)])
+    assert (plan.train_splits, plan.records, plan.eval_split) == (["train"], 3, None)
 
 
 def test_a_split_to_train_on_that_is_not_there_is_refused(colours: Dataset, tiny_run: Run) -> None:
     with pytest.raises(DatasetError, match="no split 'training' to train on; there are: train, val"):
-        plan_run(tiny_run({"data.train_split": "training"}), colours)
+        plan_run(tiny_run({"data.train_split": "training"}), [Source(colours)])
 
 
 def test_a_folder_that_holds_something_is_not_written_into(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"holds other files \(thesis\.txt\); remove it or choose another --out"):
-        train(tiny_run(), colours, tmp_path)
+        train(tiny_run(), [Source(colours)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_picture_that_is_missing_is_named_with_its_record(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "x_train.jsonl").write_bytes(colours.folder.read("colours_train.jsonl"))
-    with pytest.raises(DatasetError, match=r"record train-\d: images/train/\w+-\d\.png cannot be opened"):
-        train(tiny_run(), open_dataset(str(tmp_path / "data")), tmp_path / "run")
+def test_a_picture_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path, tiny_run: Run) -> None:
+    dataset = write_dataset(tmp_path / "data", {"train": colour_records("train", 4)})
+    (tmp_path / "data" / "images" / "train" / "green-1.png").unlink()
+    wanted = r"1 records cannot be trained on \(train-1\); record train-1: picture train/green-1\.png does not exist"
+    with pytest.raises(DatasetError, match=wanted):
+        train(tiny_run(), [Source(dataset)], tmp_path / "run")
 
 
 def test_a_run_that_broke_off_has_no_model_to_judge(tmp_path: Path, tiny_run: Run) -> None:
@@ -176,27 +181,27 @@ def test_a_kernel_whose_package_is_missing_is_one_line(colours: Dataset, tmp_pat
     if importlib.util.find_spec("flash_attn"):
         pytest.skip("flash-attn is installed here")
     with pytest.raises(MissingDependencyError, match=r"flash_attention_2 needs .* pip install 'phi3v-data\[flash\]'"):
-        train(tiny_run({"model.attention": "flash_attention_2"}), colours, tmp_path / "run")
+        train(tiny_run({"model.attention": "flash_attention_2"}), [Source(colours)], tmp_path / "run")
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_every_kernel_gives_the_same_losses(colours: Dataset, tmp_path: Path, tiny_run: Run, attention: str) -> None:
     settings = {"epochs": 1, "evaluation.enabled": False}
-    usual = train(tiny_run(settings), colours, tmp_path / "usual").losses
-    other = train(tiny_run({**settings, "model.attention": attention}), colours, tmp_path / "other").losses
+    usual = train(tiny_run(settings), [Source(colours)], tmp_path / "usual").losses
+    other = train(tiny_run({**settings, "model.attention": attention}), [Source(colours)], tmp_path / "other").losses
     assert other == pytest.approx(usual, rel=1e-4)
 
 
 def test_a_mistyped_model_leaves_the_runs_folder_free(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     with pytest.raises(ModelFolderError, match="no model folder at"):
-        train(tiny_run({"model.name": str(tmp_path / "nowhere")}), colours, tmp_path / "run")
-    train(tiny_run({"evaluation.enabled": False}), colours, tmp_path / "run")
+        train(tiny_run({"model.name": str(tmp_path / "nowhere")}), [Source(colours)], tmp_path / "run")
+    train(tiny_run({"evaluation.enabled": False}), [Source(colours)], tmp_path / "run")
 
 
-def test_one_of_several_processes_is_refused_instead_of_training_beside_the_others(
+def test_one_of_several_processes_that_cannot_find_the_others_is_refused(
     colours: Dataset, tmp_path: Path, tiny_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="start it without torchrun"):
-        train(tiny_run(), colours, tmp_path / "run")
+    with pytest.raises(UsageError, match="WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"):
+        train(tiny_run(), [Source(colours)], tmp_path / "run")
     assert not (tmp_path / "run").exists()

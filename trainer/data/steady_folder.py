@@ -13,9 +13,6 @@ from .shard_cache import ShardCache
 
 __all__ = ["SteadyFolder"]
 
-# Files that are read here and there, a record or a picture at a time.
-_COPIED = (".tar", ".jsonl")
-
 
 class SteadyFolder(Folder):
     """Reads a folder that may be out of reach for a while, such as one on an object store.
@@ -53,7 +50,7 @@ class SteadyFolder(Folder):
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading: a copy on this disk, or its bytes in memory."""
-        if name.endswith(_COPIED):
+        if _is_read_in_parts(name):
             return self.cache.open(self.source, name, self._version(name))
         return io.BytesIO(self._patience.run(self._where(name), lambda: self.source.read(name)))
 
@@ -85,3 +82,8 @@ class SteadyFolder(Folder):
 
     def _where(self, name: str) -> str:
         return f"{self.address}/{name}"
+
+
+def _is_read_in_parts(name: str) -> bool:
+    """Tell whether a file is read a record or a picture at a time, and not whole."""
+    return name.endswith((".tar", ".jsonl")) and not name.endswith(".tar.index.jsonl")

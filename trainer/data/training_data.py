@@ -1,0 +1,176 @@
+"""What a run is trained on: the records of one split of each dataset, checked before anything is loaded for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ...schema.errors import DatasetError
+from ..config import DataConfig
+from .deal import sample_cost
+from .index import Counting, RecordCosts, RecordIndex, record_costs
+from .plan import Plan, SampleRef, Stream
+from .sources import Source, steady
+
+if TYPE_CHECKING:
+    from ..phi3v import Phi3VConfig, Phi3VProcessor
+
+__all__ = ["MeasuredData", "TrainingData"]
+
+_NAMED = 20  # records that an error names
+
+
+class TrainingData:
+    """The records of the split to train on, of each dataset.
+
+    Args:
+        sources: the datasets.
+        config: names the split, and how shards are read.
+
+    Raises:
+        DatasetError: a dataset has no such split, or no records in it.
+    """
+
+    def __init__(self, sources: Sequence[Source], config: DataConfig) -> None:
+        self.config = config
+        self.sources = sources
+        self.splits = [_split(source, config.train_split) for source in sources]
+        self.indexes = [
+            RecordIndex(source.dataset, split)
+            for source, split in zip(steady(sources, config), self.splits, strict=True)
+        ]
+
+    @property
+    def records(self) -> int:
+        """Number of records in all."""
+        return sum(len(index) for index in self.indexes)
+
+    def plan(self, batch_size: int, seed: int, kept: Sequence[npt.NDArray[np.int64] | None] | None = None) -> Plan:
+        """Return the order of all samples.
+
+        Args:
+            batch_size: samples in an optimizer step.
+            seed: of the order.
+            kept: the records of each dataset that are shown; None for all of them.
+        """
+        streams = [
+            Stream(len(index), index.shard_sizes(), shown, source.weight, self.config.shards_per_block)
+            for index, source, shown in zip(self.indexes, self.sources, kept or [None] * len(self.indexes), strict=True)
+        ]
+        return Plan(streams, batch_size, seed)
+
+    def measure(
+        self, processor: Phi3VProcessor, say: Callable[[str], None] = lambda line: None, *, resumed: bool = False
+    ) -> MeasuredData:
+        """Count tokens and crops of every record, and refuse what cannot be trained on.
+
+        Args:
+            processor: the model's own.
+            say: is told what is left out.
+            resumed: whether pictures that vanished meanwhile are left to be met as bad samples.
+
+        Raises:
+            DatasetError: records without an answer, too long, or with a picture that cannot be read; names them.
+        """
+        longest = self.config.max_tokens or processor.tokenizer.model_max_length
+        counting = Counting.of(processor)
+        measured = []
+        for source, split in zip(self.sources, self.splits, strict=True):
+            # By the folder itself: headers alone are read, not whole shards.
+            index = RecordIndex(source.dataset, split)
+            costs = record_costs(index, counting)
+            where = f"{index.dataset.folder.address}, split {split}"
+            _refuse_unanswered(where, index, costs)
+            _refuse_faulty(where, index, costs, say, resumed=resumed)
+            _judge_length(where, index, costs, longest, say, drop=self.config.too_long == "drop")
+            measured.append(costs)
+        return MeasuredData(self, measured, [costs.kept(longest) for costs in measured])
+
+
+class MeasuredData:
+    """Training data of which all costs are known.
+
+    Args:
+        data: the records.
+        costs: of each dataset.
+        kept: the records of each dataset that are trained on.
+    """
+
+    def __init__(self, data: TrainingData, costs: Sequence[RecordCosts], kept: Sequence[npt.NDArray[np.int64]]) -> None:
+        self.data = data
+        self._costs = costs
+        self._kept = kept
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hex, over the datasets, their splits, and which of their records are kept."""
+        digest = hashlib.sha256()
+        for split, index, kept in zip(self.data.splits, self.data.indexes, self._kept, strict=True):
+            digest.update(f"{split} {index.dataset.digest()} ".encode() + kept.tobytes())
+        return digest.hexdigest()
+
+    def plan(self, batch_size: int, seed: int) -> Plan:
+        """Return the order of the samples that are kept."""
+        whole = [len(kept) == len(costs) for kept, costs in zip(self._kept, self._costs, strict=True)]
+        shown = [None if all_of_it else kept for all_of_it, kept in zip(whole, self._kept, strict=True)]
+        return self.data.plan(batch_size, seed, shown)
+
+    def pricing(self, model: Phi3VConfig) -> Callable[[Sequence[SampleRef]], list[float]]:
+        """Return a function that tells what samples cost to train on; see `sample_cost`."""
+        prices = [sample_cost(costs.tokens, costs.crops, model) for costs in self._costs]
+        return lambda samples: [float(prices[sample.dataset][sample.record]) for sample in samples]
+
+
+def _split(source: Source, named: str) -> str:
+    splits = source.dataset.splits
+    if named in splits:
+        return named
+    # One JSONL file is its own and only split, whatever its name.
+    if len(splits) == 1:
+        return splits[0]
+    wanted = f"no split {named!r} to train on"
+    raise DatasetError(f"{source.dataset.folder.address}: {wanted}; there are: {', '.join(splits)}")
+
+
+def _refuse_unanswered(where: str, index: RecordIndex, costs: RecordCosts) -> None:
+    if len(costs.unanswered):
+        named = index.ids(costs.unanswered[:_NAMED].tolist())
+        listed = ", ".join(named) + _more(len(costs.unanswered))
+        hint = "there is nothing to learn from them; train on another split"
+        raise DatasetError(f"{where}: {len(costs.unanswered)} records have a turn without an answer ({listed}); {hint}")
+
+
+def _refuse_faulty(
+    where: str, index: RecordIndex, costs: RecordCosts, say: Callable[[str], None], *, resumed: bool
+) -> None:
+    if not costs.faults:
+        return
+    number, reason = next(iter(costs.faults.items()))
+    (first,) = index.ids([number])
+    named = ", ".join(index.ids(list(costs.faults)[:_NAMED])) + _more(len(costs.faults))
+    found = f"{where}: {len(costs.faults)} records cannot be trained on ({named}); record {first}: {reason}"
+    if not resumed:
+        raise DatasetError(f"{found}; mend them, or take them out")
+    say(f"{found}; each will be counted as a bad sample when its turn comes")
+
+
+def _judge_length(
+    where: str, index: RecordIndex, costs: RecordCosts, longest: int, say: Callable[[str], None], *, drop: bool
+) -> None:
+    numbers = costs.too_long(longest)
+    if not len(numbers):
+        return
+    shown = numbers[:_NAMED]
+    lengths = zip(index.ids(shown.tolist()), costs.tokens[shown].tolist(), strict=True)
+    named = ", ".join(f"{identity}: {tokens}" for identity, tokens in lengths) + _more(len(numbers))
+    found = f"{where}: {len(numbers)} records have more than {longest} tokens ({named})"
+    if not drop:
+        raise DatasetError(f"{found}; use fewer crops (--set data.num_crops), or leave them out: --too-long drop")
+    say(f"{found}; left out")
+
+
+def _more(count: int) -> str:
+    return f" and {count - _NAMED} more" if count > _NAMED else ""

@@ -1,0 +1,98 @@
+"""Whether a run begins, goes on, or is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..schema.errors import ModelFolderError, OutputError
+from .checkpoints import last_checkpoint
+from .config import TrainConfig
+from .run_folder import RunFolder
+
+__all__ = ["Beginning", "find_beginning"]
+
+# What may change while a run goes on: nothing of it changes what is learnt but by rounding.
+_MAY_CHANGE = (
+    "accumulate",
+    "log_every",
+    "save_every",
+    "keep_checkpoints",
+    "model.attention",
+    "model.gradient_checkpointing",
+    "data.workers",
+    "data.bad_samples_in_a_row",
+    "data.cache_folder",
+    "data.cache_gb",
+    "data.trace",
+    "evaluation.",
+)
+
+
+class Beginning(NamedTuple):
+    """How a run begins.
+
+    Args:
+        checkpoint: what it goes on from; None to begin at step 0.
+        finished: whether there is nothing left to do.
+        again: whether the folder is this run's own from an earlier try.
+    """
+
+    checkpoint: Path | None = None
+    finished: bool = False
+    again: bool = False
+
+
+def find_beginning(folder: RunFolder, config: TrainConfig, resume: str) -> Beginning:
+    """Decide how a run begins, and claim its folder where it is new.
+
+    Args:
+        folder: the run's.
+        config: the run's.
+        resume: `auto` goes on with what the folder holds if it is the same run; `never` takes only an empty folder;
+            else the path of a checkpoint, or of a run whose last one is meant.
+
+    Raises:
+        OutputError: the folder holds another run, or other files.
+        ModelFolderError: there is no complete checkpoint at the path.
+    """
+    described = None if resume == "never" else folder.described()
+    if described is None:
+        folder.claim()
+    elif different := sorted(_differences(described.config, msgspec.to_builtins(config))):
+        then, now = (_setting(tree, different[0]) for tree in (described.config, msgspec.to_builtins(config)))
+        more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+        what = f"a run with other settings ({different[0]} is {then} there, {now} here{more})"
+        raise OutputError(f"{folder.path}: holds {what}; choose another --out, or remove it")
+    if resume not in ("auto", "never"):
+        checkpoint = last_checkpoint(Path(resume))
+        if checkpoint is None:
+            raise ModelFolderError(
+                f"--resume {resume}: no complete checkpoint there; expected a checkpoint-<step> folder"
+            )
+        return Beginning(checkpoint, again=described is not None)
+    if described is None:
+        return Beginning()
+    return Beginning(last_checkpoint(folder.path), finished=described.result is not None, again=True)
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    flat_then, flat_now = dict(_flat(then)), dict(_flat(now))
+    for name in flat_then.keys() | flat_now.keys():
+        if flat_then.get(name) != flat_now.get(name) and not name.startswith(_MAY_CHANGE):
+            yield name
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _setting(tree: dict[str, Any], name: str) -> Any:
+    return dict(_flat(tree)).get(name)
