@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from phi3v_data.converters.engine.run import ConvertRequest, Summary, convert
 
 PATCHES = f"{Path(__file__).parent / 'patches.py'}:Patches"
+QUESTIONS = f"{Path(__file__).parent / 'questions.py'}:Questions"
 
 
 class Bench:
@@ -71,9 +74,62 @@ class Bench:
         return [json.loads(line) for line in lines]
 
 
+class Pages:
+    """The raw data of the source in questions.py."""
+
+    def __init__(self, bench: Bench) -> None:
+        bench.source = QUESTIONS
+        self.bench = bench
+        (bench.input / "pages").mkdir(parents=True)
+        self.page("back")
+
+    def page(self, name: str) -> None:
+        number = sum(name.encode())
+        pixels = np.full((8, 8, 3), [number % 256, 99, len(name)], np.uint8)
+        Image.fromarray(pixels).save(self.bench.input / "pages" / name, "PNG")
+
+    def ask(self, *rows: dict[str, str] | str) -> None:
+        """Write the questions; a string is a row that is none."""
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        (self.bench.input / "questions.jsonl").write_text("\n".join(lines))
+
+    def log(self, name: str) -> list[str]:
+        path = self.bench.input / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def pictures(self, out: str = "out") -> list[str]:
+        return sorted(n.removeprefix("images/") for n in self.bench.files(out) if n.startswith("images/"))
+
+    def typical(self) -> None:
+        """Questions that share pages, within a split and across two, some of which fail."""
+        for name in ("a", "b", "c", "damaged"):
+            self.page(name)
+        (self.bench.input / "pages" / "damaged").write_bytes(b"no picture")
+        self.ask(
+            {"page": "a"},
+            {"page": "a", "does": "fail"},
+            {"page": "a"},
+            {"page": "b", "does": "fail"},
+            '{"page": ',
+            {"page": "b", "does": "fail"},
+            {"page": "c", "does": "fail"},
+            {"page": "c", "does": "show the back"},
+            {"page": "damaged"},
+            {"page": "damaged"},
+            {"page": "a", "split": "val"},
+            {"page": "missing", "split": "val"},
+        )
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def pages(bench: Bench) -> Pages:
+    """The bench with another source: questions, several of which show one page."""
+    return Pages(bench)
 
 
 @pytest.fixture

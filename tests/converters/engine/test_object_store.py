@@ -152,6 +152,14 @@ def test_shards_alone_leave_no_other_picture_in_a_store(bench: Any, store: str) 
     assert files(store) == bench.files("whole")
 
 
+@pytest.mark.slow
+def test_shared_pictures_come_to_the_same_bytes_on_a_store(pages: Any, wire: Wire) -> None:
+    pages.typical()
+    pages.bench.convert("s3://bucket/shared", shard_size=20_000)
+    pages.bench.convert("whole", shard_size=20_000)
+    assert files("s3://bucket/shared") == pages.bench.files("whole")
+
+
 def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Any, store: str, wire: Wire) -> None:
     wire.cut_after(20_000, for_good=False)
     bench.convert(store)

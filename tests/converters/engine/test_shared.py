@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -22,60 +19,7 @@ from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Shard
 
 
-class Pages:
-    """The raw data of the source in questions.py."""
-
-    def __init__(self, bench: Any) -> None:
-        bench.source = f"{Path(__file__).parent / 'questions.py'}:Questions"
-        self.bench = bench
-        (bench.input / "pages").mkdir(parents=True)
-        self.page("back")
-
-    def page(self, name: str) -> None:
-        number = sum(name.encode())
-        pixels = np.full((8, 8, 3), [number % 256, 99, len(name)], np.uint8)
-        Image.fromarray(pixels).save(self.bench.input / "pages" / name, "PNG")
-
-    def ask(self, *rows: dict[str, str] | str) -> None:
-        """Write the questions; a string is a row that is none."""
-        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-        (self.bench.input / "questions.jsonl").write_text("\n".join(lines))
-
-    def log(self, name: str) -> list[str]:
-        path = self.bench.input / name
-        return path.read_text().splitlines() if path.exists() else []
-
-    def pictures(self, out: str = "out") -> list[str]:
-        return sorted(n.removeprefix("images/") for n in self.bench.files(out) if n.startswith("images/"))
-
-
-@pytest.fixture
-def pages(bench: Any) -> Pages:
-    return Pages(bench)
-
-
-def _typical(pages: Pages) -> None:
-    """Questions that share pages, within a split and across two, some of which fail."""
-    for name in ("a", "b", "c", "damaged"):
-        pages.page(name)
-    (pages.bench.input / "pages" / "damaged").write_bytes(b"no picture")
-    pages.ask(
-        {"page": "a"},
-        {"page": "a", "does": "fail"},
-        {"page": "a"},
-        {"page": "b", "does": "fail"},
-        '{"page": ',
-        {"page": "b", "does": "fail"},
-        {"page": "c", "does": "fail"},
-        {"page": "c", "does": "show the back"},
-        {"page": "damaged"},
-        {"page": "damaged"},
-        {"page": "a", "split": "val"},
-        {"page": "missing", "split": "val"},
-    )
-
-
-def test_a_picture_that_several_items_show_is_stored_once_and_read_once(pages: Pages) -> None:
+def test_a_picture_that_several_items_show_is_stored_once_and_read_once(pages: Any) -> None:
     pages.page("a")
     pages.page("b")
     pages.ask(*[{"page": page} for page in "aabaab"])
@@ -85,7 +29,7 @@ def test_a_picture_that_several_items_show_is_stored_once_and_read_once(pages: P
     assert (manifest.splits[0].written, manifest.splits[0].images) == (6, 6)
 
 
-def test_a_worker_forgets_the_picture_asked_for_least_recently(pages: Pages) -> None:
+def test_a_worker_forgets_the_picture_asked_for_least_recently(pages: Any) -> None:
     names = [f"page{number:02d}" for number in range(65)]
     for name in names:
         pages.page(name)
@@ -94,8 +38,8 @@ def test_a_worker_forgets_the_picture_asked_for_least_recently(pages: Pages) -> 
     assert pages.log("reads.log") == [*names, names[1]]
 
 
-def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_none_does(pages: Pages, rows: Any) -> None:
-    _typical(pages)
+def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_none_does(pages: Any, rows: Any) -> None:
+    pages.typical()
     summary = pages.bench.convert()
     assert rows(summary) == {"train": (10, 3, 7, 0), "val": (2, 1, 1, 0)}
     assert pages.pictures() == ["pages/a.png", "pages/c.back.png", "pages/c.png"]
@@ -111,8 +55,8 @@ class _Backwards(LocalExecutor):
         return super().run(reversed(list(works)))
 
 
-def test_the_bytes_do_not_depend_on_who_stores_a_shared_picture(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
-    _typical(pages)
+def test_the_bytes_do_not_depend_on_who_stores_a_shared_picture(pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages.typical()
     pages.bench.convert("one", workers=1)
     pages.bench.convert("three", workers=3)
     monkeypatch.setattr(run, "LocalExecutor", _Backwards)
@@ -121,7 +65,7 @@ def test_the_bytes_do_not_depend_on_who_stores_a_shared_picture(pages: Pages, mo
 
 
 @pytest.mark.parametrize("other", [{"shared": "another"}, {"shared": ""}])
-def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Pages, rows: Any, other: dict[str, str]) -> None:
+def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Any, rows: Any, other: dict[str, str]) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a", **other}, {"page": "a"})
     assert rows(pages.bench.convert()) == {"train": (3, 2, 1, 0)}
@@ -135,16 +79,16 @@ def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Pages, row
 @pytest.mark.parametrize(
     "point", ["picture-half-written:2", "picture-written:3", "journal-appended:4", "quarantine-written:1"]
 )
-def test_a_killed_run_ends_in_the_same_bytes(pages: Pages, point: str) -> None:
-    _typical(pages)
+def test_a_killed_run_ends_in_the_same_bytes(pages: Any, point: str) -> None:
+    pages.typical()
     assert pages.bench.command("out", fault=f"{point}:kill-all").returncode == -9
     assert pages.bench.command().returncode == 0
     pages.bench.convert("whole")
     assert pages.bench.files() == pages.bench.files("whole")
 
 
-def test_a_retry_stores_again_what_nobody_showed_before(pages: Pages, rows: Any) -> None:
-    _typical(pages)
+def test_a_retry_stores_again_what_nobody_showed_before(pages: Any, rows: Any) -> None:
+    pages.typical()
     pages.bench.convert()
     pages.page("missing")
     pages.page("damaged")
@@ -154,7 +98,7 @@ def test_a_retry_stores_again_what_nobody_showed_before(pages: Pages, rows: Any)
     assert pages.bench.files() == pages.bench.files("whole")
 
 
-def test_a_shared_picture_that_was_damaged_meanwhile_is_stored_again(pages: Pages) -> None:
+def test_a_shared_picture_that_was_damaged_meanwhile_is_stored_again(pages: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"}, {"page": "back"})
     assert pages.bench.command("out", "--workers", "1", fault="journal-appended:2:kill-all").returncode == -9
@@ -165,8 +109,8 @@ def test_a_shared_picture_that_was_damaged_meanwhile_is_stored_again(pages: Page
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_every_sample_of_a_shard_carries_the_shared_picture(pages: Pages, images: bool) -> None:
-    _typical(pages)
+def test_every_sample_of_a_shard_carries_the_shared_picture(pages: Any, images: bool) -> None:
+    pages.typical()
     summary = pages.bench.convert(shard_size=1 << 20, images=images)
     folder = LocalFolder(pages.bench.root / "out")
     (name,) = summary.manifest.splits[0].shards
@@ -177,7 +121,7 @@ def test_every_sample_of_a_shard_carries_the_shared_picture(pages: Pages, images
     assert validate(open_dataset(str(folder.path))).findings == []
 
 
-def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Pages) -> None:
+def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"})
     summary = pages.bench.convert(shard_size=1 << 20, images=False)
@@ -191,13 +135,13 @@ def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Pag
     assert (finding.rule, finding.id) == ("image", "q0002")
 
 
-def test_a_page_whose_many_questions_fail_in_a_row_does_not_stop_the_run(pages: Pages, rows: Any) -> None:
+def test_a_page_whose_many_questions_fail_in_a_row_does_not_stop_the_run(pages: Any, rows: Any) -> None:
     pages.page("a")
     pages.ask(*[{"page": "missing"}] * 60, {"page": "a"})
     assert rows(pages.bench.convert()) == {"train": (61, 1, 60, 0)}
 
 
-def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: Pages, rows: Any) -> None:
+def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: Any, rows: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, "{no", {"page": "a"}, "nothing")
     assert rows(pages.bench.convert()) == {"train": (4, 2, 2, 0)}
@@ -213,7 +157,7 @@ def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: P
     }
 
 
-def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Pages, rows: Any) -> None:
+def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Any, rows: Any) -> None:
     pages.page("a")
     pages.ask("{no", {"page": "a"}, {"page": "missing"}, "{no")
     killed = pages.bench.command("out", "--workers", "1", fault="journal-appended:1:kill-all")
@@ -226,14 +170,14 @@ def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Pages
     assert [line["stage"] for line in pages.bench.quarantine()] == ["discover", "discover"]
 
 
-def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Pages) -> None:
+def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, "{no")
     with pytest.raises(ConversionStopped, match=r"questions\.jsonl:2 \(discover: ItemError: no JSON"):
         pages.bench.convert(on_error="fail")
 
 
-def test_pictures_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Pages) -> None:
+def test_pictures_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Any) -> None:
     Image.effect_mandelbrot((700, 350), (-2, -1, 1, 1), 20).convert("RGB").save(
         pages.bench.input / "pages" / "a", "JPEG"
     )
