@@ -125,8 +125,10 @@ class PublicCopy:
 
     Args:
         repo: the hub dataset.
-        file: the archive in it.
+        file: the archive in it, or a pattern such as `docvqa/*.parquet`: the files that make up the raw data.
+        revision: a branch, tag or commit of the dataset.
     """
 
     repo: str
     file: str
+    revision: str = "main"

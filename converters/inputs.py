@@ -17,12 +17,13 @@ from .media.archives import ARCHIVE_SUFFIXES, extract, is_archive_name
 __all__ = ["resolve_input"]
 
 
-def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
+def resolve_input(source: Any, given: str | None, work: Path) -> str:
     """Return the address of a folder that holds the raw data.
 
     Args:
-        source: the converter; its `public_copy`, where it has one, is fetched if nothing is given. Its `takes_files`,
-            where it has them, are suffixes of single files that will do as well; it gets such a file's own address.
+        source: the converter, or its class. If nothing is given, its `public_copy` is fetched; or its method
+            `fetch_input()` is asked, where the options say what to fetch. Its `takes_files`, where it has them,
+            are suffixes of single files that will do as well; it gets such a file's own address.
         given: a folder or an archive, local or on an object store, or None.
         work: a local folder that outlives a killed run; an archive is unpacked in it once, and found there again.
 
@@ -31,6 +32,8 @@ def resolve_input(source: type[Any], given: str | None, work: Path) -> str:
         HubError: the public copy cannot be fetched.
         ConversionStopped: there is no room to unpack, or no permission.
     """
+    if given is None and hasattr(source, "fetch_input"):
+        return str(source.fetch_input())
     if given is None:
         given = _public_copy(source)
     takes_files: tuple[str, ...] = getattr(source, "takes_files", ())
@@ -70,14 +73,14 @@ def _is_remote_file(given: str) -> bool:
         raise InputError(f"{given}: cannot be read ({error})") from error
 
 
-def _public_copy(source: type[Any]) -> str:
+def _public_copy(source: Any) -> str:
     copy: PublicCopy | None = getattr(source, "public_copy", None)
     if copy is None:
         raise InputError(f"no input, and {source.name} has no public copy to fetch; give its raw data: --input PATH")
     # The hub's library takes a while to import, and a folder does not need it.
-    from .media.hub import fetch
+    from .media.hub import fetch, fetch_all
 
-    return str(fetch(copy))
+    return str(fetch_all(copy) if "*" in copy.file else fetch(copy))
 
 
 def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:

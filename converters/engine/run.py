@@ -13,9 +13,10 @@ import msgspec
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.folder import is_remote, open_folder
 from ...schema.layout import IMAGES, QUARANTINE, Manifest
+from ..base import Converter
 from ..inputs import resolve_input
 from ..media.pictures import PictureSettings
-from ..registry import ConverterSpec, load_source
+from ..registry import ConverterSpec
 from .assemble import assemble
 from .driver import Driver, OnError
 from .local import LocalExecutor
@@ -115,7 +116,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
     with open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:
-        spec = _resolved(request, state)
+        spec = _resolved(request, unbound, state)
         plan = make_plan(spec.build(), request.selection, spooled)
         header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         pictures = IMAGES if request.images else STAGING
@@ -137,8 +138,8 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     return Summary(request.out, manifest)
 
 
-def _resolved(request: ConvertRequest, state: State) -> ConverterSpec:
-    address = resolve_input(load_source(request.source), request.input, state.work)
+def _resolved(request: ConvertRequest, unbound: Converter, state: State) -> ConverterSpec:
+    address = resolve_input(unbound, request.input, state.work)
     file, colon, name = request.source.rpartition(":")
     source = f"{Path(file).absolute()}:{name}" if colon else request.source
     return ConverterSpec(source=source, input=address, options=request.options)

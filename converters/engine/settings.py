@@ -66,7 +66,8 @@ def settings_of(converter: Converter, engine: dict[str, Any]) -> Settings:
     for name in names:
         if name in engine:
             raise UsageError(f"{cls.name}: its option {name!r} has the name of an option of the engine; rename it")
-    own = {name: msgspec.to_builtins(getattr(converter, name)) for name in names}
+    # As they are read again from the manifest, tuples as lists.
+    own = {name: msgspec.json.decode(encode(getattr(converter, name))) for name in names}
     return Settings(source=cls.name, options={**own, **engine}, decoders=_versions(converter))
 
 

@@ -64,7 +64,7 @@ def _values(batch: pa.RecordBatch, column: str) -> list[Any]:
 
 
 def _without_bytes(file: pq.ParquetFile) -> list[str]:
-    """Name the leaves to load: all but bytes. Lists of nothing but bytes are loaded, for only so they can be counted."""
+    """Name the leaves to load: all but bytes. Lists of bytes alone are loaded, for only so they can be counted."""
     leaves = [file.schema.column(index) for index in range(len(file.schema))]
     light = [leaf.path for leaf in leaves if not _is_bytes(leaf)]
     for field in file.schema_arrow:

@@ -113,6 +113,10 @@ class RowMapping(ABC):
             ItemError: there are none.
         """
 
+    def read_file(self, path: str) -> bytes:
+        """Return the bytes of a picture that is a file of the input."""
+        return self.folder.read(path)
+
     @property
     def folder(self) -> Folder:
         """The folder that paths in rows begin at."""
@@ -213,7 +217,7 @@ class RowMapping(ABC):
             return self.read_cell(data.file, data.number, picture)
         path = self._path(data.file, picture.path)
         try:
-            return self.folder.read(path)
+            return self.read_file(path)
         except FileNotFoundError:
             raise MediaError(
                 f"{picture.path}: no such picture; paths begin at the table's folder, or at the input"

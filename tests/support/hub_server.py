@@ -16,8 +16,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -93,6 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer()
+
     def log_message(self, *_: object) -> None:
         """Say nothing; pytest shows what matters."""
 
@@ -129,24 +132,37 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_api(self, path: str) -> None:
         kind, _, rest = path.partition("/")
-        repository = rest.partition("/tree/")[0].partition("/revision/")[0]
+        repository, question, asked = _parted(rest)
         files = self.server.hub.repositories.get(repository if kind == "models" else f"{kind}/{repository}")
         if files is None:
             return self._send_json(404, "RepoNotFound")
-        if "/tree/" in rest:
-            return self._send_json(200, "", [_tree_entry(name, file) for name, file in files.items()])
+        revision, _, folder = asked.partition("/")
+        if revision not in ("", "main", COMMIT):
+            return self._send_json(404, "RevisionNotFound")
+        if question == "tree":
+            entries = _tree(files, folder, is_recursive="recursive=true" in self.path.lower())
+            return self._send_json(200, "", entries) if entries else self._send_json(404, "EntryNotFound")
+        if question == "paths-info":
+            return self._send_json(200, "", [e for p in self._asked_paths() for e in _path_info(files, p)])
         siblings = [{"rfilename": name} for name in files]
         return self._send_json(200, "", {"id": repository, "sha": COMMIT, "private": False, "siblings": siblings})
 
+    def _asked_paths(self) -> list[str]:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.headers["Content-Type"].startswith("application/json"):
+            paths: list[str] = json.loads(body)["paths"]
+            return paths
+        return parse_qs(body)["paths"]
+
     def _send_json(self, status: int, code: str, content: object = None) -> None:
-        body = json.dumps(content).encode()
+        body = json.dumps({"error": code} if content is None else content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if code:
             self.send_header("X-Error-Code", code)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def _send_file(self, file: HubFile, headers: dict[str, str]) -> None:
@@ -176,6 +192,35 @@ class _Handler(BaseHTTPRequestHandler):
             hub.release.wait(60)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+
+
+def _parted(rest: str) -> tuple[str, str, str]:
+    """Part `owner/name/tree/main/folder` into the repository, what is asked, and of what."""
+    for question in ("tree", "paths-info", "revision"):
+        repository, found, asked = rest.partition(f"/{question}/")
+        if found:
+            return repository, question, asked
+    return rest, "", ""
+
+
+def _tree(files: dict[str, HubFile], folder: str, is_recursive: bool) -> list[dict[str, object]]:
+    start = f"{folder}/" if folder else ""
+    below = {name: file for name, file in files.items() if name.startswith(start)}
+    folders = {str(parent) for name in below for parent in PurePosixPath(name).parents if f"{parent}/" > start}
+    folders -= {".", folder}
+    entries = [_folder_entry(name) for name in sorted(folders) if is_recursive or "/" not in name.removeprefix(start)]
+    shown = {name: file for name, file in below.items() if is_recursive or "/" not in name.removeprefix(start)}
+    return entries + [_tree_entry(name, file) for name, file in shown.items()]
+
+
+def _path_info(files: dict[str, HubFile], path: str) -> list[dict[str, object]]:
+    if path in files:
+        return [_tree_entry(path, files[path])]
+    return [_folder_entry(path)] if any(name.startswith(f"{path}/") for name in files) else []
+
+
+def _folder_entry(name: str) -> dict[str, object]:
+    return {"type": "directory", "path": name, "size": 0, "oid": hashlib.sha1(name.encode()).hexdigest()}
 
 
 def _tree_entry(name: str, file: HubFile) -> dict[str, object]:
