@@ -16,6 +16,7 @@ from ....schema.layout import encode_manifest
 from .counting import Counting
 from .measure import COSTS, Chunk, Measurer
 from .records import RecordIndex
+from .table import numbers
 from .workers import in_order
 
 __all__ = ["RecordCosts", "record_costs"]
@@ -36,16 +37,16 @@ class RecordCosts:
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
-        self.tokens: npt.NDArray[np.int64] = table["tokens"].to_numpy()
+        self.tokens: npt.NDArray[np.int64] = numbers(table["tokens"])
         """[records], ids in the prompt and the answers, pictures included; of a faulty record, what can be known."""
-        self.crops: npt.NDArray[np.int64] = table["crops"].to_numpy()
+        self.crops: npt.NDArray[np.int64] = numbers(table["crops"])
         """[records], what the tower sees: sub-crops, and a global crop for each picture."""
-        self.pictures: npt.NDArray[np.int64] = pc.list_value_length(table["widths"]).to_numpy()
+        self.pictures: npt.NDArray[np.int64] = numbers(pc.list_value_length(table["widths"]))
         """[records], pictures shown."""
-        self.unanswered: npt.NDArray[np.int64] = np.flatnonzero(~table["answered"].to_numpy())
+        self.unanswered: npt.NDArray[np.int64] = _where(pc.invert(table["answered"]))
         """Numbers of the records with a turn that has no answer: nothing is to be learnt from them."""
-        faulty = np.flatnonzero(pc.not_equal(table["fault"], "").to_numpy(zero_copy_only=False))
-        self.faults: dict[int, str] = {int(number): table["fault"][int(number)].as_py() for number in faulty}
+        faulty = np.flatnonzero(numbers(pc.binary_length(table["fault"]))).tolist()
+        self.faults: dict[int, str] = {number: table["fault"][number].as_py() for number in faulty}
         """Why a record cannot be trained on, by its number: a picture is missing or no picture, or a text no prompt."""
 
     def __len__(self) -> int:
@@ -103,6 +104,11 @@ def record_costs(
     return _look_again(costs, index, counting) if costs.faults else costs
 
 
+def _where(condition: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return the numbers of the rows in which a condition holds, ascending."""
+    return numbers(pa.chunked_array([pc.indices_nonzero(condition)]))
+
+
 def _processes(workers: int | None, records: int) -> int:
     if workers is not None:
         return workers
@@ -136,10 +142,9 @@ def _look_again(costs: RecordCosts, index: RecordIndex, counting: Counting) -> R
     measurer = Measurer(index.dataset.folder, counting)
     rows = [measurer(_chunk(index, index.place(number)[0], number, 1)) for number in costs.faults]
     mended = pa.Table.from_batches(rows)
-    numbers = np.array(list(costs.faults))
     if mended["fault"].to_pylist() == list(costs.faults.values()):
         return costs
-    # Row k of what was measured now stands in for row numbers[k].
+    # What was measured now stands in for what was faulty, row by row.
     taken = np.arange(len(costs))
-    taken[numbers] = len(costs) + np.arange(len(numbers))
+    taken[list(costs.faults)] = len(costs) + np.arange(len(rows))
     return RecordCosts(pa.concat_tables([costs.table, mended]).take(taken))

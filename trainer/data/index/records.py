@@ -17,6 +17,7 @@ from ....schema.jsonl import read_lines
 from ....schema.record import Record, decode_record
 from ....schema.shards import ShardEntry, read_index
 from .cache import TableCache
+from .table import numbers
 
 __all__ = ["RecordIndex"]
 
@@ -133,8 +134,7 @@ class RecordIndex:
 
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """Return a column of numbers: `offset`, `size`, or of shards `shard`; [records]."""
-        values: npt.NDArray[np.int64] = self._table[name].to_numpy()
-        return values
+        return numbers(self._table[name])
 
     def slice(self, first: int, count: int) -> pa.Table:
         """Return some rows of the table, without a copy."""

@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterable
 from typing import IO, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ....schema.folder import LocalFolder
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["numbers", "read_table", "write_table"]
 
 _KEY = b"phi3v-data"
 _DIGEST = 64  # bytes: SHA-256 in hex
@@ -52,6 +54,13 @@ def read_table(folder: LocalFolder, name: str, key: str) -> pa.Table | None:
     except (OSError, pa.ArrowInvalid):
         return None
     return table if (table.schema.metadata or {}).get(_KEY) == key.encode() else None
+
+
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a column of whole numbers, none of them missing, as an array; [rows]."""
+    # Arrow's own to_numpy would import pandas, which takes most of a second.
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *chunks], dtype=np.int64, casting="unsafe")
 
 
 class _Hashing:
