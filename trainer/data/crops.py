@@ -9,6 +9,7 @@ torch's kernel in both passes would now and then be two parts off.
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, NamedTuple
 
 import cv2
@@ -27,6 +28,9 @@ cv2.setNumThreads(1)
 
 Pixels = NDArray[np.uint8]
 _WHITE = 255
+_START_OF_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+# Any marker but a restart, the end, and what stands for a plain 0xff.
+_BREAK = re.compile(rb"\xff[^\x00\xd0-\xd7\xd9\xff]")
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -57,7 +61,7 @@ def cut_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool 
     try:
         with Image.open(io.BytesIO(data)) as picture:
             grid = processor.crop_grid(*picture.size)
-            canvas = np.asarray(canvas_of(picture, grid)) if exact_pixels else _canvas(_decode(picture, data), grid)
+            canvas = np.array(canvas_of(picture, grid)) if exact_pixels else _canvas(_decode(picture, data), grid)
     except (SyntaxError, EOFError, IndexError) as error:
         # So Pillow calls what is wrong inside some kinds of files.
         raise OSError(f"damaged: {error}") from error
@@ -75,17 +79,31 @@ def _decode(picture: Image.Image, data: bytes) -> Pixels:
         if pixels is not None and pixels.shape == (picture.height, picture.width, 3):
             decoded: Pixels = pixels
             return decoded
-    return np.asarray(picture.convert("RGB"))
+    return np.array(picture.convert("RGB"))
 
 
 def _opencv_agrees(picture: Image.Image, data: bytes) -> bool:
-    """Whether both decode to the same pixels; what is cut short is left to Pillow, which says so."""
+    """Whether both decode to the same pixels, or both find the same damage."""
     if picture.mode not in ("RGB", "L") or "transparency" in picture.info:
         return False
     if picture.format == "JPEG":
-        return data.endswith(b"\xff\xd9")
+        return "progressive" not in picture.info and _is_one_whole_scan(data)
     bit_depth = data[24]
     return picture.format == "PNG" and bit_depth == 8 and data[-8:-4] == b"IEND"
+
+
+def _is_one_whole_scan(jpeg: bytes) -> bool:
+    """Whether nothing but restarts breaks a JPEG's pixels, up to its end.
+
+    Where something does, OpenCV may leave the rest grey and say nothing; Pillow tells damage from what is allowed.
+    """
+    place = 2
+    while jpeg[place : place + 2] != _START_OF_SCAN:
+        size = int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        if jpeg[place : place + 1] != b"\xff" or size < 2:
+            return False
+        place += 2 + size
+    return jpeg.endswith(_END) and _BREAK.search(jpeg, place + 2) is None
 
 
 def _canvas(pixels: Pixels, grid: CropGrid) -> Pixels:
@@ -127,4 +145,4 @@ def _vertical_pass(pixels: Any, height: int) -> Pixels:
     # Colours do not matter here: a row of them is a row of numbers, which Pillow takes without copying.
     rows, columns = pixels.shape[0], pixels.shape[1] * 3
     image = Image.frombuffer("L", (columns, rows), np.ascontiguousarray(pixels), "raw", "L", 0, 1)
-    return np.asarray(image.resize((columns, height), Image.Resampling.BILINEAR)).reshape(height, -1, 3)
+    return np.array(image.resize((columns, height), Image.Resampling.BILINEAR)).reshape(height, -1, 3)
