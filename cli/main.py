@@ -17,11 +17,13 @@ __all__ = ["COMMANDS", "main", "run_command"]
 # The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
 COMMANDS = {
     "convert": "Turn a source into a dataset folder.",
-    "sources": "List the sources and their options.",
+    "sources": "List the sources and their options, or start one.",
     "validate": "Check datasets before anything is trained on them.",
     "train": "Fine-tune a model on a dataset.",
     "evaluate": "Judge a model on a dataset, and write every answer out.",
     "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
+    "order": "Print the record ids of each optimizer step.",
+    "estimate": "Say what a run is going to read: tokens, crops, steps, balance.",
     "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",
 }
 

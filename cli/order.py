@@ -1,0 +1,69 @@
+"""`phi3v-data order`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .mixture import mixture_option, open_sources
+from .settings import parse_settings, prepare_training_packages
+
+__all__ = ["command"]
+
+_SETTINGS = {
+    "batch_size": "batch_size",
+    "seed": "seed",
+    "split": "data.train_split",
+    "max_tokens": "data.max_tokens",
+    "model": "model.name",
+}
+
+
+@click.command("order", short_help="Print the record ids of each optimizer step.")
+@click.argument("data", required=False)
+@mixture_option
+@click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
+@click.option("--seed", type=int, help="Of the order.  [default: 0]")
+@click.option("--steps", required=True, metavar="A:B", help="The steps from A, counted from 0, up to but without B.")
+@click.option("--split", help="Which split.  [default: train]")
+@click.option("--max-tokens", type=int, help="Leave longer records out, as `train --too-long drop` does.")
+@click.option("--model", help="Whose tokens are counted: as for train.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
+def command(data: str | None, mixture: tuple[str, ...], steps: str, settings: tuple[str, ...], **options: Any) -> None:
+    """Print the record ids of each optimizer step: what `train` reads with the same data, settings and seed.
+
+    One JSON object a line: `step` and `ids`; of several datasets also `data`, the number of each record's (from 0). No
+    picture is touched, and no model or tokenizer is needed, unless --max-tokens leaves records out by their tokens. The
+    number of processes, workers and micro-batches does not change the order.
+    """
+    import msgspec
+
+    from ..trainer.config import make_config
+    from ..trainer.data.training_data import TrainingData
+
+    given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
+    config = make_config({**given, "data.too_long": "drop", **parse_settings(settings)})
+    wanted = _range(steps)
+    training = TrainingData(open_sources(data, mixture), config.data)
+    plan = training.plan(config.batch_size, config.seed)
+    if config.data.max_tokens is not None:
+        prepare_training_packages()
+        from ..trainer.checkpoint import load_run_processor
+
+        measured = training.measure(load_run_processor(config), lambda line: click.echo(line, err=True))
+        plan = measured.plan(config.batch_size, config.seed)
+    for number in wanted:
+        samples = plan.step(number)
+        ids = [training.indexes[sample.dataset].ids([sample.record])[0] for sample in samples]
+        line: dict[str, Any] = {"step": number, "ids": ids}
+        if mixture:
+            line["data"] = [sample.dataset for sample in samples]
+        click.echo(msgspec.json.encode(line))
+
+
+def _range(steps: str) -> range:
+    first, colon, end = steps.partition(":")
+    if not (colon and first.isdecimal() and end.isdecimal()):
+        raise click.UsageError(f"--steps {steps}: expected A:B, two step numbers such as 0:10")
+    return range(int(first), int(end))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from phi3v_data.cli.main import run_command
+from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.jsonl import write_records
+from phi3v_data.schema.record import Record, Turn
+from phi3v_data.trainer.data.deal import sample_cost
+from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_processor
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Ten records with 0, 1, 2, 0 ... pictures; the last has a long answer."""
+    root = tmp_path_factory.mktemp("estimate")
+    (root / "images").mkdir()
+    Image.new("RGB", (300, 200)).save(root / "images" / "a.png")
+    records = [
+        Record(
+            id=f"r{number}",
+            conversations=[
+                Turn(images=["a.png"] * (number % 3), user="What?", assistant="x" * (500 if number == 9 else 1))
+            ],
+        )
+        for number in range(10)
+    ]
+    write_records(LocalFolder(root), "x_train.jsonl", records)
+    return str(root)
+
+
+def estimate(capsys: pytest.CaptureFixture[str], data: str, *arguments: str) -> Any:
+    assert run_command(["estimate", data, "--model", "tiny", "--format", "json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_numbers_are_those_of_the_records(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = estimate(capsys, data, "--num-crops", "4", "--batch-size", "4", "--epochs", "1.5")
+    assert (found["records"], found["steps"], found["faulty"], found["too_long"]) == (10, 4, 0, [])
+    grid = tiny_processor().image_processor.crop_grid(300, 200, 4)
+    assert found["pictures"]["total"] == 9
+    assert found["crops"]["total"] == 9 * (grid.rows * grid.columns + 1)
+    assert found["crops"]["most"] == 2 * (grid.rows * grid.columns + 1)
+    assert found["crop_padding"] == pytest.approx(1 - (grid.rows * grid.columns + 1) / 5)
+    assert found["tokens"]["least"] < found["tokens"]["p50"] < found["tokens"]["p99"] == found["tokens"]["most"]
+    assert found["tokens"]["mean"] == found["tokens"]["total"] / 10
+
+
+def test_operations_are_those_of_the_records(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = estimate(capsys, data, "--max-tokens", "30")
+    # Only the records without pictures are left, and all of those are alike.
+    tokens = found["tokens"]["most"]
+    assert tokens == found["tokens"]["least"]
+    assert found["teraflop"] * 1e12 == pytest.approx(sample_cost(tokens, 0, tiny_config()))
+
+
+def test_records_that_are_too_long_are_listed_and_left_out(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = estimate(capsys, data, "--max-tokens", "400")
+    assert [record["id"] for record in found["too_long"]] == ["r9"]
+    assert found["too_long"][0]["tokens"] > 500
+    assert found["tokens"]["most"] <= 400
+    assert found["records"] == 10
+
+
+def test_micro_batches_of_one_sample_have_nothing_to_pad_and_larger_ones_do(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert estimate(capsys, data, "--batch-size", "5")["dealing"]["padding"] == 0
+    whole = estimate(capsys, data, "--batch-size", "10", "--accumulate", "1")
+    padded = 10 * whole["tokens"]["most"]
+    assert whole["dealing"]["padding"] == pytest.approx(1 - whole["tokens"]["total"] / padded)
+
+
+def test_dealing_by_cost_is_more_even_than_dealing_in_order(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    dealing = estimate(capsys, data, "--batch-size", "10", "--gpus", "2", "--max-tokens", "400")["dealing"]
+    assert 0 <= dealing["imbalance"] <= dealing["worst_imbalance"] < dealing["imbalance_in_order"]
+    assert estimate(capsys, data, "--ranks", "1")["dealing"]["worst_imbalance"] == 0
+
+
+def test_the_text_says_the_same_for_people(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["estimate", data, "--model", "tiny", "--max-tokens", "400", "--batch-size", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "10 records; 3 steps of 3 for 1 epochs" in text
+    assert "r9: " in text
+    assert "1 GPUs x 3 micro-batches" in text

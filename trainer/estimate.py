@@ -1,0 +1,190 @@
+"""What a run is going to read, before anything of it is run: tokens, crops, steps, padding, balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from .config import TrainConfig
+from .data.deal import deal, imbalance, sample_cost
+from .data.index import Counting, RecordCosts, RecordIndex, record_costs
+from .data.plan import Plan
+from .data.sources import Source
+from .data.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from .phi3v import Phi3VConfig
+
+__all__ = ["DataEstimate", "Dealing", "LongRecord", "Spread", "estimate_data"]
+
+_STEPS = 256  # that are dealt, to see how well it goes
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """How a number is spread over the records: the sum, the mean, the smallest, some percentiles, the largest."""
+
+    total: int
+    mean: float
+    least: int
+    p50: int
+    p90: int
+    p99: int
+    most: int
+
+
+class LongRecord(msgspec.Struct, frozen=True):
+    """A record that has more tokens than were allowed."""
+
+    id: str
+    tokens: int
+
+
+class Dealing(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the samples of some steps are dealt to ranks and micro-batches.
+
+    Args:
+        steps: that were looked at, from the first on.
+        padding: share of the positions that would be padding, were the samples dealt in their order and each
+            micro-batch padded to its longest.
+        imbalance: by which share the costliest rank of a step exceeds the mean rank, on average.
+        worst_imbalance: the same, of the worst step.
+        imbalance_in_order: the average, were the samples dealt in their order.
+    """
+
+    steps: int
+    padding: float
+    imbalance: float
+    worst_imbalance: float
+    imbalance_in_order: float
+
+
+class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is going to read.
+
+    Args:
+        records: in all datasets.
+        faulty: of them, cannot be read or encoded.
+        unanswered: of them, have a turn without an answer.
+        too_long: of them, have more tokens than allowed; what follows is without them.
+        batch_size: samples in an optimizer step.
+        ranks: processes.
+        pieces: micro-batches a rank in a step.
+        epochs: how often as many samples as there are records.
+        steps: optimizer steps.
+        tokens: of a record, pictures included.
+        pictures: of a record.
+        crops: of a record, as the tower sees them.
+        crop_padding: share of the crops that would be padding, were each picture padded to the most it may have.
+        teraflop: operations to train on the mean record, forward and backward.
+        dealing: of the first steps.
+    """
+
+    records: int
+    faulty: int
+    unanswered: int
+    too_long: list[LongRecord]
+    batch_size: int
+    ranks: int
+    pieces: int
+    epochs: float
+    steps: int
+    tokens: Spread
+    pictures: Spread
+    crops: Spread
+    crop_padding: float
+    teraflop: float
+    dealing: Dealing
+
+
+def estimate_data(
+    sources: Sequence[Source],
+    config: TrainConfig,
+    counting: Counting,
+    model: Phi3VConfig,
+    ranks: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DataEstimate:
+    """Measure what a run is going to read.
+
+    Args:
+        sources: the datasets.
+        config: batch, epochs, longest record, split.
+        counting: what tokens follow from.
+        model: the model's configuration, for its shapes.
+        ranks: processes that train.
+        progress: called now and then with the records measured of a dataset, and those it has.
+
+    Raises:
+        DatasetError: there is nothing to read, or all records are too long.
+    """
+    data = TrainingData(sources, config.data)
+    costs = [record_costs(index, counting, progress=progress) for index in data.indexes]
+    longest = config.data.max_tokens
+    kept = [np.arange(len(of)) if longest is None else of.kept(longest) for of in costs]
+    plan = data.plan(config.batch_size, config.seed, kept)
+    tokens, pictures, crops = (
+        np.concatenate([getattr(of, name)[shown] for of, shown in zip(costs, kept, strict=True)])
+        for name in ("tokens", "pictures", "crops")
+    )
+    steps, pieces = plan.steps(config.epochs), config.pieces(ranks)
+    most_crops = int(pictures.sum()) * (counting.num_crops + 1)
+    return DataEstimate(
+        records=data.records,
+        faulty=sum(len(of.faults) for of in costs),
+        unanswered=sum(len(of.unanswered) for of in costs),
+        too_long=[] if longest is None else _too_long(data.indexes, costs, longest),
+        batch_size=config.batch_size,
+        ranks=ranks,
+        pieces=pieces,
+        epochs=config.epochs,
+        steps=steps,
+        tokens=_spread(tokens),
+        pictures=_spread(pictures),
+        crops=_spread(crops),
+        crop_padding=1 - int(crops.sum()) / most_crops if most_crops else 0.0,
+        teraflop=float(np.mean(sample_cost(tokens, crops, model))) / 1e12,
+        dealing=_deal_steps(plan, min(steps, _STEPS), ranks, pieces, costs, model),
+    )
+
+
+def _too_long(indexes: Sequence[RecordIndex], costs: Sequence[RecordCosts], longest: int) -> list[LongRecord]:
+    found = []
+    for index, of in zip(indexes, costs, strict=True):
+        numbers = of.too_long(longest).tolist()
+        found += [LongRecord(*each) for each in zip(index.ids(numbers), of.tokens[numbers].tolist(), strict=True)]
+    return found
+
+
+def _spread(values: npt.NDArray[np.int64]) -> Spread:
+    least, p50, p90, p99, most = (
+        int(each) for each in np.percentile(values, [0, 50, 90, 99, 100], method="closest_observation")
+    )
+    total = int(values.sum())
+    return Spread(total=total, mean=total / len(values), least=least, p50=p50, p90=p90, p99=p99, most=most)
+
+
+def _deal_steps(
+    plan: Plan, steps: int, ranks: int, pieces: int, costs: Sequence[RecordCosts], model: Phi3VConfig
+) -> Dealing:
+    prices = [sample_cost(of.tokens, of.crops, model) for of in costs]
+    real = padded = 0
+    ours, in_order = [], []
+    for number in range(steps):
+        samples = plan.step(number)
+        tokens = [int(costs[sample.dataset].tokens[sample.record]) for sample in samples]
+        price = [float(prices[sample.dataset][sample.record]) for sample in samples]
+        real += sum(tokens)
+        padded += sum(len(part) * int(part.max()) for part in np.array_split(tokens, ranks * pieces) if len(part))
+        ours.append(imbalance(price, deal(price, ranks, pieces)))
+        in_order.append(imbalance(price, [[part.tolist()] for part in np.array_split(np.arange(len(price)), ranks)]))
+    return Dealing(
+        steps=steps,
+        padding=1 - real / padded if padded else 0.0,
+        imbalance=float(np.mean(ours)),
+        worst_imbalance=max(ours),
+        imbalance_in_order=float(np.mean(in_order)),
+    )
