@@ -44,7 +44,7 @@ from ..annotations.fields import cell_at, name_at, text_at, texts_at
 from ..annotations.files import FileNames
 from ..annotations.forms import Form, RawRow, annotation_files, find_items
 from ..annotations.questions import Asker, Cell, Question, Sample
-from ..base import ImageSink, Item
+from ..base import ImageSink, Item, PublicCopy
 from ..drawing import draw
 from ..prompts import Prompts
 
@@ -63,6 +63,7 @@ class DocVQA:
     """Questions about scanned pages: the DocVQA challenge, or a copy of it on the hub."""
 
     name: ClassVar[str] = "docvqa"
+    public_copy: ClassVar[PublicCopy] = PublicCopy("HuggingFaceM4/the_cauldron", "docvqa/*.parquet")
 
     input: Folder
     turns: Annotated[

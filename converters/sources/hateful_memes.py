@@ -43,7 +43,7 @@ from ..annotations.files import FileNames
 from ..annotations.forms import Form, RawRow, annotation_files, find_items, is_table
 from ..annotations.labels import LabelAnswers
 from ..annotations.questions import Asker, Question, Sample
-from ..base import ImageSink, Item
+from ..base import ImageSink, Item, PublicCopy
 from ..prompts import Prompts
 
 __all__ = ["HatefulMemes"]
@@ -62,6 +62,7 @@ class HatefulMemes:
     """Memes, each with the question whether it is hateful."""
 
     name: ClassVar[str] = "hateful_memes"
+    public_copy: ClassVar[PublicCopy] = PublicCopy("HuggingFaceM4/the_cauldron", "hateful_memes/*.parquet")
 
     input: Folder
     caption: Annotated[bool, Meta(description="give the meme's text in the prompt")] = False

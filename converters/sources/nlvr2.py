@@ -42,7 +42,7 @@ from ..annotations.files import FileNames
 from ..annotations.forms import Form, RawRow, annotation_files, find_items
 from ..annotations.labels import LabelAnswers
 from ..annotations.questions import Asker, Question, Sample
-from ..base import ImageSink, Item
+from ..base import ImageSink, Item, PublicCopy
 from ..prompts import Prompts
 
 __all__ = ["NLVR2"]
@@ -61,6 +61,7 @@ class NLVR2:
     """Statements about two photographs, true or false."""
 
     name: ClassVar[str] = "nlvr2"
+    public_copy: ClassVar[PublicCopy] = PublicCopy("HuggingFaceM4/the_cauldron", "nlvr2/*.parquet")
 
     input: Folder
     turns: Annotated[
