@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from colours import colour_records, turn, write_dataset
+from tiny_runs import tiny_config
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.record import Record
-from phi3v_data.trainer.config import TrainConfig, make_config
+from phi3v_data.trainer.config import TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -42,21 +41,4 @@ def mixed_conversations(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture
 def tiny_run() -> Callable[..., TrainConfig]:
     """Make a configuration: the tiny model in float32, in few and small steps, changed as the caller says."""
-
-    def make(settings: Mapping[str, Any] = MappingProxyType({})) -> TrainConfig:
-        return make_config({**_TINY_RUN, **settings})
-
-    return make
-
-
-_TINY_RUN = {
-    "model.name": "tiny",
-    "model.precision": "fp32",
-    "model.gradient_checkpointing": False,
-    "strategy": "full",
-    "batch_size": 3,
-    "accumulate": 1,
-    "log_every": 1,
-    "optimizer.lr": 1e-3,
-    "evaluation.max_new_tokens": 8,
-}
+    return tiny_config
