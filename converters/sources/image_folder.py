@@ -7,8 +7,8 @@ as those of one patient, or one product::
 
 With `--group '^part-(\\d+)_'` it becomes::
 
-    {"id": "train-0000000004", "source": "image-folder",
-     "conversations": [{"images": ["train/scratched/part-0193_top.0.png"],
+    {"id": "test-0000000004", "source": "image-folder",
+     "conversations": [{"images": ["test/scratched/part-0193_top.0.png"],
                         "user": "Classify the picture into one of the following classes: flawless, scratched.",
                         "assistant": "scratched"}],
      "meta": {"group": "0193", "label": "scratched", "picture": "scratched/part-0193_top.png", "sha256": "..."}}
