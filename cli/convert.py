@@ -78,7 +78,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option("--config", metavar="FILE", help="Options in YAML, by name; the command line goes before it.")
 @click.option("--show-config", is_flag=True, help="Print all options as a file for --config, and do nothing else.")
 @click.pass_context
-def command(ctx: click.Context, source: str, settings: tuple[str, ...], **given: Any) -> None:
+def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **given: Any) -> None:
     """Turn a source into a dataset folder: pictures, a JSONL a split, and dataset.json.
 
     A run that was stopped, by whatever, goes on when the same command is given again. Each source has options of its

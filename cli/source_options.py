@@ -97,7 +97,7 @@ def _one_flag(option: Option, default: Any) -> Iterator[SourceOption]:
         yield SourceOption(flag, option.name, "", default)
 
 
-def _flag(name: str, kind: click.ParamType, text: str, default: Any, is_many: bool = False) -> click.Option:
+def _flag(name: str, kind: click.ParamType[Any], text: str, default: Any, is_many: bool = False) -> click.Option:
     dashed = f"--{name.replace('_', '-')}"
     shown = "" if default is None or default is False or default in ("", ()) else f"  [default: {_shown(default)}]"
     # A value that was not given stays unknown here: the default is the source's own.
@@ -127,7 +127,7 @@ def _bare(hint: Any) -> Any:
     return hint
 
 
-def _click_type(hint: Any) -> tuple[click.ParamType | None, bool]:
+def _click_type(hint: Any) -> tuple[click.ParamType[Any] | None, bool]:
     """Return what the command line takes for a type, and whether it takes several; None where a flag cannot say it."""
     kind = _bare(hint)
     if get_origin(kind) in (tuple, list):

@@ -16,6 +16,7 @@ from .row import LONGEST_ROW, Row, decoded_row, other_encoding
 __all__ = ["read_json"]
 
 _CLOSING = {b"{": b"}", b"[": b"]"}
+_DATA = b'"data"'
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -33,7 +34,7 @@ def read_json(folder: Folder, name: str) -> Iterator[Row]:
 
 def _is_lines(folder: Folder, name: str) -> bool:
     """Tell whether the file's lines are objects by themselves, looking at the first two that are not empty."""
-    lines = []
+    lines: list[bytes] = []
     with folder.open(name) as stream:
         while len(lines) < 2 and (line := stream.readline(LONGEST_ROW)):
             if text := line.removeprefix(_BOM).strip():
@@ -88,7 +89,7 @@ def _find_array(folder: Folder, name: str) -> _Array | Row:
         if first != b"{":
             return Row(place, 0, None, 'no JSON document; expected [{...}, ...] or {"data": [{...}, ...]}')
         arrays = _arrays_of_objects(scan)
-    chosen = [array for array in arrays if array.key == b'"data"'] or arrays
+    chosen = [array for array in arrays if array.key == _DATA] or arrays
     if not chosen:
         return Row(place, 0, None, 'no array of rows in it; expected [{...}, ...] or {"data": [{...}, ...]}')
     if len(chosen) > 1:
@@ -98,13 +99,14 @@ def _find_array(folder: Folder, name: str) -> _Array | Row:
 
 
 def _arrays_of_objects(scan: JsonScan) -> list[_Array]:
-    """List the arrays directly inside an object whose first element is an object."""
+    """List the arrays directly inside an object whose first element is an object, or that are its empty data."""
     arrays: list[_Array] = []
     depth, key = 0, b""
     while (token := scan.token()) is not None:
         if token.kind in b"{[":
             depth += 1
-            if depth == 2 and token.kind == b"[" and scan.byte() == b"{":
+            first = scan.byte() if depth == 2 and token.kind == b"[" else b""
+            if first == b"{" or (first == b"]" and key == _DATA):
                 arrays.append(_Array(key, token.stop, (b",", b"}")))
         elif token.kind in b"}]":
             depth -= 1

@@ -82,7 +82,7 @@ class Hub(RowMapping):
         return self.folder.read(path)
 
     @cached_property
-    def folder(self) -> Folder:  # type: ignore[override]  # made once, as its files are many
+    def folder(self) -> Folder:
         """The dataset's files."""
         return LocalFolder(Path(self.input.address) / FILES)
 

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from phi3v_data.converters.rows import RowPictures, read_rows
+from phi3v_data.schema.errors import ItemError
+from phi3v_data.schema.folder import LocalFolder, open_folder
+
+PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+CELLS = [{"bytes": b"one", "path": "1.png"}, {"bytes": b"two", "path": None}, None]
+TABLE = pa.table(
+    {
+        "id": [1, 2, 3],
+        "image": pa.array(CELLS, PICTURE),
+        "images": pa.array([CELLS[:2], [], None], pa.list_(PICTURE)),
+        "raw": pa.array([b"a", b"b", b"c"]),
+        "raws": pa.array([[b"p", b"q"], None, []], pa.list_(pa.binary())),
+        "deep": pa.array(
+            [[{"pic": CELLS[0], "text": "t"}], [], None], pa.list_(pa.struct([("pic", PICTURE), ("text", pa.string())]))
+        ),
+        "texts": [[{"user": "u"}], [], [{"user": "v"}]],
+        "day": pa.array([dt.date(2024, 5, 6)] * 3),
+        "price": pa.array([decimal.Decimal("1.50")] * 3),
+    }
+)
+IN_CELL = {"path": None, "bytes": True}
+ONE = {"path": "1.png", "bytes": True}
+PLAIN = {"day": "2024-05-06", "price": "1.50"}
+EXPECTED: list[dict[str, Any]] = [
+    {
+        "id": 1,
+        "image": ONE,
+        "images": [ONE, IN_CELL],
+        "raw": IN_CELL,
+        "raws": [IN_CELL, IN_CELL],
+        "deep": [{"pic": ONE, "text": "t"}],
+        "texts": [{"user": "u"}],
+        **PLAIN,
+    },
+    {
+        "id": 2,
+        "image": IN_CELL,
+        "images": [],
+        "raw": IN_CELL,
+        "raws": None,
+        "deep": [],
+        "texts": [],
+        **PLAIN,
+    },
+    {
+        "id": 3,
+        "image": None,
+        "images": None,
+        "raw": IN_CELL,
+        "raws": [],
+        "deep": None,
+        "texts": [{"user": "v"}],
+        **PLAIN,
+    },
+]
+FORMS = ("rows.parquet", "stream.arrow", "file.arrow")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LocalFolder:
+    pq.write_table(TABLE, tmp_path / "rows.parquet", row_group_size=2)
+    with pa.ipc.new_stream(str(tmp_path / "stream.arrow"), TABLE.schema) as stream:
+        stream.write_table(TABLE, max_chunksize=2)
+    with pa.ipc.new_file(str(tmp_path / "file.arrow"), TABLE.schema) as file:
+        file.write_table(TABLE, max_chunksize=2)
+    return LocalFolder(tmp_path)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_cells_are_plain_values_and_bytes_are_marked(folder: LocalFolder, name: str) -> None:
+    found = list(read_rows(folder, name))
+    assert [row.values for row in found] == EXPECTED
+    assert [(row.place, row.number) for row in found] == [(f"{name}, row {n}", n) for n in range(3)]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_worker_reads_the_bytes_of_a_cell_forward_and_back(folder: LocalFolder, name: str) -> None:
+    pictures = RowPictures(folder)
+    assert pictures.read(name, 0, "image") == b"one"
+    assert pictures.read(name, 1, "image") == b"two"
+    assert pictures.read(name, 2, "raw") == b"c"
+    assert pictures.read(name, 0, "raw") == b"a"
+    assert [pictures.read(name, 0, "images", which) for which in (0, 1)] == [b"one", b"two"]
+    assert [pictures.read(name, 0, "raws", which) for which in (1, 0)] == [b"q", b"p"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(
+    ("number", "column", "which"), [(2, "image", 0), (1, "images", 0), (0, "images", 2), (9, "raw", 0), (0, "none", 0)]
+)
+def test_a_cell_without_bytes_is_the_items_fault(
+    folder: LocalFolder, name: str, number: int, column: str, which: int
+) -> None:
+    with pytest.raises(ItemError, match=f"{name}.*{column}"):
+        RowPictures(folder).read(name, number, column, which)
+
+
+def test_more_columns_than_are_kept_open_are_read_in_turn(folder: LocalFolder) -> None:
+    pictures = RowPictures(folder)
+    for number in (0, 1):
+        for name in FORMS:
+            for column in ("image", "raw"):
+                assert pictures.read(name, number, column) in (b"one", b"two", b"a", b"b")
+
+
+def test_tables_are_read_from_an_object_store(folder: LocalFolder) -> None:
+    import fsspec
+
+    store = open_folder("memory://rows-of-tables")
+    for name in FORMS:
+        fsspec.filesystem("memory").pipe_file(f"/rows-of-tables/{name}", folder.read(name))
+        assert [row.values for row in read_rows(store, name)] == EXPECTED
+        assert RowPictures(store).read(name, 1, "raw") == b"b"
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_damaged_table_is_a_fault_that_names_it(folder: LocalFolder, tmp_path: Path, name: str) -> None:
+    data = folder.read(name)
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    found = list(read_rows(folder, name))
+    assert found[-1].values is None
+    assert "that can be read" in found[-1].fault
+    assert name in found[-1].place
+
+
+def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "images": [datasets.Image()], "n": datasets.Value("int8")})
+    cell = {"bytes": b"png", "path": None}
+    made = datasets.Dataset.from_dict({"image": [cell], "images": [[cell, cell]], "n": [1]}, features=features)
+    made.save_to_disk(tmp_path / "saved")
+    made.to_parquet(tmp_path / "saved" / "x.parquet")
+    folder = LocalFolder(tmp_path / "saved")
+    for name in ("x.parquet", "data-00000-of-00001.arrow"):
+        (found,) = read_rows(folder, name)
+        assert found.values == {"image": IN_CELL, "images": [IN_CELL, IN_CELL], "n": 1}
+        assert RowPictures(folder).read(name, 0, "images", 1) == b"png"

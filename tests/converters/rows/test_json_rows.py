@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phi3v_data.converters.rows import Row, read_rows, row
+from phi3v_data.schema.errors import InputError
+from phi3v_data.schema.folder import LocalFolder, open_folder
+
+
+def rows(folder: Path, text: str | bytes, name: str = "x.json") -> list[Row]:
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return list(read_rows(LocalFolder(folder), name))
+
+
+def values(found: list[Row]) -> list[dict[str, Any] | None]:
+    return [row.values for row in found]
+
+
+THREE = [{"a": "x", "q": [1, {"z": "[}"}]}, {"a": "y"}, {"a": 'z"\\'}]
+PRETTY = json.dumps(THREE, indent=1)
+
+
+@pytest.mark.parametrize("indent", [None, 0, 1, 4, "\t"])
+@pytest.mark.parametrize("wrap", ["array", "data", "only key", "among others"])
+def test_a_document_gives_its_rows_however_it_is_written(tmp_path: Path, indent: Any, wrap: str) -> None:
+    documents = {
+        "array": THREE,
+        "data": {"other": [{"not": "rows"}], "info": {"data": "no"}, "data": THREE, "more": [1]},
+        "only key": {"annotations": THREE},
+        "among others": {"info": {"year": 2020}, "licences": ["a"], "questions": THREE, "empty": []},
+    }
+    found = rows(tmp_path, json.dumps(documents[wrap], indent=indent))
+    assert values(found) == THREE
+    assert [row.number for row in found] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["".join(json.dumps(row) + "\n" for row in THREE), '{"a": [{"b": 1}]}\n{"a": []}\n'])
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
+def test_json_lines_are_read_under_either_suffix(tmp_path: Path, name: str, text: str) -> None:
+    found = rows(tmp_path, text, name)
+    assert values(found) == [json.loads(line) for line in text.splitlines()]
+    assert [row.place for row in found] == [f"{name}:{line + 1}" for line in range(len(found))]
+
+
+def test_a_place_is_the_line_where_a_row_begins(tmp_path: Path) -> None:
+    found = rows(tmp_path, '\n[{"a": 1,\n "b": 2},\n\n  {"a": 3}, {"a": 4}]')
+    assert [row.place for row in found] == ["x.json:2", "x.json:5", "x.json:5, row 2"]
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    for name, text in (("x.json", PRETTY), ("y.jsonl", '{"a": 1}'), ("z.json", '{"a": 1}\n{"a": 2}')):
+        assert None not in values(rows(tmp_path, b"\xef\xbb\xbf" + text.encode(), name))
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.csv"])
+def test_utf_16_is_named(tmp_path: Path, name: str) -> None:
+    (found,) = rows(tmp_path, PRETTY.encode("utf-16"), name)
+    assert found.values is None
+    assert "UTF-16" in found.fault
+
+
+@pytest.mark.parametrize(
+    ("given", "broken", "kept"),
+    [
+        ('"y"', "oops", [0, 2]),
+        ('"y"\n }', '"y"\n ', [0, 2]),
+        ('"y"', '"y', [0, 2]),
+        ('"y"', '"y"}', [0, 2]),
+        ('"y"', '["y"', [0, 2]),
+        ('"x"', '"x', [1, 2]),
+        ('"y"\n },', '"y"\n }', [0, 2]),
+        ('"a": "y"', '"a": "\\ud800"', [0, 2]),
+        ('{\n  "a": "y"\n }', "17", [0, 2]),
+        ('{\n  "a": "y"\n }', '["y"]', [0, 2]),
+    ],
+)
+def test_a_broken_element_is_one_fault_and_the_next_is_found(
+    tmp_path: Path, given: str, broken: str, kept: list[int]
+) -> None:
+    assert given in PRETTY
+    found = rows(tmp_path, PRETTY.replace(given, broken))
+    assert [row for row in values(found) if row is not None] == [THREE[number] for number in kept]
+    (fault,) = (row for row in found if row.values is None)
+    lines = PRETTY.splitlines()
+    at = lines.index(" {", 2 if kept == [0, 2] else 0) if kept == [0, 2] else 1
+    assert fault.place == f"x.json:{at + 1}"
+    assert "JSON" in fault.fault
+
+
+def test_wrong_bytes_spoil_their_own_row_alone(tmp_path: Path) -> None:
+    for name, text in (("x.json", b'[{"a": "\xff"}, {"a": "y"}]'), ("x.jsonl", b'{"a": "\xff"}\n{"a": "y"}')):
+        found = rows(tmp_path, text, name)
+        assert values(found) == [None, {"a": "y"}]
+        assert "not UTF-8" in found[0].fault
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"a": 1}, {"a": ', "no row is found behind it"),
+        ('[{"a": 1},', "the file ends within the array"),
+        ('{"data": [{"a": 1}', "no row is found behind it"),
+        ('[{"a": 1}], {"a": 2}]', "what follows it is left out"),
+        ('{"data": [{"a": 1}]]}', "what follows it is left out"),
+        ('[{"a": 1}, {"a": "2}, {"a": 3}]', "no row is found behind it"),
+    ],
+)
+def test_what_cannot_be_read_to_the_end_says_so(tmp_path: Path, text: str, said: str) -> None:
+    found = rows(tmp_path, text)
+    assert found[0].values == {"a": 1} or found[0].values is None
+    assert said in found[-1].fault
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no JSON document"),
+        ('"text"', "no JSON document"),
+        ('{"a": {"b": [1]}}', "no array of rows"),
+        ('{"images": [{"a": 1}], "annotations": [{"b": 1}]}', 'rows lie under "images", "annotations"'),
+    ],
+)
+def test_a_document_without_rows_is_one_fault(tmp_path: Path, text: str, said: str) -> None:
+    (found,) = rows(tmp_path, text)
+    assert said in found.fault
+    assert found.place == "x.json:1"
+
+
+@pytest.mark.parametrize("text", ["[]", '{"data": []}', " [ ] "])
+def test_an_empty_array_has_no_rows(tmp_path: Path, text: str) -> None:
+    assert rows(tmp_path, text) == []
+
+
+def test_a_broken_first_line_does_not_hide_that_the_others_are_rows(tmp_path: Path) -> None:
+    assert values(rows(tmp_path, '{"a": 1\n{"a": 2}\n{"a": 3}\n')) == [None, {"a": 2}, {"a": 3}]
+
+
+def test_no_row_is_longer_than_the_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from phi3v_data.converters.rows import json_document, json_lines, json_scan
+
+    for module in (json_document, json_lines, json_scan):
+        monkeypatch.setattr(module, "LONGEST_ROW", 1000)
+    assert row.LONGEST_ROW > 1000
+    long = {"a": "x" * 5000}
+    assert values(rows(tmp_path, "".join(f"{json.dumps(r)}\n" for r in ({"a": 1}, long, {"a": 2})), "x.jsonl")) == [
+        {"a": 1},
+        None,
+        {"a": 2},
+    ]
+    found = rows(tmp_path, json.dumps([{"a": 1}, {"b": [["y"] * 400]}, {"a": 2}], indent=1))
+    assert values(found) == [{"a": 1}, None, {"a": 2}]
+
+
+def test_rows_that_hang_over_what_is_read_at_once_are_whole(tmp_path: Path) -> None:
+    given = [{"a": "é\\" * 20_000, "n": number} for number in range(8)]
+    assert values(rows(tmp_path, json.dumps(given, ensure_ascii=False))) == given
+    assert values(rows(tmp_path, json.dumps({"data": given}, indent=1))) == given
+
+
+def test_rows_are_read_from_an_object_store(tmp_path: Path) -> None:
+    import fsspec
+
+    folder = open_folder("memory://rows-of-json")
+    for name, text in (("x.json", PRETTY), ("y.jsonl", '{"a": 1}'), ("z.csv", "a\n1\n")):
+        fsspec.filesystem("memory").pipe_file(f"/rows-of-json/{name}", text.encode())
+        assert [row.values for row in read_rows(folder, name)] == (
+            THREE if name == "x.json" else [{"a": 1}] if name == "y.jsonl" else [{"a": "1"}]
+        )
+
+
+@pytest.mark.parametrize("name", ["none.json", "none.jsonl", "none.csv", "none.parquet", "none.arrow", "rows.xlsx"])
+def test_a_file_that_is_not_there_or_of_no_known_form_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        list(read_rows(LocalFolder(tmp_path), name))
