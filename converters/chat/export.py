@@ -46,7 +46,7 @@ def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSp
     if out.exists("") and out.list():
         raise OutputError(f"{out.address}: not empty; name another folder, or remove it")
     copied: set[str] = set()
-    for split in dataset.files:
+    for split in dataset.splits:
         before = len(copied)
         name = f"{split}{FORMATS[form].suffix}"
         records = _write(dataset, split, FORMATS[form], out, name, copied)
