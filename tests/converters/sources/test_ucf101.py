@@ -18,6 +18,7 @@ from raw_ucf101 import PROMPT, Shown, converted, found, refusal, source
 
 from phi3v_data.converters.media.sampling import Sampling
 from phi3v_data.converters.sources.ucf101 import UCF101
+from phi3v_data.schema.errors import UsageError
 from phi3v_data.schema.folder import Entry, LocalFolder
 from phi3v_data.schema.record import decode_record, encode_record
 
@@ -107,6 +108,17 @@ def test_what_holds_no_clips_beside_the_splits_is_no_matter(place: Callable[...,
 def test_classes_called_like_splits_are_classes(place: Callable[..., Path]) -> None:
     items = found(place("train/a.avi", "plane/b.avi"))
     assert [item.pictures for item in items] == ["train/plane/b", "train/train/a"]
+
+
+# The prompt
+
+
+def test_the_prompt_is_a_template_over_the_classes(place: Callable[..., Path]) -> None:
+    root = place("A/a.avi", "B/b.avi")
+    asked = [record.conversations[0].user for record in converted(root, prompt=("{{ labels | join(' or ') }}?",))]
+    assert asked == ["A or B?", "A or B?"]
+    with pytest.raises(UsageError, match="names 'label'; this source has: labels"):
+        source(root, prompt=("{{ label }}",))
 
 
 # A plain folder of classes
