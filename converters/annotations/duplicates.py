@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -18,33 +17,26 @@ __all__ = ["Duplicates", "find_duplicates"]
 _log = logging.getLogger(__name__)
 
 
-class _Shown(NamedTuple):
-    """A record, and the group it would have by itself."""
-
-    id: str
-    split: str
-    group: str
-
-
 class Duplicates:
-    """The records that show a picture which others show, too.
+    """The items that show a picture which others show, too.
 
     Args:
         together: all of them that show the same picture, by the picture's path.
     """
 
-    def __init__(self, together: dict[str, list[_Shown]]) -> None:
+    def __init__(self, together: dict[str, list[Item]]) -> None:
         self._together = together
 
     def noted(self, item: Item) -> Item:
-        """Return an item whose record names the others, and has the group of their first."""
-        shown = self._together.get(item.shared)
-        if item.fault or shown is None:
+        """Return an item whose record names the others, and has the group and the picture of their first."""
+        same = self._together.get(item.shared)
+        if item.fault or same is None:
             return item
-        sample = sample_of(item)
-        others = sorted({record.id for record in shown} - {item.id})
-        meta = {**sample.meta, "group": shown[0].group, "duplicates": others}
-        return replace(item, data=replace(sample, meta=meta).as_data())
+        sample, first = sample_of(item), sample_of(same[0])
+        others = sorted({other.id for other in same} - {item.id})
+        meta = {**sample.meta, "group": first.meta["group"], "duplicates": others}
+        data = replace(sample, pictures=first.pictures, meta=meta).as_data()
+        return replace(item, pictures=same[0].pictures, shared=same[0].shared, data=data)
 
 
 def find_duplicates(folder: Folder, files: FileNames, items: Iterable[Item]) -> Duplicates:
@@ -55,27 +47,27 @@ def find_duplicates(folder: Folder, files: FileNames, items: Iterable[Item]) -> 
     Args:
         folder: the input.
         files: what lies in it.
-        items: all items; `shared` names the file of each one's picture.
+        items: all items, with one picture each; `shared` is its path.
     """
-    by_path: dict[str, list[_Shown]] = {}
+    by_path: dict[str, list[Item]] = {}
     by_size: dict[int, list[str]] = {}
     for item in items:
         if item.fault or not item.shared:
             continue
         if item.shared not in by_path:
             by_size.setdefault(files.size(item.shared), []).append(item.shared)
-        by_path.setdefault(item.shared, []).append(_Shown(item.id, item.split, sample_of(item).meta["group"]))
-    together: dict[str, list[_Shown]] = {}
+        by_path.setdefault(item.shared, []).append(item)
+    together: dict[str, list[Item]] = {}
     across = 0
     for paths in by_size.values():
         by_content: dict[str, list[str]] = {}
         for path in paths:
             by_content.setdefault(folder.sha256(path) if len(paths) > 1 else "", []).append(path)
-        for same in by_content.values():
-            shown = [record for path in same for record in by_path[path]]
-            if len({record.id for record in shown}) > 1:
-                together.update(dict.fromkeys(same, shown))
-                across += len({record.split for record in shown}) > 1
+        for alike in by_content.values():
+            same = [item for path in alike for item in by_path[path]]
+            if len({item.id for item in same}) > 1:
+                together.update(dict.fromkeys(alike, same))
+                across += len({item.split for item in same}) > 1
     if across:
         _log.warning(
             "%d pictures are in more than one split; meta.duplicates of their records names the others, and all of "

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...schema.errors import ItemError, UsageError
+from .fields import cell_at
+from .forms import RawRow
 
-__all__ = ["LabelAnswers"]
+__all__ = ["LabelAnswers", "Labelled"]
+
+
+class Labelled(NamedTuple):
+    """The answer to a row's label, and what the record's `meta` says of it; an empty answer where there is no label."""
+
+    answer: str
+    meta: dict[str, str]
 
 
 class LabelAnswers:
@@ -30,12 +39,18 @@ class LabelAnswers:
                 raise UsageError(f"the label {pair!r}: {label.strip()!r} has an answer already; give it one")
             self._answers[label.strip().casefold()] = answer.strip()
 
-    def answer(self, label: Any) -> str:
-        """Return a label's answer.
+    def of(self, row: RawRow) -> Labelled:
+        """Return the answer to a row's `label`. Rows of a test split need none: they are to be predicted on.
 
         Raises:
-            ItemError: it has none.
+            ItemError: the label is missing, or has no answer.
         """
+        if row.file.split.startswith("test") and row.values.get("label") is None:
+            return Labelled("", {})
+        label = cell_at(row.values, "label")
+        return Labelled(self._answer(label), {"label": str(label)})
+
+    def _answer(self, label: Any) -> str:
         answer = self._answers.get(str(label).casefold()) if isinstance(label, str | int) else None
         if answer is None:
             raise ItemError(f"the label {label!r} has no answer; there are: {', '.join(self._answers)} (--label)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -104,12 +103,14 @@ class Asker:
         sample = sample_of(item)
         prompts = self._prompts[sample.own_words]
         users = [prompts.render(item.id, question.values) for question in sample.questions]
-        raw: list[Callable[[], bytes] | bytes] = [partial(self._read, picture) for picture in sample.pictures]
-        hashes: dict[str, str] = {}
+        meta = dict(sample.meta)
         if sample.hashed:
-            raw = known = [self._read(picture) for picture in sample.pictures]
-            hashes = dict.fromkeys(sample.hashed, hashlib.sha256(b"".join(known)).hexdigest()[:16])
-        shown = [images.keep(f"{item.pictures}.{number}", data) for number, data in enumerate(raw)]
+            raw = b"".join(map(self._read, sample.pictures))
+            meta = {**dict.fromkeys(sample.hashed, hashlib.sha256(raw).hexdigest()[:16]), **meta}
+        shown = [
+            images.keep(f"{item.pictures}.{number}", partial(self._read, picture))
+            for number, picture in enumerate(sample.pictures)
+        ]
         turns = [
             Turn(
                 images=[] if number else shown,
@@ -119,7 +120,7 @@ class Asker:
             )
             for number, (user, question) in enumerate(zip(users, sample.questions, strict=True))
         ]
-        return Record(id=item.id, source=self._source, conversations=turns, meta={**hashes, **sample.meta})
+        return Record(id=item.id, source=self._source, conversations=turns, meta=meta)
 
     def _read(self, picture: str | Cell) -> bytes:
         if isinstance(picture, Cell):

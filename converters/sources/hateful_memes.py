@@ -138,13 +138,12 @@ class _Challenge:
         text = cell_at(row.values, "text")
         if not isinstance(text, str):
             raise ItemError(f"'text' is {text!r}; expected a text")
-        meta = {"group": identity, "text": text, "pictures": [picture]}
-        answer = ""
-        if "label" in row.values or not split.startswith("test"):
-            label = cell_at(row.values, "label")
-            answer = self._answers.answer(label)
-            meta["label"] = str(label)
-        sample = Sample(pictures=[picture], questions=[Question(values={"text": text}, assistant=answer)], meta=meta)
+        answer, label = self._answers.of(row)
+        sample = Sample(
+            pictures=[picture],
+            questions=[Question(values={"text": text}, assistant=answer)],
+            meta={"group": identity, **label, "text": text, "pictures": [picture]},
+        )
         return [
             Item(
                 id=f"{split}-{identity}",

@@ -30,7 +30,7 @@ from msgspec import Meta
 from ...schema.errors import ItemError
 from ...schema.folder import Folder, check_readable
 from ...schema.record import Record
-from ..annotations.fields import cell_at, name_at, text_at
+from ..annotations.fields import name_at, text_at
 from ..annotations.files import FileNames
 from ..annotations.forms import RawRow, annotation_files, faulty, find_items
 from ..annotations.labels import LabelAnswers
@@ -120,9 +120,9 @@ class _Published:
         if found is None:
             raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<picture>, as 1572-0")
         split = row.file.split
-        label = cell_at(row.values, "label")
-        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=self._answers.answer(label))
-        meta = {"group": f"{split}-{found[1]}", "label": str(label)}
+        answer, label = self._answers.of(row)
+        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
+        meta = {"group": f"{split}-{found[1]}", **label}
         items = []
         for permutation in self._permutations:
             name = f"{split}-{identifier}-{permutation}"

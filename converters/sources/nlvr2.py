@@ -37,7 +37,7 @@ from ...schema.folder import Folder, check_readable
 from ...schema.record import Record
 from ..annotations.cauldron import CauldronForm
 from ..annotations.conversations import conversations
-from ..annotations.fields import cell_at, name_at, text_at
+from ..annotations.fields import name_at, text_at
 from ..annotations.files import FileNames
 from ..annotations.forms import Form, RawRow, annotation_files, find_items
 from ..annotations.labels import LabelAnswers
@@ -145,9 +145,9 @@ class _Published:
             raise ItemError(f"the identifier {identifier!r}; expected <split>-<set>-<pair>-<sentence>, as dev-850-0-0")
         pair = identifier.rpartition("-")[0]
         pictures = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
-        label = cell_at(row.values, "label")
-        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=self._answers.answer(label))
-        meta = {"group": found[1], "pair": pair, "label": str(label), "pictures": pictures}
+        answer, label = self._answers.of(row)
+        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
+        meta = {"group": found[1], "pair": pair, **label, "pictures": pictures}
         sample = Sample(pictures=[*pictures], questions=[question], meta=meta)
         return [
             Item(

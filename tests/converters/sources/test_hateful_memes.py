@@ -54,7 +54,7 @@ def test_the_challenges_layout_converts(raw: Raw) -> None:
         "id": "train-3",
         "source": "hateful_memes",
         "conversations": [{"images": ["img/00003.0.png"], "user": ASKED, "assistant": "Yes"}],
-        "meta": {"group": "3", "text": "its character 3", "pictures": ["img/00003.png"], "label": "1"},
+        "meta": {"group": "3", "text": "its character 3", "label": "1", "pictures": ["img/00003.png"]},
     }
     assert Counter(record.conversations[0].assistant for record in made.records.values()) == {"No": 10, "Yes": 10}
     assert made.pictures == {f"img/{number:05d}.0.png": picture(number) for number in range(18)}
@@ -91,7 +91,11 @@ def test_a_meme_in_two_splits_is_one_group_and_each_record_names_the_other(raw: 
 def test_a_meme_under_another_id_is_found_by_its_bytes(raw: Raw) -> None:
     write_challenge(raw)
     raw.pictures("img/00017.png", first=2)
-    records = {record.id: record.meta for record in raw.records()}
+    made = raw.convert()
+    records = {name: record.meta for name, record in made.records.items()}
+    assert made.records["test_unseen-17"].conversations[0].images == ["img/00002.0.png"]
+    assert "img/00017.0.png" not in made.pictures
+    assert records["test_unseen-17"]["pictures"] == ["img/00017.png"]
     assert records["test_unseen-17"]["duplicates"] == ["train-2"]
     assert records["train-2"]["duplicates"] == ["test_unseen-17"]
     assert records["test_unseen-17"]["group"] == records["train-2"]["group"] == "2"
@@ -118,12 +122,13 @@ def test_how_many_pictures_are_in_several_splits_is_said_once(raw: Raw, caplog: 
 
 
 def test_rows_of_a_test_split_without_labels_are_records_to_predict_on(raw: Raw) -> None:
-    raw.write("test.jsonl", as_lines(row(1, label=None), row(2)))
+    raw.write("test.jsonl", as_lines(row(1, label=None), row(2), row(3) | {"label": None}))
     raw.write("dev.jsonl", as_lines(row(3, label=None)))
     raw.pictures("img/00001.png", "img/00002.png", "img/00003.png")
-    first, second = raw.records()
-    assert (first.conversations[0].assistant, first.conversations[0].answers) == ("", UNSET)
-    assert "label" not in first.meta
+    first, second, third = raw.records()
+    for record in (first, third):
+        assert (record.conversations[0].assistant, record.conversations[0].answers) == ("", UNSET)
+        assert "label" not in record.meta
     assert second.conversations[0].assistant == "No"
     assert raw.faults() == {"dev.jsonl:1": "no 'label'; it has: id, img, text"}
 
