@@ -7,13 +7,15 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import msgspec
 import pyarrow as pa
 import pytest
 from msgspec import UNSET
-from raw_questions import CAULDRON, PICTURE, Raw, as_document, as_lines, cell, picture, text
+from raw_questions import CAULDRON, PICTURE, Raw, Shown, as_document, as_lines, cell, picture, text
 
-from phi3v_data.schema.errors import InputError, UsageError
+from phi3v_data.converters.registry import ConverterSpec
+from phi3v_data.schema.errors import InputError, MediaError, UsageError
 
 QUERY = pa.struct({"en": pa.string(), "de": pa.string()})
 NIELSR = pa.schema(
@@ -329,6 +331,7 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
             {"images": [cell(0)], "texts": [text("A chart?", "Yes.", "ChartQA")]},
             {"images": [{"bytes": None, "path": "gone.png"}], "texts": [good]},
             {"images": [{"bytes": b"no picture", "path": None}], "texts": [good]},
+            {"images": [cell(0)], "texts": [None]},
         ],
     )
     made = raw.convert()
@@ -343,6 +346,7 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
         "4, text 0": "a turn of another data set, 'ChartQA'; expected docvqa",
         "5": "no bytes of picture 0",
         "6": "",
+        "7, text 0": "a turn is None; expected user, assistant and source",
     }
     assert made.quarantine.keys() == {place + where for where in expected}
     for where, message in expected.items():
@@ -359,6 +363,7 @@ def test_bad_rows_of_nielsr_are_quarantined(raw: Raw) -> None:
         "'answers' is []",
     ]
     assert [record.id for record in raw.records()] == ["train_0"]
+    assert raw.faults(language="fr")["train.parquet, row 0"] == "no 'fr'; it has: en, de"
 
 
 def test_a_table_of_another_data_set_is_quarantined_whole(raw: Raw) -> None:
@@ -369,6 +374,34 @@ def test_a_table_of_another_data_set_is_quarantined_whole(raw: Raw) -> None:
     assert faults["train.parquet"].startswith("a file of another data set: its rows have prompt; expected questionId")
     assert faults["val.parquet"].startswith("no Parquet file that can be read")
     assert len(raw.records()) == 1
+
+
+def test_a_file_that_cannot_be_opened_takes_nothing_from_the_others(raw: Raw) -> None:
+    write_challenge(raw)
+    (raw.root / "val_v1.0_withQT.json").unlink()
+    (raw.root / "val_v1.0_withQT.json").symlink_to(raw.root / "nowhere")
+    ((place, fault),) = raw.faults().items()
+    assert place == "val_v1.0_withQT.json"
+    assert "val_v1.0_withQT.json: cannot be read" in fault
+    assert [record.id for record in raw.records()] == ["train-1", "train-2", "train-3", "train-4", "test-21"]
+
+
+def test_a_page_that_is_gone_by_the_time_it_is_read_fails_by_name(raw: Raw) -> None:
+    write_challenge(raw)
+    made = raw.made()
+    first, *_ = made.discover()
+    (raw.root / "documents" / "a_1.png").unlink()
+    with pytest.raises(MediaError, match=r"documents/a_1\.png: no such picture, though it was there before"):
+        made.convert(first, Shown())
+
+
+def test_an_object_store_is_read_as_a_folder_is(raw: Raw) -> None:
+    write_challenge(raw)
+    write_cauldron(raw)
+    store = fsspec.filesystem("memory")
+    store.put(f"{raw.root}/", "docvqa-raw/", recursive=True)
+    remote = ConverterSpec(source="docvqa", input="memory://docvqa-raw", options={}).build()
+    assert [remote.convert(item, Shown()) for item in remote.discover()] == raw.records()
 
 
 def test_the_form_of_a_file_does_not_hang_on_its_first_row(raw: Raw) -> None:
