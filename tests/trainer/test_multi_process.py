@@ -1,0 +1,86 @@
+"""Real processes, started by torchrun, killed, and continued by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from colours import colour_records, turn, write_dataset
+from tiny_runs import TINY_RUN, history, tiny_config, traced
+
+from phi3v_data.schema.record import Record
+from phi3v_data.trainer.data.plan import Plan, Stream
+from phi3v_data.trainer.data.sources import Source
+from phi3v_data.trainer.train import train
+
+# Two samples a step on two ranks with two micro-batches each: half of these are empty, and some have no picture.
+SETTINGS = {"batch_size": 2, "accumulate": 2, "epochs": 2, "save_every": 2, "data.trace": True}
+STALLED = 5
+
+
+def start(data: Path, out: Path) -> subprocess.Popen[str]:
+    settings = [f"--set={name}={json.dumps(value).strip(chr(34))}" for name, value in {**TINY_RUN, **SETTINGS}.items()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "phi3v_data.cli"]
+    return subprocess.Popen(
+        [*command, "train", str(data), "--out", str(out), *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": "0"},
+    )
+
+
+def kill(launcher: subprocess.Popen[str]) -> None:
+    everybody = [*psutil.Process(launcher.pid).children(recursive=True), psutil.Process(launcher.pid)]
+    for process in everybody:
+        process.kill()
+    launcher.wait()
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_been(tmp_path: Path) -> None:
+    texts = [Record(id=f"text-{n}", conversations=[turn("four", user=f"{n} + {n}?")]) for n in range(3)]
+    records = colour_records("train", 10) + texts
+    data = write_dataset(tmp_path / "data", {"train": records, "val": colour_records("val", 3)})
+    whole = tmp_path / "whole"
+    train(tiny_config(SETTINGS), [Source(data)], whole)
+
+    plan = Plan([Stream(len(records))], 2, seed=0)
+    expected = {step: [records[ref.record].id for ref in plan.step(step)] for step in range(plan.steps(2))}
+    assert traced(whole) == expected
+
+    # A pipe in place of a picture: whoever opens it waits, so the run is killed in the middle of that step.
+    number = next(ref.record for ref in plan.step(STALLED) if any(records[ref.record].images()))
+    (name,) = records[number].images()
+    picture = tmp_path / "data" / "images" / name
+    kept = picture.rename(tmp_path / "kept.png")
+    os.mkfifo(picture)
+    run = tmp_path / "run"
+    launcher = start(tmp_path / "data", run)
+    said: list[str] = []
+    try:
+        assert launcher.stdout is not None
+        for line in launcher.stdout:
+            said.append(line)
+            if line.startswith(f"step {STALLED}/"):
+                break
+    finally:
+        kill(launcher)
+    assert said, "torchrun said nothing"
+    assert said[-1].startswith(f"step {STALLED}/"), "".join(said)
+    assert (run / "eval_before.json").read_bytes() == (whole / "eval_before.json").read_bytes()
+    picture.unlink()
+    kept.rename(picture)
+
+    lines: list[str] = []
+    train(tiny_config(SETTINGS), [Source(data)], run, lines.append)
+    assert any("going on from" in line and line.endswith("after step 4") for line in lines)
+    assert traced(run) == expected
+    assert [row["step"] for row in history(run)] == [row["step"] for row in history(whole)]
+    losses = [row["loss"] for row in history(run)]
+    assert losses == pytest.approx([row["loss"] for row in history(whole)], rel=1e-4)
