@@ -43,11 +43,12 @@ def command(data: str | None, mixture: tuple[str, ...], steps: str, settings: tu
     from ..trainer.data.training_data import TrainingData
 
     given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
-    config = make_config({**given, "data.too_long": "drop", **parse_settings(settings)})
+    others = parse_settings(settings)
+    config = make_config({"data.too_long": "drop", **given, **others})
     wanted = _range(steps)
     training = TrainingData(open_sources(data, mixture), config.data)
     plan = training.plan(config.batch_size, config.seed)
-    if config.data.max_tokens is not None:
+    if config.data.max_tokens is not None or "data.too_long" in others:
         prepare_training_packages()
         from ..trainer.checkpoint import load_run_processor
 

@@ -106,8 +106,19 @@ def test_several_processes_give_the_same_rows_as_one(tmp_path: Path, monkeypatch
 
 def test_what_was_measured_is_kept_and_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = rows(measured(write(tmp_path)))
-    monkeypatch.setattr(costs, "Measurer", None)
+    monkeypatch.setattr(costs, "in_order", None)
     assert rows(measured(open_dataset(str(tmp_path)))) == first
+
+
+def test_pictures_of_another_size_under_the_same_names_are_measured_again(tmp_path: Path) -> None:
+    dataset = write(tmp_path)
+    before = measured(dataset)
+    for name in ("wide.png", "tall.jpg"):
+        Image.new("RGB", (64, 64)).save(tmp_path / "images" / name)
+    after = measured(dataset)
+    assert [after.sizes(number) for number in range(4)] == [[(64, 64)] * count for count in (2, 0, 1, 2)]
+    assert after.tokens[0] != before.tokens[0]
+    assert rows(measured(dataset)) == rows(after)
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])

@@ -50,7 +50,13 @@ class TableCache:
         """SHA-256 over what tells the split's records: a JSONL's bytes, or shards' indexes and tars' fingerprints."""
 
     def table(
-        self, kind: str, settings: str, schema: pa.Schema, build: Callable[[], Iterable[pa.RecordBatch]]
+        self,
+        kind: str,
+        settings: str,
+        schema: pa.Schema,
+        build: Callable[[], Iterable[pa.RecordBatch]],
+        *,
+        anew: bool = False,
     ) -> pa.Table:
         """Return a table, made now if it is not there whole.
 
@@ -59,10 +65,11 @@ class TableCache:
             settings: what else it follows from, beside the data.
             schema: of its rows.
             build: makes them.
+            anew: make it, whatever is there.
         """
         key = f"{kind} {self.digest} {settings}"
         name = f"{self._split}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{kind}.arrow"
-        found = read_table(self._folder, name, key)
+        found = None if anew else read_table(self._folder, name, key)
         if found is None:
             try:
                 write_table(self._folder, name, key, schema, build())

@@ -26,6 +26,8 @@ _CHUNK = 2048  # records a task
 _FEW = 4 * _CHUNK
 # Nothing has been learnt of a dataset whose first records all fail, but that its pictures are somewhere else.
 _ALL_FAIL = 100
+# Who fits or converts pictures again changes most of them, under the same names.
+_LOOKED_AT = 8
 
 
 class RecordCosts:
@@ -75,7 +77,8 @@ def record_costs(
     """Measure every record of a split, or take what is kept beside the data from the last time.
 
     What is kept holds for the very bytes of the records and the dataset's manifest, and for this tokenizer and these
-    crops. Records that had a fault are looked at again, for it may have been mended.
+    crops. Records that had a fault are looked at again, for it may have been mended; so are a few others, and where the
+    pictures of one of those have another size by now, all are.
 
     Args:
         index: the records.
@@ -100,8 +103,9 @@ def record_costs(
             progress(done, len(index))
             yield batch
 
-    costs = RecordCosts(index.cache.table("costs-1", settings, COSTS, build))
-    return _look_again(costs, index, counting) if costs.faults else costs
+    kept = RecordCosts(index.cache.table("costs-1", settings, COSTS, build))
+    still = _look_again(kept, index, counting)
+    return RecordCosts(index.cache.table("costs-1", settings, COSTS, build, anew=True)) if still is None else still
 
 
 def _where(condition: pa.ChunkedArray) -> npt.NDArray[np.int64]:
@@ -138,13 +142,18 @@ def _refuse_if_all_fail(index: RecordIndex, batch: pa.RecordBatch) -> None:
         raise DatasetError(f"{where}: the first {len(first)} records all fail; record {index.ids([0])[0]}: {first[0]}")
 
 
-def _look_again(costs: RecordCosts, index: RecordIndex, counting: Counting) -> RecordCosts:
+def _look_again(costs: RecordCosts, index: RecordIndex, counting: Counting) -> RecordCosts | None:
+    """Measure the faulty records anew, and some others; None where one of the others is not what it was."""
     measurer = Measurer(index.dataset.folder, counting)
-    rows = [measurer(_chunk(index, index.place(number)[0], number, 1)) for number in costs.faults]
-    mended = pa.Table.from_batches(rows)
-    if mended["fault"].to_pylist() == list(costs.faults.values()):
+    looked = sorted({*costs.faults, *np.linspace(0, len(costs) - 1, _LOOKED_AT, dtype=int).tolist()})
+    now = pa.Table.from_batches([measurer(_chunk(index, index.place(number)[0], number, 1)) for number in looked])
+    pairs = zip(looked, costs.table.take(looked).to_pylist(), now.to_pylist(), strict=True)
+    changed = {number for number, was, found in pairs if was != found}
+    if not changed <= costs.faults.keys():
+        return None
+    if not changed:
         return costs
     # What was measured now stands in for what was faulty, row by row.
     taken = np.arange(len(costs))
-    taken[list(costs.faults)] = len(costs) + np.arange(len(rows))
-    return RecordCosts(pa.concat_tables([costs.table, mended]).take(taken))
+    taken[looked] = len(costs) + np.arange(len(looked))
+    return RecordCosts(pa.concat_tables([costs.table, now]).take(taken))
