@@ -75,7 +75,7 @@ def _check_jpeg(data: bytes) -> None:
     libjpeg passes over bad codes and fills the rest with grey; FFmpeg can be told not to.
     """
     import av
-    from av.error import InvalidDataError
+    from av.error import InvalidDataError, PatchWelcomeError
 
     codec = av.CodecContext.create("mjpeg", "r")
     codec.options = {"err_detect": "explode"}
@@ -83,3 +83,6 @@ def _check_jpeg(data: bytes) -> None:
         codec.decode(av.Packet(data))
     except InvalidDataError:
         raise MediaError("the picture is damaged (bad codes in its compressed data)") from None
+    except PatchWelcomeError:
+        # FFmpeg does not know every way to subsample colours. Pillow has read it, which must do.
+        return

@@ -31,9 +31,8 @@ class Questions:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                yield Item(
-                    id=place, split="train", path=place, pictures=place, shared="../away", fault=f"no JSON\n({error})"
-                )
+                fault = f"no JSON\n({error})"
+                yield Item(id=place, split="train", path=place, pictures="../outside", shared="page", fault=fault)
                 continue
             yield Item(
                 id=f"q{number:04d}",

@@ -77,6 +77,16 @@ def test_every_way_an_item_can_fail_is_told_and_leaves_no_picture(bench: Any, ro
     assert shown == written
 
 
+def test_what_a_killed_run_left_of_an_item_that_then_fails_is_removed(bench: Any) -> None:
+    bench.write({"train": 2})
+    assert bench.command("out", "--workers", "1", fault="picture-written:2:kill-all").returncode == -9
+    assert "images/train/0000.1.jpg" in bench.files()
+    (bench.input / "train/0000.json").write_bytes(b"")
+    bench.convert()
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
 def test_odd_names_come_through(bench: Any, rows: Any) -> None:
     for name in (
         "train/with space",

@@ -170,6 +170,15 @@ def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Any, 
     assert [line["stage"] for line in pages.bench.quarantine()] == ["discover", "discover"]
 
 
+def test_nothing_is_removed_for_the_sake_of_an_item_that_was_never_begun(pages: Any) -> None:
+    pages.ask("{no", {"page": "back"}, {"page": "missing"})
+    pages.bench.convert()
+    outside = pages.bench.root / "out" / "outside.png"
+    outside.write_bytes(b"not ours")
+    pages.bench.convert(retry_quarantined=True)
+    assert outside.read_bytes() == b"not ours"
+
+
 def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, "{no")

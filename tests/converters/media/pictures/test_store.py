@@ -294,6 +294,15 @@ def test_codes_that_a_jpegs_tables_do_not_have_are_noticed(maker: Any) -> None:
         stored_picture(bytes(data), KEEP)
 
 
+def test_a_jpeg_of_a_kind_that_ffmpeg_does_not_know_is_taken_at_pillows_word(maker: Any) -> None:
+    data = bytearray(maker.file(Image.new("RGB", (16, 16), (90, 120, 30)), "JPEG"))
+    components = data.index(b"\xff\xc0") + 10
+    for number, sampling in enumerate((0x41, 0x12, 0x11)):
+        data[components + 3 * number + 1] = sampling
+    data[-2:] = bytes(200) + b"\xff\xd9"
+    assert stored_picture(bytes(data), KEEP).data == data
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from([*NORMALISED, "plain"]), data=st.data())
 def test_whatever_the_damage_it_is_a_picture_or_an_error_of_one_line(maker: Any, kind: str, data: Any) -> None:
