@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from tiny_runs import traced
 
 from phi3v_data.cli.main import run_command
 from phi3v_data.cli.mixture import open_sources
@@ -16,7 +17,8 @@ from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
-from phi3v_data.schema.record import Record, Turn
+from phi3v_data.schema.record import Record, Turn, encode_record
+from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.trainer.data.index import Counting, RecordIndex, record_costs
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
@@ -30,6 +32,14 @@ def write(root: Path, count: int, prefix: str = "r") -> str:
     ]
     write_records(LocalFolder(root), "x_train.jsonl", records)
     return str(root)
+
+
+def in_shards(data: str, root: Path) -> str:
+    """Write the records of a dataset without pictures as shards of one each, and return their pattern."""
+    with ShardWriter(LocalFolder(root), "x", "train", size=1, columns=[]) as writer:
+        for record in open_dataset(data).records("train"):
+            writer.add(Sample(encode_record(record), []))
+    return f"{root}/shards/x-train-*.tar"
 
 
 def order(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
@@ -66,6 +76,21 @@ def test_longer_records_are_left_out_as_training_leaves_them_out(
         capsys, data, "--batch-size", "8", "--steps", "0:1", "--max-tokens", str(longest), "--model", "tiny"
     )
     assert sorted(printed[0]["ids"]) == [f"r{number}" for number in range(8)]
+
+
+def test_what_is_printed_is_what_training_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write(tmp_path / "a", 7), write(tmp_path / "b", 6, "s")
+    shards = in_shards(b, tmp_path / "shards")
+    costs = record_costs(RecordIndex(open_dataset(a), "train"), Counting.of(tiny_processor()))
+    both = ["--data", f"{a}:2", "--data", f"{shards}:1", "--batch-size", "3", "--seed", "4", "--model", "tiny"]
+    both += ["--max-tokens", str(costs.tokens[5]), "--set", "data.shards_per_block=2"]
+    settings = ["model.gradient_checkpointing=false", "evaluation.enabled=false", "data.trace=true", "log_every=1"]
+    run = ["--out", str(tmp_path / "run"), "--precision", "fp32", "--strategy", "full", "--too-long", "drop"]
+    assert run_command(["train", *both, *run, *[part for each in settings for part in ("--set", each)]]) == 0
+    capsys.readouterr()
+    printed = {line["step"]: line["ids"] for line in order(capsys, *both, "--steps", "0:4")}
+    assert traced(tmp_path / "run") == printed
+    assert all("r6" not in ids for ids in printed.values())
 
 
 def test_no_picture_is_touched_and_neither_torch_nor_a_tokenizer_is_loaded(tmp_path: Path) -> None:
