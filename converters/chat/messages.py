@@ -21,9 +21,20 @@ from typing import Any, NamedTuple, TypeAlias
 from ...schema.errors import ItemError
 from .marks import MARK, take_marks
 
-__all__ = ["Message", "Row", "read_messages"]
+__all__ = ["Cell", "Message", "Picture", "Row", "read_messages"]
 
 Row: TypeAlias = Mapping[str, Any]
+
+
+class Cell(NamedTuple):
+    """A picture whose bytes lie in the row itself, as Parquet files have them: its column, its place there."""
+
+    column: str
+    which: int
+
+
+# What a message shows: a path, a data: URI, or a cell of its row.
+Picture: TypeAlias = str | Cell
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
@@ -34,13 +45,13 @@ class Message(NamedTuple):
     Args:
         role: user, assistant or system.
         text: what is said, marks taken out; None where an answer is not known.
-        pictures: what is shown with it, in order: paths, or data: URIs.
+        pictures: what is shown with it, in order.
         in_front: whether every picture stood in front of the text.
     """
 
     role: str
     text: str | None
-    pictures: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     in_front: bool = True
 
 
@@ -49,7 +60,7 @@ class _Said(NamedTuple):
 
     role: str
     text: str | None
-    pictures: list[str | None]
+    pictures: list[Picture | None]
     in_front: bool
 
 
@@ -119,7 +130,7 @@ def _said(number: int, message: Any, marked: bool) -> _Said:
 
 def _parts(where: str, role: str, parts: list[Any]) -> _Said:
     texts: list[str] = []
-    pictures: list[str | None] = []
+    pictures: list[Picture | None] = []
     in_front = True
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
@@ -144,23 +155,26 @@ def _picture(where: str, part: Row) -> str | None:
     return value
 
 
-def _listed_pictures(row: Row) -> list[str] | None:
+def _listed_pictures(row: Row) -> list[Picture] | None:
     given = {key: row[key] for key in ("image", "images") if row.get(key) is not None}
     if not given:
         return None
     if len(given) > 1:
         raise ItemError("pictures stand under both image and images; expected one of the two")
     ((key, value),) = given.items()
-    pictures = []
-    for picture in value if isinstance(value, list) else [value]:
+    pictures: list[Picture] = []
+    for which, picture in enumerate(value if isinstance(value, list) else [value]):
         path = picture.get("path") if isinstance(picture, dict) else picture
-        if not isinstance(path, str) or not path:
+        if isinstance(picture, dict) and picture.get("bytes") is True:
+            pictures.append(Cell(key, which))
+        elif isinstance(path, str) and path:
+            pictures.append(path)
+        else:
             raise ItemError(f"{key} holds {_shown(picture)}; expected a picture's path or a data: URI")
-        pictures.append(path)
     return pictures
 
 
-def _with_pictures(said: list[_Said], listed: list[str]) -> list[Message]:
+def _with_pictures(said: list[_Said], listed: list[Picture]) -> list[Message]:
     marks = sum(picture is None for message in said for picture in message.pictures)
     if listed and not marks:
         # Nobody says where they belong: with the first question, as TRL has it.

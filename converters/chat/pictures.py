@@ -1,4 +1,4 @@
-"""Pictures as chat files name them, paths and data: URIs: read, and named in the dataset."""
+"""Pictures as chat files name them (paths, data: URIs, cells of rows): read, and named in the dataset."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...schema.errors import ItemError
 from ...schema.folder import Folder, name_key
 from ...schema.layout import IMAGES
 from ...schema.record import ImagePath
+from .messages import Cell, Picture
 
 __all__ = ["PictureNames", "PictureSet", "check_picture", "read_picture"]
 
@@ -36,18 +37,18 @@ class PictureSet(NamedTuple):
     names: list[str] = []  # noqa: RUF012 - nobody adds to it
 
 
-def check_picture(picture: str) -> None:
+def check_picture(picture: Picture) -> None:
     """Make sure that a picture is inside the input, or in the row itself.
 
     Raises:
         ItemError: it is elsewhere.
     """
-    if _DATA.match(picture):
+    if isinstance(picture, Cell) or _DATA.match(picture):
         return
     if picture[:5].lower() == "data:":
         raise ItemError(f"{_short(picture)}: a data: URI that is not base64; expected data:image/png;base64,...")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", picture):
-        raise ItemError(f"{picture}: pictures are not fetched; download it, and name the file below the input")
+    if "://" in picture:
+        raise ItemError(f"{picture}: pictures are not fetched; put it below the input, and name its path there")
     try:
         msgspec.convert(_below(picture), ImagePath)
     except msgspec.ValidationError:
@@ -93,11 +94,11 @@ class PictureNames:
         self._files: dict[str, str] = {}
         self._prefixes: dict[str, str] = {}
 
-    def name(self, pictures: Sequence[str], otherwise: str) -> PictureSet:
+    def name(self, pictures: Sequence[Picture], otherwise: str) -> PictureSet:
         """Name the pictures of a record.
 
         Args:
-            pictures: paths and data: URIs, at least one and no two the same.
+            pictures: at least one and no two the same.
             otherwise: the prefix of pictures that cannot keep their paths.
         """
         kept = [_kept_name(picture) for picture in pictures]
@@ -106,8 +107,8 @@ class PictureNames:
             return PictureSet(prefix, prefix, kept)
         return PictureSet(otherwise, "", [f"{otherwise}.{number}" for number in range(len(pictures))])
 
-    def _take(self, prefix: str, names: Sequence[str], pictures: Sequence[str]) -> bool:
-        files = {name_key(name): _below(picture) for name, picture in zip(names, pictures, strict=True)}
+    def _take(self, prefix: str, names: Sequence[str], pictures: Sequence[Picture]) -> bool:
+        files = {name_key(name): _below(str(picture)) for name, picture in zip(names, pictures, strict=True)}
         free = len(files) == len(pictures) and all(self._files.get(key, path) == path for key, path in files.items())
         if not free or self._prefixes.setdefault(name_key(prefix), prefix) != prefix:
             return False
@@ -115,8 +116,13 @@ class PictureNames:
         return True
 
 
-def _kept_name(picture: str) -> str:
-    return "" if _DATA.match(picture) else _SUFFIX.sub("", _below(picture).removeprefix(f"{IMAGES}/"))
+def _kept_name(picture: Picture) -> str:
+    """Return the name that a picture's path gives it, "" where it has no path."""
+    return (
+        ""
+        if isinstance(picture, Cell) or _DATA.match(picture)
+        else _SUFFIX.sub("", _below(picture).removeprefix(f"{IMAGES}/"))
+    )
 
 
 def _prefix(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from ...schema.errors import ItemError
-from .messages import Message
+from .messages import Message, Picture
 
 __all__ = ["ChatTurn", "Misplaced", "Rules", "chat_turns"]
 
@@ -15,9 +15,9 @@ Misplaced: TypeAlias = Literal["front", "refuse"]
 
 
 class ChatTurn(NamedTuple):
-    """One turn: what is shown (paths, or data: URIs), asked and answered; the answer is "" where it is not known."""
+    """One turn: what is shown, asked and answered; the answer is "" where it is not known."""
 
-    pictures: tuple[str, ...]
+    pictures: tuple[Picture, ...]
     user: str
     assistant: str
 

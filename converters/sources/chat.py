@@ -1,6 +1,6 @@
 """Conversations in LLaVA, ShareGPT, OpenAI or TRL files: one or more questions about pictures, each with its answer.
 
-One raw sample is one row of a JSON or JSONL file; each says its form by its keys::
+One raw sample is one row of a JSON, JSONL, Parquet or Arrow file; each says its form by its keys::
 
     {"id": "000000033471", "image": "coco/train2017/000000033471.jpg",
      "conversations": [{"from": "human", "value": "<image>\\nWhat are the colors of the bus in the image?"},
@@ -23,6 +23,7 @@ What the other forms look like, and the rules for marks, system messages and pic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -36,28 +37,33 @@ from ...schema.errors import InputError, ItemError
 from ...schema.folder import Folder, check_readable
 from ...schema.record import Record, Turn
 from ..base import ImageSink, Item
+from ..chat.messages import Cell, Picture
 from ..chat.pictures import PictureNames, PictureSet, check_picture, read_picture
 from ..chat.rows import ChatRow, read_chat
-from ..chat.turns import ChatTurn, Misplaced, Rules
-from ..rows import Row, read_rows
+from ..chat.turns import Misplaced, Rules
+from ..rows import Row, RowPictures, read_rows
 from ..splits import Ratios, SplitRatio, parse_ratios
 
 __all__ = ["Chat"]
 
+_SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
+
 
 class _Found(msgspec.Struct, omit_defaults=True):
-    """What discovery knows of a row: a record, its pictures under the names they will be stored by."""
+    """What discovery knows of a row: a record, its pictures by the names they will be stored under, and its place."""
 
-    turns: list[ChatTurn]
+    turns: list[tuple[list[str], str, str]]
     answers: list[list[str] | None]
-    pictures: dict[str, str]
+    pictures: dict[str, Picture]
+    file: str
+    row: int
     source: str | UnsetType = UNSET
     meta: dict[str, Any] | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
 class Chat:
-    """Conversations about pictures in LLaVA, ShareGPT, OpenAI or TRL files (JSON or JSONL)."""
+    """Conversations about pictures in LLaVA, ShareGPT, OpenAI or TRL files."""
 
     name: ClassVar[str] = "chat"
 
@@ -66,7 +72,7 @@ class Chat:
         tuple[str, ...],
         Meta(
             description="files of rows, such as train=mix665k.json, or val.jsonl, which is named for its split; every "
-            ".json and .jsonl directly in the input where empty"
+            ".json, .jsonl, .parquet and .arrow directly in the input where empty"
         ),
     ] = ()
     picture_folder: Annotated[
@@ -99,7 +105,7 @@ class Chat:
         names, number = PictureNames(), 0
         for split, file in self._splits_and_files():
             for row in read_rows(self.input, file):
-                yield self._item(split, row, number, names)
+                yield self._item(split, file, row, number, names)
                 number += 1
 
     def convert(self, item: Item, images: ImageSink) -> Record:
@@ -111,8 +117,7 @@ class Chat:
         """
         found = msgspec.convert(item.data, _Found)
         stored = {
-            name: images.keep(name, partial(read_picture, self.input, self.picture_folder, picture))
-            for name, picture in found.pictures.items()
+            name: images.keep(name, partial(self._read, found, picture)) for name, picture in found.pictures.items()
         }
         turns = [
             Turn(images=[stored[name] for name in names], user=user, assistant=assistant, answers=answers or UNSET)
@@ -120,7 +125,12 @@ class Chat:
         ]
         return Record(id=item.id, source=found.source, conversations=turns, meta=found.meta)
 
-    def _item(self, file_split: str, row: Row, number: int, names: PictureNames) -> Item:
+    def _read(self, found: _Found, picture: Picture) -> bytes:
+        if isinstance(picture, Cell):
+            return self._cells.read(found.file, found.row, picture.column, picture.which)
+        return read_picture(self.input, self.picture_folder, picture)
+
+    def _item(self, file_split: str, file: str, row: Row, number: int, names: PictureNames) -> Item:
         try:
             chat = self._chat(row)
         except ItemError as error:
@@ -133,9 +143,11 @@ class Chat:
         kept = names.name(pictures, f"{split}/{number:010d}") if pictures else PictureSet(f"{split}/text-{number:010d}")
         name_of = dict(zip(pictures, kept.names, strict=True))
         found = _Found(
-            [turn._replace(pictures=tuple(name_of[picture] for picture in turn.pictures)) for turn in chat.turns],
+            [([name_of[picture] for picture in shown], user, assistant) for shown, user, assistant in chat.turns],
             chat.answers,
-            {name: picture for picture, name in name_of.items()},
+            dict(zip(kept.names, pictures, strict=True)),
+            file,
+            row.number,
             chat.source,
             chat.meta,
         )
@@ -160,15 +172,19 @@ class Chat:
     def _splits_and_files(self) -> list[tuple[str, str]]:
         given = [text.partition("=") for text in self.files]
         if given:
-            return [(split, file) if equals else (PurePosixPath(split).stem, split) for split, equals, file in given]
+            return [(split, file) if equals else (_split_of(split), split) for split, equals, file in given]
         beside = [entry.name for entry in self.input.list() if not entry.is_folder]
-        found = [(PurePosixPath(name).stem, name) for name in beside if name.endswith((".json", ".jsonl"))]
+        found = [(_split_of(name), name) for name in beside if name.endswith(_SUFFIXES)]
         if not found:
             raise InputError(
-                f"{self.input.address}: no .json or .jsonl file directly in it; expected one a split, such as "
+                f"{self.input.address}: no {', '.join(_SUFFIXES)} file directly in it; expected one a split, such as "
                 "train.json, or name them: --files train=annotations/mix665k.json"
             )
         return found
+
+    @cached_property
+    def _cells(self) -> RowPictures:
+        return RowPictures(self.input)
 
     @cached_property
     def _ratios(self) -> Ratios | None:
@@ -178,5 +194,10 @@ class Chat:
 def _group(chat: ChatRow) -> str:
     """Return what must not be parted: its group where it has one, else its first picture, else itself."""
     group = chat.meta.get("group") if isinstance(chat.meta, dict) else None
-    first = next((picture for turn in chat.turns for picture in turn.pictures), None)
+    first = next((picture for turn in chat.turns for picture in turn.pictures if isinstance(picture, str)), None)
     return group if isinstance(group, str) else first or msgspec.json.encode(chat.turns).decode()
+
+
+def _split_of(file: str) -> str:
+    """Name the split of a file: train.jsonl and train-00000-of-00002.parquet are of the split train."""
+    return re.sub(r"-\d+-of-\d+$", "", PurePosixPath(file).stem)

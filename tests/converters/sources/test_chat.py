@@ -199,6 +199,25 @@ def test_pictures_may_stand_in_the_row_itself(raw: Path) -> None:
     assert (found.images / name).read_bytes() == A
 
 
+def test_pictures_may_stand_in_a_column_as_parquet_files_of_the_hub_have_them(raw: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (raw / "data").mkdir()
+    parts_of = [{"type": "image", "text": None}, {"type": "text", "text": "Q"}, {"type": "image", "text": None}]
+    asked = [{"role": "user", "content": parts_of}, {"role": "assistant", "content": parts("A")}]
+    pictures = [{"bytes": A, "path": None}, {"bytes": B, "path": "b.png"}]
+    rows = pa.Table.from_pylist([{"messages": asked, "images": pictures}, {"messages": asked, "images": pictures[:1]}])
+    for part in range(2):
+        pq.write_table(rows, raw / "data" / f"train-{part:05d}-of-00002.parquet")
+    found = convert_here("chat", raw / "data", raw.parent / "out")
+    assert [record.conversations[0].images for record in found.records["train"]] == [
+        [f"train/{number:010d}.{which}.png" for which in (0, 1)] for number in (0, 2)
+    ]
+    assert [(found.images / f"train/0000000002.{which}.png").read_bytes() for which in (0, 1)] == [A, B]
+    assert list(found.reasons().values()) == ["2 marks <image> or parts for 1 pictures; expected one for each"] * 2
+
+
 def test_paths_may_start_in_a_folder_of_the_input(raw: Path) -> None:
     row = {"image": "a.png", "conversations": said("<image>Q", "A", role=HUMAN)}
     assert turns(raw, row, picture_folder="p") == [(["a.png"], "Q", "A")]
@@ -308,7 +327,7 @@ BAD = [
     ({"image": "/etc/a.png", "conversations": said(*M, role=HUMAN)}, "/etc/a.png: no path below the input"),
     ({"image": "p\\a.png", "conversations": said(*M, role=HUMAN)}, "no path below the input; expected one such as"),
     ({"image": "https://x.org/a.png", "conversations": said(*M, role=HUMAN)},
-     "https://x.org/a.png: pictures are not fetched; download it, and name the file below the input"),
+     "https://x.org/a.png: pictures are not fetched; put it below the input, and name its path there"),
     ({"image": "file:///etc/a.png", "conversations": said(*M, role=HUMAN)}, "pictures are not fetched"),
     ({"messages": said(parts(url("data:image/png,abc"), "Q"), "A")}, "a data: URI that is not base64"),
     ({"messages": said(parts(url("data:image/png;base64,@@@@"), "Q"), "A")}, "damaged base64"),
@@ -344,7 +363,7 @@ def test_nothing_is_stored_for_rows_that_are_refused(raw: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no .json or .jsonl file directly in it; expected one a split, such as train.json, or name them: --files"),
+        ({}, "no .json, .jsonl, .parquet, .arrow file directly in it; expected one a split, such as train.json, or"),
         ({"files": ("no.json",)}, "no.json: cannot be read"),
         ({"files": ("train=p/a.png",)}, "p/a.png: no file of rows"),
         ({"split_ratio": "train=2"}, "the shares of 'train=2' sum to 2"),
