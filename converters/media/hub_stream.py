@@ -76,9 +76,10 @@ class HubStream:
                 split=self._split,
                 streaming=True,
                 **self._view.arguments,
-            ).decode(False)
+            )
             self._classes = class_names(stream.features)
-            yield from stream
+            # What is of no known kind is not decoded anyway.
+            yield from stream.decode(False) if stream.features else stream
         except (DatasetsError, ValueError, TypeError, KeyError) as error:
             message = " ".join(str(error).split())
             raise InputError(f"{self._view.repo}: `datasets` cannot read the split {self._split}: {message}") from error

@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
@@ -242,15 +243,24 @@ class _Listener(ThreadingHTTPServer):
         """Say nothing: clients that go away are part of the tests."""
 
 
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    """A hub that holds nothing yet."""
+@contextmanager
+def serve() -> Iterator[HubServer]:
+    """A hub that holds nothing yet, as long as the block lasts."""
     server = HubServer()
     listener = _Listener(server)
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield server
-    server.release.set()
-    listener.shutdown()
-    listener.server_close()
-    thread.join()
+    try:
+        yield server
+    finally:
+        server.release.set()
+        listener.shutdown()
+        listener.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """A hub that holds nothing yet."""
+    with serve() as server:
+        yield server
