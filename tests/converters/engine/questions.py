@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,22 +27,24 @@ class Questions:
     input: Folder
 
     def discover(self) -> Iterator[Item]:
-        for number, line in enumerate(self.input.read("questions.jsonl").splitlines(), 1):
-            place = f"questions.jsonl:{number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                fault = f"no JSON\n({error})"
-                yield Item(id=place, split="train", path=place, pictures="../outside", shared="page", fault=fault)
-                continue
-            yield Item(
-                id=f"q{number:04d}",
-                split=row.get("split", "train"),
-                path=place,
-                pictures=row.get("prefix", f"pages/{row['page']}"),
-                shared=row.get("shared", row["page"]),
-                data=row,
-            )
+        with self.input.open("questions.jsonl") as rows:
+            yield from map(self._item, rows, count(1))
+
+    def _item(self, line: bytes, number: int) -> Item:
+        place = f"questions.jsonl:{number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            fault = f"no JSON\n({error})"
+            return Item(id=place, split="train", path=place, pictures="../outside", shared="page", fault=fault)
+        return Item(
+            id=f"q{number:04d}",
+            split=row.get("split", "train"),
+            path=place,
+            pictures=row.get("prefix", f"pages/{row['page']}"),
+            shared=row.get("shared", row["page"]),
+            data=row,
+        )
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         self._note("work.log", item.path)
