@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from in_process import Converted, convert_here
 from PIL import Image
@@ -373,3 +374,15 @@ def test_input_that_cannot_be_meant_is_refused(raw: Path, options: dict[str, Any
     with pytest.raises((InputError, UsageError)) as caught:
         list(Chat(input=open_folder(raw), **options).discover())
     assert message in str(caught.value)
+
+
+def test_an_object_store_gives_the_same_records(raw: Path) -> None:
+    rows = [{"image": "p/a.png", "conversations": said(*M, role=HUMAN)}, {"conversations": Q_AND_A}]
+    here, store = converted(raw, *rows), fsspec.filesystem("memory")
+    store.put(str(raw), "/chat-test", recursive=True)
+    try:
+        there = convert_here("chat", "memory://chat-test", raw.parent / "there")
+    finally:
+        store.rm("/chat-test", recursive=True)
+    assert len(here.all()) == 2
+    assert there.records == here.records

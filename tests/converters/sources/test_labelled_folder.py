@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -257,3 +258,22 @@ def test_a_damaged_picture_and_a_folder_named_like_one_fail_alone(tmp_path: Path
     assert len(converted.all()) == 1
     assert converted.reasons()["cat/b.png"] == "b.png: a folder, not a picture"
     assert converted.refused["cat/c.png"].exception == "MediaError"
+
+
+# Elsewhere
+
+
+def test_an_object_store_gives_the_same_records(tmp_path: Path) -> None:
+    root, store = (
+        lay_out(tmp_path / "raw", "x/cat/g1_a.png", "x/dog/g2_b.jpg", "x/dog/g1_c.webp"),
+        fsspec.filesystem("memory"),
+    )
+    store.put(str(root), "/labelled-test", recursive=True)
+    try:
+        there = convert_here("image-folder", "memory://labelled-test", tmp_path / "there", group="^(g[0-9])")
+    finally:
+        store.rm("/labelled-test", recursive=True)
+    here = convert_pictures(root, group="^(g[0-9])")
+    assert not here.reasons()
+    assert len(here.all()) == 3
+    assert there.records == here.records
