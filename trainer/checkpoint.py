@@ -10,11 +10,11 @@ import torch
 from peft import PeftModel
 
 from ..schema.dependencies import require
-from ..schema.errors import ModelFolderError, UsageError
+from ..schema.errors import ModelFolderError
 from .config import ModelConfig, TrainConfig
 from .phi3v.loading import load_config, load_model, load_processor
 from .phi3v.tiny import tiny_config, tiny_model, tiny_processor
-from .phi3v.varlen import VARLEN, best_attention, varlen_runs
+from .phi3v.varlen import VARLEN
 
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig, Phi3VForCausalLM, Phi3VProcessor
@@ -85,8 +85,9 @@ def save_checkpoint(model: Phi3VForCausalLM, processor: Phi3VProcessor, folder: 
 
 def _load(settings: ModelConfig, name: str) -> Phi3VForCausalLM:
     dtype = _DTYPES[settings.precision]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    attention = _attention(settings, device, dtype)
+    attention = VARLEN if settings.attention == "auto" else settings.attention
+    if attention == "flash_attention_2":
+        require("flash_attn", package="flash-attn", purpose="--attention flash_attention_2", extra="flash")
     model: Phi3VForCausalLM
     if name == _TINY:
         model = torch.nn.Module.to(tiny_model(), dtype)
@@ -95,20 +96,7 @@ def _load(settings: ModelConfig, name: str) -> Phi3VForCausalLM:
         model.set_attn_implementation(attention)
     else:
         model = load_model(name, dtype=dtype, attn_implementation=attention)
-    return torch.nn.Module.to(model, device)
-
-
-def _attention(settings: ModelConfig, device: torch.device, dtype: torch.dtype) -> str:
-    if settings.attention == "auto":
-        return best_attention(device, dtype)
-    if settings.attention == VARLEN and not varlen_runs(device, dtype):
-        where = f"{device.type} in {settings.precision}"
-        raise UsageError(
-            f"--attention varlen on {where}: torch has it on CUDA in half precision; pass --attention sdpa"
-        )
-    if settings.attention == "flash_attention_2":
-        require("flash_attn", package="flash-attn", purpose="--attention flash_attention_2", extra="flash")
-    return settings.attention
+    return torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _processor(config: TrainConfig, name: str) -> Phi3VProcessor:

@@ -46,9 +46,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: Annotated[str, Meta(description="hub id, local folder, or 'tiny'")] = "microsoft/Phi-3.5-vision-instruct"
     precision: Annotated[Precision, Meta(description="of weights and arithmetic; adapters stay in fp32")] = "bf16"
-    attention: Annotated[
-        Attention, Meta(description="attention kernel; auto is varlen on CUDA in half precision, else sdpa")
-    ] = "auto"
+    attention: Annotated[Attention, Meta(description="attention kernel; auto is varlen")] = "auto"
     gradient_checkpointing: Annotated[bool, Meta(description="recompute activations to save memory")] = True
 
 

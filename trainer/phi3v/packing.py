@@ -72,7 +72,7 @@ def packed_attention(kernel: str, cu_seq_lens: Tensor, embedded: Tensor) -> dict
     Raises:
         UsageError: the lengths do not fill the row, or the kernel cannot be told of samples.
     """
-    # The only place where the device is waited for: kernels want the longest sample as a number.
+    # The only place where the device is waited for: kernels want lengths as numbers.
     bounds: list[int] = cu_seq_lens.tolist()
     lengths = [end - start for start, end in itertools.pairwise(bounds)]
     if embedded.shape[0] != 1 or bounds[:1] != [0] or bounds[-1] != embedded.shape[1] or min(lengths, default=0) < 1:
@@ -86,17 +86,14 @@ def packed_attention(kernel: str, cu_seq_lens: Tensor, embedded: Tensor) -> dict
         hidden = ~block_causal_mask(cu_seq_lens)
         lowest = torch.finfo(embedded.dtype).min
         return {"attention_mask": torch.zeros_like(hidden, dtype=embedded.dtype).masked_fill_(hidden, lowest)}
-    of_samples = {
-        "cu_seq_lens_q": cu_seq_lens,
-        "cu_seq_lens_k": cu_seq_lens,
-        "max_length_q": max(lengths),
-        "max_length_k": max(lengths),
-    }
     if kernel == VARLEN:
         # A mask that is already there spares transformers making one; the kernel does not look at it.
-        return {"attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device), **of_samples}
+        unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device)
+        return {"attention_mask": unread, "cu_seq_lens_q": cu_seq_lens, "sample_lengths": lengths}
     if kernel == "flash_attention_2":
-        return {"attention_mask": None, **of_samples}
+        longest = max(lengths)
+        of_samples = {"cu_seq_lens_q": cu_seq_lens, "cu_seq_lens_k": cu_seq_lens}
+        return {"attention_mask": None, **of_samples, "max_length_q": longest, "max_length_k": longest}
     raise UsageError(
         f"samples packed in one row, and attention {kernel!r}; expected varlen, flash_attention_2, sdpa or eager"
     )

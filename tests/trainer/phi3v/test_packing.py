@@ -19,13 +19,12 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers.cache_utils import DynamicCache
 
 from phi3v_data.schema.errors import UsageError
-from phi3v_data.trainer.checkpoint import load_trainable
-from phi3v_data.trainer.config import make_config
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, packing, varlen
 from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_model
 
 _SWITCH = 16  # tokens beyond which the small models take the long frequencies
-_KERNELS = ["eager", "sdpa", "varlen", "flash_attention_2"]
+_ON_CUDA = "varlen on CUDA"
+_KERNELS = ["eager", "sdpa", "varlen", _ON_CUDA, "flash_attention_2"]
 Sample = dict[str, Tensor]
 
 
@@ -42,7 +41,8 @@ def small_model(kernel: str) -> Phi3VForCausalLM:
 
 def choose(model: Phi3VForCausalLM, kernel: str) -> Phi3VForCausalLM:
     """Set the language model's kernel without transformers' look at what is installed."""
-    model.config._attn_implementation_internal = kernel
+    model.config._attn_implementation_internal = "varlen" if kernel == _ON_CUDA else kernel
+    model.as_on_cuda = kernel == _ON_CUDA
     return model
 
 
@@ -92,11 +92,11 @@ def _flash_attns_alone(*states: Tensor, **kwargs: Any) -> Tensor:
 
 
 @contextmanager
-def kernels_on_a_cpu() -> Iterator[None]:
-    """Neither kernel runs on a CPU; all up to the call of it does, and this answers the call."""
+def kernels_on_a_cpu(model: Any) -> Iterator[None]:
+    """Neither torch's kernel nor flash-attn's runs on a CPU; all up to the call does, and this answers it."""
     flash = ((_flash_attns_alone, _flash_attns, None, None, None), (lambda **kwargs: kwargs, None))
     with (
-        mock.patch("torch.nn.attention.varlen.varlen_attn", _torchs),
+        mock.patch.object(varlen, "_torchs_kernel", return_value=_torchs if model.as_on_cuda else None),
         mock.patch("transformers.modeling_flash_attention_utils.lazy_import_flash_attention", return_value=flash),
     ):
         yield
@@ -127,7 +127,7 @@ def pack(samples: Sequence[Sample]) -> Sample:
 def gradients(model: Any, batches: Sequence[Sample], learned: int) -> tuple[list[Tensor], float, dict[str, Tensor]]:
     """Logits of each batch, the summed loss over `learned` tokens, and the gradients."""
     model.zero_grad()
-    with kernels_on_a_cpu():
+    with kernels_on_a_cpu(model):
         outputs = [model(**batch, num_items_in_batch=learned) for batch in batches]
         loss = sum(output.loss for output in outputs)
         loss.backward()
@@ -210,6 +210,7 @@ packing_as_it_is = packing.packed_attention
         ("sdpa", "phi3v_data.trainer.phi3v.packing.block_causal_mask", _sees_its_neighbours),
         ("eager", "phi3v_data.trainer.phi3v.packing.block_causal_mask", _sees_its_neighbours),
         ("varlen", "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
+        (_ON_CUDA, "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
         ("flash_attention_2", "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
         ("sdpa", "phi3v_data.trainer.phi3v.modeling.first_tokens_ignored", lambda labels, cu_seq_lens: labels),
         (
@@ -226,7 +227,7 @@ def test_the_check_fails_where_samples_meet(kernel: str, place: str, fault: Call
         check_alone_is_packed(small_model(kernel), samples)
 
 
-@pytest.mark.parametrize("kernel", ["sdpa", "varlen"])
+@pytest.mark.parametrize("kernel", ["sdpa", "varlen", _ON_CUDA])
 def test_adapters_and_recomputed_activations_change_nothing_in_it(kernel: str) -> None:
     torch.manual_seed(0)
     model = small_model(kernel)
@@ -312,28 +313,27 @@ def test_a_kernel_that_cannot_be_told_of_samples_is_refused() -> None:
         small_model("flex_attention")(ids, cu_seq_lens=bounds)
 
 
-def test_a_torch_without_varlen_attention_is_told_in_one_line() -> None:
-    ids, bounds = torch.ones(1, 5, dtype=torch.long), torch.tensor([0, 5], dtype=torch.int32)
-    with (
-        mock.patch.dict("sys.modules", {"torch.nn.attention.varlen": None}),
-        pytest.raises(UsageError, match="no varlen attention: update it, or pass --attention sdpa"),
-    ):
-        small_model("varlen")(ids, cu_seq_lens=bounds)
+def test_torchs_kernel_is_taken_on_cuda_in_half_precision_and_where_torch_has_it() -> None:
+    def value(device: str, dtype: torch.dtype) -> Any:
+        return SimpleNamespace(is_cuda=device == "cuda", dtype=dtype)
+
+    for half in (torch.bfloat16, torch.float16):
+        assert varlen._torchs_kernel(value("cuda", half)) is not None
+        assert varlen._torchs_kernel(value("cpu", half)) is None
+    assert varlen._torchs_kernel(value("cuda", torch.float32)) is None
+    with mock.patch.dict("sys.modules", {"torch.nn.attention.varlen": None}):
+        assert varlen._torchs_kernel(value("cuda", torch.bfloat16)) is None
 
 
-def test_auto_is_varlen_on_cuda_in_half_precision_and_sdpa_elsewhere() -> None:
-    cuda, cpu = (SimpleNamespace(type=name) for name in ("cuda", "cpu"))
-    halves: Any = (torch.bfloat16, torch.float16)
-    assert [varlen.best_attention(cuda, dtype) for dtype in halves] == ["varlen", "varlen"]  # type: ignore[arg-type]  # a device that is not here
-    assert varlen.best_attention(cuda, torch.float32) == "sdpa"  # type: ignore[arg-type]  # as above
-    assert varlen.best_attention(cpu, torch.bfloat16) == "sdpa"  # type: ignore[arg-type]  # as above
+def test_no_sample_pays_for_its_neighbours_in_varlen() -> None:
+    seen: list[int] = []
 
+    def count(query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        seen.append(query.shape[2])
+        return scaled_dot_product_attention(query, *args, **kwargs)
 
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_varlen_where_there_is_none_is_refused_before_anything_runs(precision: str) -> None:
-    config = make_config({"model.name": "tiny", "model.precision": precision, "model.attention": "varlen"})
-    with (
-        mock.patch("torch.cuda.is_available", return_value=False),
-        pytest.raises(UsageError, match=f"varlen on cpu in {precision}: .* pass --attention sdpa"),
-    ):
-        load_trainable(config)
+    samples = [random_text(length, length) for length in (9, 6, 30)]
+    with mock.patch.object(varlen, "scaled_dot_product_attention", count), torch.no_grad():
+        model = small_model("varlen")
+        model(**pack(samples))
+    assert seen == [9, 6, 30] * len(model.model.layers)
