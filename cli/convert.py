@@ -92,8 +92,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     cls = load_source(source)
     options = given_for_source(ctx, cls, given, parse_settings(settings))
     if given["show_config"]:
-        ConverterSpec(source=source, input=".", options=options).build()
-        click.echo(effective_yaml(ctx), nl=False)
+        click.echo(effective_yaml(ctx, ConverterSpec(source=source, input=".", options=options).build()), nl=False)
         return
     request = ConvertRequest(
         source=source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from ..schema.errors import UsageError
 from .config_file import as_yaml, read_config, settings_from
-from .source_options import SourceOption, source_options, source_values
+from .source_options import SourceOption, source_options, source_values, value_in
 
 __all__ = ["SourceCommand", "effective_yaml", "given_for_source"]
 
@@ -81,13 +82,21 @@ def given_for_source(
     return source_values(cls, ctx.meta.get(_OPTIONS, []), given, settings)
 
 
-def effective_yaml(ctx: click.Context) -> str:
-    """Write every option that holds, defaults of the source included, as a file for --config."""
-    defaults = {str(option.flag.name): option.default for option in ctx.meta.get(_OPTIONS, [])}
-    given = {name: value for name, value in ctx.params.items() if value not in (None, ())}
-    if isinstance(given.get("settings"), tuple):
-        given["settings"] = dict(pair.split("=", 1) for pair in given["settings"])
-    return as_yaml(_options(ctx.command.get_params(ctx)), {**defaults, **given})
+def effective_yaml(ctx: click.Context, unbound: object) -> str:
+    """Write every option that holds, those of the source as it has them, as a file for --config.
+
+    Args:
+        ctx: of the command.
+        unbound: the source, built from what was given.
+    """
+    options: list[SourceOption] = ctx.meta.get(_OPTIONS, [])
+    values = {name: value for name, value in ctx.params.items() if value not in (None, ())}
+    values |= {str(option.flag.name): value_in(unbound, option) for option in options}
+    # What a flag says has no need of --set any more.
+    flagged = {option.field for option in options}
+    pairs = (pair.split("=", 1) for pair in ctx.params["settings"] or ())
+    values["settings"] = {name: text for name, text in pairs if name not in flagged}
+    return as_yaml(_options(ctx.command.get_params(ctx)), values)
 
 
 def _options(params: Sequence[click.Parameter], ctx: click.Context | None = None) -> list[click.Option]:
@@ -111,12 +120,12 @@ def _better(error: click.NoSuchOption, ctx: click.Context, params: list[click.Pa
     if _UNKNOWN in ctx.meta:
         unknown: Exception = ctx.meta[_UNKNOWN]
         return unknown
-    if error.possibilities:
-        return error
-    if _OPTIONS not in ctx.meta:
-        return click.UsageError(f"no option {error.option_name}; options of a source need --source NAME")
-    near = click.NoSuchOption(error.option_name, possibilities=[opt for param in params for opt in param.opts], ctx=ctx)
-    if near.possibilities:
-        return near
-    own = ", ".join(opt for option in ctx.meta[_OPTIONS] for opt in option.flag.opts) or "no options"
-    return click.UsageError(f"no option {error.option_name}; this source takes: {own}")
+    near = difflib.get_close_matches(error.option_name, [opt for param in params for opt in param.opts], n=1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    elif _OPTIONS in ctx.meta:
+        own = ", ".join(opt for option in ctx.meta[_OPTIONS] for opt in option.flag.opts)
+        hint = f"this source takes: {own or 'none'}"
+    else:
+        hint = "options of a source need --source NAME"
+    return click.UsageError(f"no option {error.option_name}; {hint}", ctx)

@@ -13,7 +13,7 @@ import msgspec
 from ..converters.media.sampling import Sampling, Strategy
 from ..converters.registry import Option, options_of
 
-__all__ = ["SourceOption", "source_options", "source_values"]
+__all__ = ["SourceOption", "source_options", "source_values", "value_in"]
 
 # The parts of an option `sampling`, each with a flag of its own.
 _SAMPLING: dict[str, tuple[str, Any, str]] = {
@@ -83,6 +83,12 @@ def source_values(
     return values
 
 
+def value_in(unbound: object, option: SourceOption) -> Any:
+    """Return an option's value in a source that was built, as a plain value."""
+    value = msgspec.to_builtins(getattr(unbound, option.field))
+    return value[option.part] if option.part else value
+
+
 def _parts_of_sampling(option: Option, default: Any) -> Iterator[SourceOption]:
     parts = default if isinstance(default, dict) else {}
     for name, (part, kind, text) in _SAMPLING.items():
@@ -146,6 +152,8 @@ def _click_type(hint: Any) -> tuple[click.ParamType[Any] | None, bool]:
 
 def _bounds(hint: Any) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
+    if get_origin(hint) in (Union, types.UnionType):
+        return {name: bound for part in get_args(hint) for name, bound in _bounds(part).items()}
     for meta in getattr(hint, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta):
             for name, click_name in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):

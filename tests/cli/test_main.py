@@ -66,7 +66,7 @@ def test_every_option_says_what_it_does(name: str) -> None:
         (["train", "--batch-size", "5", "--accumulate", "2"], "phi3v-data: the configuration: a batch of 5 cannot be "),
         (
             ["convert", "--source", "ucf101", "--folds", "2"],
-            "phi3v-data: No such option '--folds'. Did you mean '--fold'?",
+            "phi3v-data: no option --folds; did you mean --fold?",
         ),
         (["convert", "--source", "ucf102"], "phi3v-data: no source 'ucf102'; did you mean 'ucf101'?"),
         (["convert", "--source", "ucf101", "--frames", "0"], "phi3v-data: "),
