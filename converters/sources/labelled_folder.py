@@ -67,9 +67,7 @@ class LabelledFolder(ABC):
         """Refuse options that cannot work before anything is read."""
         if self.split_files and self.split_by != "file":
             raise UsageError(f"split_files means nothing with split_by {self.split_by}; give --split-by file")
-        self._prompts  # noqa: B018 - made here, kept for later
-        self._ratios  # noqa: B018 - as above
-        self._pattern  # noqa: B018 - as above
+        self._prompts, self._ratios, self._pattern  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
         """Find every file, numbered through: by class and name, or the splits in turn where lists or folders decide.
