@@ -64,7 +64,7 @@ def _upper_bits(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    layer = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+    layer = image.convert("RGBA")
     flat = Image.new("RGB", layer.size, _WHITE)
     flat.paste(layer, mask=layer.getchannel("A"))
     return flat

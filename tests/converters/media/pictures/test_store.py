@@ -130,9 +130,15 @@ NORMALISED = {
     "tiff of cmyk": (lambda m: m.file(m.image(mode="CMYK"), "TIFF"), ".png"),
     "pages": (lambda m: m.file(m.image(), "TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))]), ".png"),
     "tiff of lab": (lambda m: m.file(m.image().convert("LAB"), "TIFF"), ".png"),
+    "ppm": (lambda m: m.file(m.image(), "PPM"), ".png"),
     "bmp": (lambda m: m.file(m.image(), "BMP"), ".png"),
     "jpeg 2000": (lambda m: m.file(m.image(), "JPEG2000"), ".jpg"),
 }
+
+
+Image.init()
+if "AVIF" in Image.SAVE:  # not in every Pillow
+    NORMALISED["avif"] = (lambda m: m.file(m.image(), "AVIF"), ".jpg")
 
 
 @pytest.mark.parametrize("kind", NORMALISED)
@@ -180,6 +186,8 @@ def test_sixteen_bits_are_scaled_not_clipped(maker: Any) -> None:
     grey = png_pixels(maker, maker.file(Image.fromarray(numbers), "PNG"))
     assert np.array_equal(grey, np.stack([numbers >> 8] * 3, -1))
     assert np.array_equal(png_pixels(maker, maker.file(Image.fromarray(numbers), "TIFF")), grey)
+    wider = Image.fromarray(numbers.astype(np.int32))
+    assert np.array_equal(png_pixels(maker, maker.file(wider, "TIFF")), grey)
     assert np.array_equal(png_pixels(maker, png_of_16_bits(np.stack([numbers] * 3, -1))), grey)
 
 
