@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
-from phi3v_data.schema.errors import DatasetError
+from phi3v_data.schema.errors import DatasetError, RunError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn, encode_record
@@ -186,6 +188,22 @@ def test_a_fault_that_was_mended_is_seen_without_measuring_all(tmp_path: Path) -
     assert after.tokens[2] > before.tokens[2]
     assert after.sizes(2) == [(64, 64)]
     assert after.tokens[[0, 1, 3]].tolist() == before.tokens[[0, 1, 3]].tolist()
+
+
+def test_a_machine_in_trouble_is_no_fault_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write(tmp_path)
+
+    def fail(self: LocalFolder, name: str) -> IO[bytes]:
+        if name.endswith(".jpg"):
+            raise OSError(errno.EMFILE, "Too many open files", name)
+        return opened(self, name)
+
+    opened = LocalFolder.open
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "open", fail)
+        with pytest.raises(RunError, match=r"could not be built \(too many files are open"):
+            measured(dataset)
+    assert measured(dataset).faults == {}
 
 
 def test_a_dataset_whose_pictures_are_all_missing_is_refused_with_the_first(tmp_path: Path) -> None:

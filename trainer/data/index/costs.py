@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from ....schema.errors import DatasetError
 from ....schema.layout import encode_manifest
+from ..patience import Patience
 from .counting import Counting
 from .measure import COSTS, Chunk, Measurer
 from .records import RecordIndex
@@ -28,6 +29,7 @@ _FEW = 4 * _CHUNK
 _ALL_FAIL = 100
 # Who fits or converts pictures again changes most of them, under the same names.
 _LOOKED_AT = 8
+_PATIENCE = Patience()
 
 
 class RecordCosts:
@@ -73,6 +75,7 @@ def record_costs(
     counting: Counting,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    patience: Patience = _PATIENCE,
 ) -> RecordCosts:
     """Measure every record of a split, or take what is kept beside the data from the last time.
 
@@ -85,6 +88,7 @@ def record_costs(
         counting: what tokens and crops follow from.
         workers: processes; by default one a core that this process may use.
         progress: called now and then with the records measured so far, and those in all.
+        patience: how long a store may be away.
 
     Raises:
         DatasetError: all of the first records fail.
@@ -93,9 +97,10 @@ def record_costs(
     manifest = index.dataset.manifest
     settings = f"{counting.digest} {encode_manifest(manifest).decode() if manifest else ''}"
 
+    make = partial(Measurer, index.dataset.folder, counting, patience)
+
     def build() -> Iterator[pa.RecordBatch]:
         done = 0
-        make = partial(Measurer, index.dataset.folder, counting)
         for batch in in_order(make, _chunks(index), _processes(workers, len(index))):
             if done == 0:
                 _refuse_if_all_fail(index, batch)
@@ -104,7 +109,7 @@ def record_costs(
             yield batch
 
     kept = RecordCosts(index.cache.table("costs-1", settings, COSTS, build))
-    still = _look_again(kept, index, counting)
+    still = _look_again(kept, index, make())
     return RecordCosts(index.cache.table("costs-1", settings, COSTS, build, anew=True)) if still is None else still
 
 
@@ -142,9 +147,8 @@ def _refuse_if_all_fail(index: RecordIndex, batch: pa.RecordBatch) -> None:
         raise DatasetError(f"{where}: the first {len(first)} records all fail; record {index.ids([0])[0]}: {first[0]}")
 
 
-def _look_again(costs: RecordCosts, index: RecordIndex, counting: Counting) -> RecordCosts | None:
+def _look_again(costs: RecordCosts, index: RecordIndex, measurer: Measurer) -> RecordCosts | None:
     """Measure the faulty records anew, and some others; None where one of the others is not what it was."""
-    measurer = Measurer(index.dataset.folder, counting)
     looked = sorted({*costs.faults, *np.linspace(0, len(costs) - 1, _LOOKED_AT, dtype=int).tolist()})
     now = pa.Table.from_batches([measurer(_chunk(index, index.place(number)[0], number, 1)) for number in looked])
     pairs = zip(looked, costs.table.take(looked).to_pylist(), now.to_pylist(), strict=True)

@@ -8,9 +8,11 @@ from typing import IO, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from ....schema.errors import RecordError, UsageError
+from ....schema.errors import RecordError, RunError, UsageError
 from ....schema.folder import Folder
+from ....schema.outage import one_line, outage
 from ....schema.record import Record, decode_record
+from ..patience import Patience
 from .counting import Counter, Counting
 from .sizes import FileSizes, PictureSize, TarSizes, Unreadable
 
@@ -77,10 +79,12 @@ class Measurer:
     Args:
         folder: the dataset folder.
         counting: what tokens and crops follow from.
+        patience: how long the folder may be out of reach.
     """
 
-    def __init__(self, folder: Folder, counting: Counting) -> None:
+    def __init__(self, folder: Folder, counting: Counting, patience: Patience) -> None:
         self._folder = folder
+        self._patience = patience
         self._counter = Counter(counting)
         self._files = FileSizes(folder)
 
@@ -90,8 +94,16 @@ class Measurer:
         A record that cannot be trained on says so in `fault`; what can be known of it is there all the same.
 
         Raises:
-            RunError: the data cannot be reached.
+            RunError: the data cannot be reached, or the machine is in trouble.
         """
+        where = f"{self._folder.address}/{chunk.file}"
+        try:
+            return self._patience.run(where, lambda: self._measure_all(chunk))
+        except OSError as error:
+            why = outage(error) or one_line(error)
+            raise RunError(f"{where}: the index could not be built ({why}); run again") from error
+
+    def _measure_all(self, chunk: Chunk) -> pa.RecordBatch:
         with self._folder.open(chunk.file) as stream:
             records = [
                 _decoded(stream, offset, size)

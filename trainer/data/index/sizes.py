@@ -10,7 +10,6 @@ from typing import IO, NamedTuple, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
-from ....schema.errors import RunError
 from ....schema.folder import Folder, is_remote
 from ....schema.layout import IMAGES
 from ....schema.outage import outage
@@ -83,6 +82,7 @@ class TarSizes:
 
 
 def _size(open_picture: Callable[[], IO[bytes]]) -> Found:
+    """Read a header; what is no fault of the picture's is raised."""
     try:
         with open_picture() as stream, Image.open(stream) as picture:
             width, height = picture.size
@@ -93,9 +93,8 @@ def _size(open_picture: Callable[[], IO[bytes]]) -> Found:
     except Image.DecompressionBombError:
         return Unreadable("has more pixels than a picture may have")
     except OSError as error:
-        trouble = outage(error)
-        if trouble is not None:
+        if outage(error) is not None:
             # No fault of the picture's, and not to be remembered as one.
-            raise RunError(f"the index could not be built: {trouble}; run again") from error
+            raise
         return Unreadable(f"cannot be read ({error.strerror or error})")
     return PictureSize(width, height) if width and height else Unreadable("has no pixels")
