@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ...schema.errors import Phi3VDataError, UsageError
 from .plan import ShardNeed
@@ -13,11 +14,16 @@ from .steady_folder import SteadyFolder
 __all__ = ["ReadAhead"]
 
 
-class _Held(NamedTuple):
-    last: int
-    size: int
+@dataclass(eq=False)
+class _Shard:
+    need: ShardNeed
     folder: SteadyFolder
     name: str
+    size: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.need.dataset, self.need.shard
 
 
 class ReadAhead:
@@ -27,21 +33,25 @@ class ReadAhead:
 
     Args:
         needs: the shards in the order in which they are needed, see `Plan.shards_from`.
-        datasets: for each dataset of the plan, its folder and the names of its shards.
+        datasets: for each dataset of the plan, its folder and the names of its shards; None where it is read otherwise.
         budget: bytes of shards that are needed, or going to be, at a time.
     """
 
     def __init__(
-        self, needs: Iterable[ShardNeed], datasets: Sequence[tuple[SteadyFolder, Sequence[str]] | None], budget: int
+        self, needs: Iterator[ShardNeed], datasets: Sequence[tuple[SteadyFolder, Sequence[str]] | None], budget: int
     ) -> None:
         self._needs = needs
         self._datasets = datasets
         self._budget = budget
         self._step = 0
-        self._moved = threading.Condition()
         self._stopped = False
-        self._held: list[_Held] = []
         self._trouble: Phi3VDataError | None = None
+        self._moved = threading.Condition()
+        # Those still to be fetched, in order; and those whose copies are to stay for now.
+        self._coming: deque[_Shard] = deque()
+        self._wanted: list[_Shard] = []
+        # The first of those that are not needed yet, if it was looked at.
+        self._peeked: _Shard | None = None
         self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
 
     def __enter__(self) -> ReadAhead:
@@ -57,54 +67,88 @@ class ReadAhead:
         """Say which optimizer step is being read now.
 
         Raises:
-            UsageError: the shards of one step do not fit.
+            UsageError: the shards that are mixed with one another do not fit.
             RunError: a shard could not be fetched.
         """
         with self._moved:
             if self._trouble is not None:
                 raise self._trouble
             self._step = step
+            # What this step reads may be fetched by its reader before the thread comes to it.
+            while (shard := self._next()) is not None and shard.need.first <= step:
+                self._wanted.append(shard)
+                self._coming.append(shard)
+                self._peeked = None
+            self._release_what_is_over()
             self._moved.notify()
+
+    def _next(self) -> _Shard | None:
+        """Return the next shard that nobody wants yet, without taking it."""
+        while self._peeked is None:
+            need = next(self._needs, None)
+            if need is None:
+                return None
+            of_dataset = self._datasets[need.dataset]
+            if of_dataset is not None:
+                folder, names = of_dataset
+                self._peeked = _Shard(need, folder, names[need.shard])
+        return self._peeked
 
     def _run(self) -> None:
         try:
-            for need in self._needs:
-                of_dataset = self._datasets[need.dataset]
-                if of_dataset is None:
-                    continue
-                folder, names = of_dataset
-                name = names[need.shard]
-                size = folder.size(name)
-                if not self._wait_for_room(need, size):
-                    return
-                folder.fetch(name)
-                self._held.append(_Held(need.last, size, folder, name))
+            while (shard := self._take()) is not None:
+                shard.folder.fetch(shard.name)
         except Phi3VDataError as error:
             with self._moved:
                 self._trouble = error
 
-    def _wait_for_room(self, need: ShardNeed, size: int) -> bool:
-        """Wait until a shard of this size fits beside those that are needed; False when there is no more to do."""
-        with self._moved:
-            while not self._stopped:
-                self._release_what_is_over()
-                together = size + sum(shard.size for shard in self._held)
-                if together <= self._budget:
-                    return True
-                if need.first <= self._step:
-                    hint = "allow more with --set data.cache_gb, or mix fewer with --set data.shards_per_block"
-                    raise UsageError(
-                        f"step {self._step} reads shards of {together:,} bytes, and {self._budget:,} are for copies of "
-                        f"them on this disk; {hint}"
-                    )
-                self._moved.wait()
+    def _take(self) -> _Shard | None:
+        """Wait until a shard is to be fetched; None when there is no more to do."""
+        while not self._stopped:
+            with self._moved:
+                shard = self._coming.popleft() if self._coming else self._next()
+            if shard is None:
+                return None
+            # Asks the store, so nobody is kept waiting for it.
+            shard.size = shard.folder.size(shard.name)
+            with self._moved:
+                if self._wants(shard):
+                    return shard
+        return None
+
+    def _wants(self, shard: _Shard) -> bool:
+        """Tell whether a shard is to be fetched now; waits for room if it is not needed yet."""
+        while not self._stopped:
+            if shard.need.last < self._step:
+                # The reader was faster, and is past it.
+                if shard is self._peeked:
+                    self._peeked = None
+                return False
+            if shard is self._peeked and self._coming:
+                # Those that are needed now come first, and their sizes count.
+                return False
+            if shard is not self._peeked and shard not in self._wanted:
+                return False
+            others = sum(each.size for each in self._wanted if each.place != shard.place)
+            if others + shard.size <= self._budget:
+                if shard is self._peeked:
+                    self._peeked = None
+                    self._wanted.append(shard)
+                return True
+            if shard.need.first <= self._step:
+                hint = "allow more with --set data.cache_gb, or mix fewer with --set data.shards_per_block"
+                raise UsageError(
+                    f"the shards mixed at step {self._step} have {others + shard.size:,} bytes, and {self._budget:,} "
+                    f"are for copies of shards on this disk; {hint}"
+                )
+            self._moved.wait()
         return False
 
     def _release_what_is_over(self) -> None:
-        over = [shard for shard in self._held if shard.last < self._step]
-        self._held = [shard for shard in self._held if shard.last >= self._step]
-        # The next pass may have asked for it again already.
-        wanted = {(id(shard.folder), shard.name) for shard in self._held}
+        over = [shard for shard in self._wanted if shard.need.last < self._step]
+        self._wanted = [shard for shard in self._wanted if shard.need.last >= self._step]
+        # The next pass may want it again already.
+        still = {shard.place for shard in self._wanted}
         for shard in over:
-            if (id(shard.folder), shard.name) not in wanted:
+            if shard.place not in still:
                 shard.folder.release(shard.name)

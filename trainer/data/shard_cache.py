@@ -86,11 +86,13 @@ class ShardCache:
             for _ in range(_COPIES):
                 where = f"{source.address}/{name}"
                 damage = self.patience.run(where, lambda: self._download(source, name, partial))
-                if not damage:
-                    partial.replace(copy)
-                    _touch(copy, time.time_ns())
-                    return
-                partial.unlink()
+                # Whoever makes room sees a file under one name, and once.
+                with _locked(self.root / "lock"):
+                    if not damage:
+                        partial.replace(copy)
+                        _touch(copy, time.time_ns())
+                        return
+                    partial.unlink()
         raise RunError(f"{source.address}/{name}: damaged, also when fetched again ({damage}); write the shards again")
 
     def release(self, source: Folder, name: str, version: str) -> None:
