@@ -19,7 +19,7 @@ from phi3v_data.converters.chat.marks import MARK, put_marks, take_marks
 from phi3v_data.converters.chat.writing import FORMATS
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import DatasetError, OutputError, UsageError
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.folder import LocalFolder, open_folder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
 
@@ -239,6 +239,25 @@ def test_datasets_loads_what_is_written_for_trl(tmp_path: Path) -> None:
     loaded = datasets.load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
     assert loaded[0]["images"] == PATHS
     assert [message["role"] for message in loaded[0]["messages"]] == ["user", "assistant"] * 2
+
+
+@pytest.mark.parametrize(("form", "text"), [("llava", "[\n]\n"), ("trl", "")])
+def test_a_split_without_records_is_a_file_without_rows(form: str, text: str, tmp_path: Path) -> None:
+    (row,) = export_chat(written(tmp_path / "data", {"train": []}, {}), form, LocalFolder(tmp_path / "out"))
+    assert (row.records, row.pictures) == (0, 0)
+    assert (tmp_path / "out" / row.file).read_text() == text
+
+
+def test_an_object_store_is_written_to_like_a_folder(tmp_path: Path) -> None:
+    dataset, out = written(tmp_path / "data", {"train": [RECORD]}, FILES), open_folder("memory://export-test")
+    try:
+        list(export_chat(dataset, "openai", out))
+        assert msgspec.json.decode(out.read("train.jsonl")) == ROWS["openai"]
+        assert {name: out.read(f"images/{name}") for name in FILES} == FILES
+        with pytest.raises(OutputError, match="not empty"):
+            list(export_chat(dataset, "openai", out))
+    finally:
+        out.delete("")
 
 
 # What cannot be
