@@ -11,10 +11,20 @@ from PIL import Image
 from ....schema.errors import ItemError
 from .settings import DEFAULT_QUALITY
 
-__all__ = ["encode_jpeg", "encode_png", "encoder_versions"]
+__all__ = ["check_pixels", "encode_jpeg", "encode_png", "encoder_versions"]
 
 # The format's own limit.
 LONGEST_SIDE = 65_535
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """Make sure that an array is a picture: uint8 [H, W, 3], not empty.
+
+    Raises:
+        ItemError: it is not.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) == 0:
+        raise ItemError(f"an array of {pixels.dtype} {list(pixels.shape)} is no picture: expected uint8 [H, W, 3]")
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
@@ -32,7 +42,7 @@ def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
     """
     import cv2
 
-    _check(pixels)
+    check_pixels(pixels)
     if max(pixels.shape) > LONGEST_SIDE:
         raise ItemError(f"a picture of {pixels.shape[1]}x{pixels.shape[0]}: a JPEG has at most {LONGEST_SIDE} a side")
     bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
@@ -48,15 +58,10 @@ def encode_png(pixels: np.ndarray) -> bytes:
     Raises:
         ItemError: the array is no picture.
     """
-    _check(pixels)
+    check_pixels(pixels)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _check(pixels: np.ndarray) -> None:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) == 0:
-        raise ItemError(f"an array of {pixels.dtype} {list(pixels.shape)} is no picture: expected uint8 [H, W, 3]")
 
 
 def encoder_versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .encode import encode_jpeg, encode_png
+from .encode import check_pixels, encode_jpeg, encode_png
 from .plain import is_lossless, is_plain
 from .read import read_picture, undamaged
 from .rgb import upright_rgb
@@ -64,6 +64,8 @@ def stored_pixels(picture: np.ndarray | Image.Image, suffix: str, settings: Pict
         with undamaged():
             picture.load()
             picture = upright_rgb(picture)
+    else:
+        check_pixels(picture)
     return _encoded(picture, suffix, settings)
 
 

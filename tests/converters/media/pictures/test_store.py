@@ -381,6 +381,12 @@ def test_numbers_that_are_no_colours_are_refused(maker: Any, mode: str, number: 
         stored_picture(maker.file(image, "TIFF"), KEEP)
 
 
+@pytest.mark.parametrize("chosen", [KEEP, PictureSettings(max_side=4), PictureSettings(fit_crops=1)])
+def test_an_array_that_is_no_picture_is_refused_whatever_the_settings(chosen: PictureSettings) -> None:
+    with pytest.raises(ItemError, match="no picture: expected uint8"):
+        stored_pixels(np.zeros((8, 8, 7), np.float32), ".jpg", chosen)
+
+
 def test_pixels_are_stored_under_the_suffix_asked_for_unless_a_format_is_chosen(maker: Any) -> None:
     pixels = maker.pixels()
     for suffix, chosen, kind in [
