@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Set before any test module imports a library that reads them. The suites run on few cores, often several at once, and
@@ -13,6 +14,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The machine may be busy with something else; how long an example takes is nobody's property.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # What several suites share besides fixtures: modules of their own.
 sys.path.insert(0, str(Path(__file__).with_name("support")))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...schema.errors import UsageError
 from .permutation import permutations
 
-__all__ = ["Mixture", "shares"]
+__all__ = ["Mixture", "shares", "whole_shares"]
 
 _PURPOSE = 1  # keeps these permutations apart from those of records and shards
 _LONGEST_CYCLE = 1 << 22
