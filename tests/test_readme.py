@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from phi3v_data.cli.main import COMMANDS, _group
+from phi3v_data.converters.registry import built_in_sources
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
 SHOWN = [line for line in re.findall(r"^\$ (phi3v-data .*)$", README, flags=re.MULTILINE) if "COMMAND" not in line]
 
 
@@ -35,24 +33,10 @@ def test_the_three_commands_of_the_first_lines_are_shown_first() -> None:
     ]
 
 
-def test_the_source_shown_converts_in_under_forty_lines(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(# captions\.py.*?)```", README, flags=re.DOTALL)
-    assert len(code.splitlines()) < 40
-    (tmp_path / "captions.py").write_text(code)
-    (tmp_path / "pictures").mkdir()
-    for name, caption in (("a", "A cat."), ("b", "A dog.")):
-        Image.new("RGB", (32, 24)).save(tmp_path / "pictures" / f"{name}.png")
-        (tmp_path / "pictures" / f"{name}.png.txt").write_text(caption)
-    line = next(line for line in SHOWN if "captions.py:Captions" in line)
-    command = [sys.executable, "-m", "phi3v_data.cli", *shlex.split(line)[1:], "--workers", "2"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    records = [json.loads(line) for line in (tmp_path / "data/captions/captions_train.jsonl").read_text().splitlines()]
-    assert [record["conversations"][0] for record in records] == [
-        {"images": [f"train/{name}.png.0.jpg"], "user": "Describe this.", "assistant": caption}
-        for name, caption in (("a", "A cat."), ("b", "A dog."))
-    ]
-    validate = [sys.executable, "-m", "phi3v_data.cli", "validate", "data/captions"]
-    subprocess.run(validate, cwd=tmp_path, check=True, capture_output=True)
+def test_every_source_is_in_the_table_and_has_its_page() -> None:
+    linked = dict(re.findall(r"\[`([\w-]+)`\]\((docs/sources/[\w-]+\.md)\)", README))
+    assert set(linked) == set(built_in_sources())
+    assert all((ROOT / page).is_file() for page in linked.values())
 
 
 def test_the_record_shown_is_one() -> None:
