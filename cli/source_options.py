@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
@@ -52,8 +52,7 @@ def source_options(cls: type[Any], taken: set[str]) -> list[SourceOption]:
     """
     made: list[SourceOption] = []
     for option in options_of(cls):
-        found = _parts_of_sampling(option, _default(cls, option.name)) if _bare(option.type) is Sampling else None
-        for new in found or _one_flag(option, _default(cls, option.name)):
+        for new in _parts_of_sampling(option) if _bare(option.type) is Sampling else _one_flag(option):
             if new.flag.name not in taken and new.flag.name not in {known.flag.name for known in made}:
                 made.append(new)
     return made
@@ -89,39 +88,34 @@ def value_in(unbound: object, option: SourceOption) -> Any:
     return value[option.part] if option.part else value
 
 
-def _parts_of_sampling(option: Option, default: Any) -> Iterator[SourceOption]:
-    parts = default if isinstance(default, dict) else {}
+def _parts_of_sampling(option: Option) -> Iterator[SourceOption]:
+    parts = option.default or {}
     for name, (part, kind, text) in _SAMPLING.items():
-        yield SourceOption(_flag(name, kind, text, parts.get(part)), option.name, part, parts.get(part))
+        yield SourceOption(_flag(name, kind, text + _default_note(parts.get(part))), option.name, part, parts.get(part))
 
 
-def _one_flag(option: Option, default: Any) -> Iterator[SourceOption]:
+def _one_flag(option: Option) -> Iterator[SourceOption]:
     kind, is_many = _click_type(option.type)
     if kind is not None:
         text = option.help[:1].upper() + option.help[1:].rstrip(".") + "." if option.help else "See the source."
-        flag = _flag(option.name, kind, text, default, is_many)
-        yield SourceOption(flag, option.name, "", default)
+        note = "  [required]" if option.is_required else _default_note(option.default)
+        flag = _flag(option.name, kind, text + (" May be given several times." if is_many else "") + note, is_many)
+        yield SourceOption(flag, option.name, "", option.default)
 
 
-def _flag(name: str, kind: click.ParamType[Any], text: str, default: Any, is_many: bool = False) -> click.Option:
+def _flag(name: str, kind: click.ParamType[Any], text: str, is_many: bool = False) -> click.Option:
     dashed = f"--{name.replace('_', '-')}"
-    shown = "" if default is None or default is False or default in ("", ()) else f"  [default: {_shown(default)}]"
     # A value that was not given stays unknown here: the default is the source's own.
     if isinstance(kind, click.types.BoolParamType):
-        return click.Option([f"{dashed}/--no-{dashed[2:]}"], default=None, help=text + shown)
-    again = " May be given several times." if is_many else ""
-    return click.Option([dashed], type=kind, multiple=is_many, help=text + again + shown)
+        return click.Option([f"{dashed}/--no-{dashed[2:]}"], default=None, help=text)
+    return click.Option([dashed], type=kind, multiple=is_many, help=text)
 
 
-def _shown(default: Any) -> str:
-    return ", ".join(map(repr, default)) if isinstance(default, tuple) else str(default)
-
-
-def _default(cls: type[Any], name: str) -> Any:
-    field = next(field for field in fields(cls) if field.name == name)
-    if field.default is not MISSING:
-        return msgspec.to_builtins(field.default)
-    return None if field.default_factory is MISSING else msgspec.to_builtins(field.default_factory())
+def _default_note(default: Any) -> str:
+    if default is None or default is False or default in ("", (), []):
+        return ""
+    shown = ", ".join(map(repr, default)) if isinstance(default, (tuple, list)) else default
+    return f"  [default: {shown}]"
 
 
 def _bare(hint: Any) -> Any:

@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -33,7 +33,6 @@ __all__ = [
 
 ENTRY_POINTS = "phi3v_data.converters"
 
-_REQUIRED = "required"
 _BUILT_IN = {
     "chat": "phi3v_data.converters.sources.chat:Chat",
     "docvqa": "phi3v_data.converters.sources.docvqa:DocVQA",
@@ -77,7 +76,7 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
                 values[name] = msgspec.convert(value, known[name].type, strict=False)
             except msgspec.ValidationError as error:
                 raise UsageError(f"{cls.name}, option {name}={value!r}: {error}") from error
-        absent = [name for name, option in known.items() if option.default == _REQUIRED and name not in values]
+        absent = [name for name, option in known.items() if option.is_required and name not in values]
         if absent:
             raise UsageError(
                 f"{cls.name} needs the option {absent[0]!r}: {known[absent[0]].help or 'it has no default'}"
@@ -88,11 +87,20 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a source: its name, its type (with bounds), its default as shown to people, and what it does."""
+    """One option of a source.
+
+    Args:
+        name: the field's.
+        type: its annotation, bounds and all.
+        is_required: whether it has no default.
+        default: as a plain value, None where there is none.
+        help: what it does.
+    """
 
     name: str
     type: Any
-    default: str
+    is_required: bool
+    default: Any
     help: str
 
 
@@ -106,21 +114,14 @@ def options_of(cls: type[Any]) -> list[Option]:
         hints = get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, SyntaxError) as error:
         raise UsageError(f"{cls.__name__}: the annotations of its fields cannot be read ({error})") from error
-    return [
-        Option(field.name, hints[field.name], _shown_default(field), _description(hints[field.name]))
-        for field in fields(cls)
-        if field.name != "input"
-    ]
+    return [_option(field, hints[field.name]) for field in fields(cls) if field.name != "input"]
 
 
-def _shown_default(field: Any) -> str:
-    if field.default is MISSING and field.default_factory is MISSING:
-        return _REQUIRED
-    value = field.default if field.default is not MISSING else field.default_factory()
-    if isinstance(value, msgspec.Struct):
-        parts = msgspec.to_builtins(value).items()
-        return ", ".join(f"{name} {part}" for name, part in parts if part not in (None, False))
-    return str(value)
+def _option(field: Field[Any], hint: Any) -> Option:
+    is_required = field.default is MISSING and field.default_factory is MISSING
+    value = field.default if field.default_factory is MISSING else field.default_factory()
+    default = None if is_required else msgspec.to_builtins(value)
+    return Option(field.name, hint, is_required, default, _description(hint))
 
 
 def _description(hint: Any) -> str:

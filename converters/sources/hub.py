@@ -1,6 +1,6 @@
 """Anybody's dataset on the Hugging Face hub: whatever `datasets` can load, and which columns mean what.
 
-One raw sample is one row, such as one of `nielsr/docvqa_1200_examples`, a page in a cell of a Parquet file::
+One raw sample is one row. One laid out like those of `nielsr/docvqa_1200_examples` has its page in a Parquet cell::
 
     {"id": "train_0", "image": {"bytes": ..., "path": null},
      "query": {"de": "...", "en": "What is the date on the letter?"}, "answers": ["May 4.", "4 May"]}

@@ -171,14 +171,14 @@ def test_an_installed_source_that_cannot_be_loaded_is_refused() -> None:
 def test_options_are_listed_with_their_defaults_and_what_they_do() -> None:
     options = {option.name: option for option in options_of(UCF101)}
     assert list(options) == ["sampling", "decoder", "fold", "prompt"]
-    assert (options["fold"].default, options["fold"].help) == ("1", "the official split of the full dataset")
-    assert "frames 8" in options["sampling"].default
+    assert (options["fold"].default, options["fold"].help) == (1, "the official split of the full dataset")
+    assert options["sampling"].default["frames"] == 8
     assert all(option.help for option in options.values())
 
 
 def test_options_of_every_kind_are_listed(own: Path) -> None:
-    options = {option.name: option.default for option in options_of(load_source(f"{own}:Needy"))}
-    assert options == {"count": "3", "words": "['a', 'b']", "loud": "False", "must": "required"}
+    options = {option.name: (option.is_required, option.default) for option in options_of(load_source(f"{own}:Needy"))}
+    assert options == {"count": (False, 3), "words": (False, ["a", "b"]), "loud": (False, False), "must": (True, None)}
 
 
 def test_options_given_as_text_become_what_they_are(tmp_path: Path, own: Path) -> None:
