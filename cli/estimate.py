@@ -78,7 +78,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _lines(found: DataEstimate) -> list[str]:
-    lines = [f"{found.records:,} records; {found.steps:,} steps of {found.batch_size} for {found.epochs:g} epochs"]
+    lines = [f"records: {found.records:,}; epochs: {found.epochs:g}; steps: {found.steps:,} of {found.batch_size}"]
     if found.faulty:
         lines.append(f"{found.faulty:,} of them cannot be trained on; phi3v-data validate names them")
     if found.unanswered:
@@ -96,14 +96,16 @@ def _lines(found: DataEstimate) -> list[str]:
         numbers = (spread.least, spread.p50, spread.p90, spread.p99, spread.most)
         lines.append(f"{name:<12}{spread.mean:>10,.1f}" + "".join(f"{number:>10,}" for number in numbers))
     dealing = found.dealing
-    where = f"{found.ranks} GPUs x {found.pieces} micro-batches, the first {dealing.steps} steps"
+    where = f"steps: the first {dealing.steps}; GPUs: {found.ranks}; micro-batches a GPU: {found.pieces}"
     return [
         *lines,
         "",
         f"{found.tokens.total:,} tokens, {found.pictures.total:,} pictures and {found.crops.total:,} crops in all",
-        f"operations {found.teraflop:,.3g} TFLOP a record, forward and backward",
-        f"padding 0; {dealing.padding:.1%} of the tokens, were micro-batches padded to their longest ({where})",
-        f"padding 0; {found.crop_padding:.1%} of the crops, were pictures padded to the most crops there may be",
-        f"costliest GPU {dealing.imbalance:.1%} over the mean, {dealing.worst_imbalance:.1%} in the worst step; "
-        f"{dealing.imbalance_in_order:.1%} if dealt in order",
+        f"{found.teraflop:,.3g} TFLOP to train on a record, forward and backward",
+        "",
+        f"without padding  {dealing.padding:.1%} of the tokens saved, against micro-batches padded to their longest",
+        f"                 {found.crop_padding:.1%} of the crops saved, against pictures padded to the most crops",
+        f"dealt by cost    the costliest GPU has {dealing.imbalance:.1%} more than the mean; "
+        f"{dealing.worst_imbalance:.1%} in the worst step; {dealing.imbalance_in_order:.1%} if dealt in order",
+        f"                 ({where})",
     ]

@@ -84,6 +84,6 @@ def test_dealing_by_cost_is_more_even_than_dealing_in_order(data: str, capsys: p
 def test_the_text_says_the_same_for_people(data: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["estimate", data, "--model", "tiny", "--max-tokens", "400", "--batch-size", "3"]) == 0
     text = capsys.readouterr().out
-    assert "10 records; 3 steps of 3 for 1 epochs" in text
+    assert text.startswith("records: 10; epochs: 1; steps: 3 of 3\n")
     assert "r9: " in text
-    assert "1 GPUs x 3 micro-batches" in text
+    assert "(steps: the first 3; GPUs: 1; micro-batches a GPU: 3)" in text
