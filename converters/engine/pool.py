@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
+from .deal import Deal
 from .messages import Failed, Failure, Work, encode
 
 __all__ = ["Death", "Executor", "Hand", "Pool"]
@@ -86,7 +87,8 @@ class Pool(ABC):
 
     def run(self, works: Iterator[Work]) -> Iterator[bytes]:
         """See `Executor`."""
-        while self._hand_out(works):
+        deal = Deal(works, len(self._hands))
+        while self._hand_out(deal):
             for hand, answer in self._answers():
                 if isinstance(answer, Death):
                     line = self._bury(hand, answer)
@@ -97,7 +99,7 @@ class Pool(ABC):
                         hand.given.popleft()
                     yield answer
 
-    def _hand_out(self, works: Iterator[Work]) -> bool:
+    def _hand_out(self, deal: Deal) -> bool:
         """Give every hand what it has room for; tell whether anything is left to wait for."""
         idle = not any(hand.given for hand in self._hands)
         if idle:
@@ -108,15 +110,15 @@ class Pool(ABC):
                 first.give(self._suspects.popleft())
             return True
         if not self._alone:
-            self._fill(works)
+            self._fill(deal)
         return bool(self._returned) or not self._exhausted or any(hand.given for hand in self._hands)
 
-    def _fill(self, works: Iterator[Work]) -> None:
+    def _fill(self, deal: Deal) -> None:
         for depth in range(1, _DEPTH + 1):
-            for hand in self._hands:
+            for number, hand in enumerate(self._hands):
                 if len(hand.given) >= depth or not hand.ready:
                     continue
-                work = self._returned.popleft() if self._returned else next(works, None)
+                work = self._returned.popleft() if self._returned else deal.next(number)
                 if work is None:
                     self._exhausted = True
                     return

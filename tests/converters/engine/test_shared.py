@@ -29,6 +29,17 @@ def test_a_picture_that_several_items_show_is_stored_once_and_read_once(pages: A
     assert (manifest.splits[0].written, manifest.splits[0].images) == (6, 6)
 
 
+def test_items_that_share_a_picture_go_to_the_worker_that_has_it(pages: Any) -> None:
+    names = [f"page{number:02d}" for number in range(30)]
+    for name in names:
+        pages.page(name)
+    pages.ask(*({"page": name} for name in names for _ in range(4)))
+    pages.bench.convert(workers=2)
+    # In the end, the first that is idle may help the other.
+    assert set(pages.log("reads.log")) == set(names)
+    assert len(pages.log("reads.log")) <= 32
+
+
 def test_a_worker_forgets_the_picture_asked_for_least_recently(pages: Any) -> None:
     names = [f"page{number:02d}" for number in range(65)]
     for name in names:
