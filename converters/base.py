@@ -99,7 +99,12 @@ class ImageSink(Protocol):
 
 
 class Converter(Protocol):
-    """A source of records. Implementations are dataclasses, see the module's text."""
+    """A source of records. Implementations are dataclasses, see the module's text.
+
+    It may say where its input comes from, too: `public_copy`, a class attribute, names what is fetched where none is
+    given; a method `fetch_input()` returns the address of what it has fetched itself, as its options say;
+    `takes_files` are suffixes of single files that are an input, such as `(".csv",)`.
+    """
 
     name: ClassVar[str]
     input: Folder

@@ -214,7 +214,11 @@ class RowMapping(ABC):
 
     def _read(self, data: _Data, picture: Shown) -> bytes:
         if picture.column:
-            return self.read_cell(data.file, data.number, picture)
+            try:
+                return self.read_cell(data.file, data.number, picture)
+            except ItemError:
+                if not picture.path:
+                    raise
         path = self._path(data.file, picture.path)
         try:
             return self.read_file(path)

@@ -18,7 +18,7 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     """One picture or video of a row.
 
     Args:
-        path: as the row has it; "" where there is none.
+        path: in the input; "" where there is none.
         column: the column whose cell holds its bytes, "" where it is a file.
         which: its place in that cell, where it is a list.
     """
@@ -65,13 +65,22 @@ def _listed(cell: Any) -> list[Any]:
 
 def _shown(place: RowValue, part: Any, which: int, root: str) -> Shown:
     if isinstance(part, dict) and part.get("bytes") is True:
-        return Shown(str(part.get("path") or ""), place.column, which)
+        # Where the bytes turn out to be missing, the path beside them counts, if it is one in the input.
+        beside = part.get("path") or ""
+        return Shown("" if _trouble(beside, root) else beside, place.column, which)
     path = part.get("path") if isinstance(part, dict) else part
     if not isinstance(path, str) or not path.strip():
         raise ItemError(f"{place.option} is {str(part)[:60]}; expected a path, or bytes")
+    if trouble := _trouble(path, root):
+        raise ItemError(f"{path} {trouble}")
+    return Shown(PurePosixPath(path.removeprefix(f"{root}/")).as_posix())
+
+
+def _trouble(path: str, root: str) -> str:
+    """Say why a path cannot be one in the input, "" where it can."""
     if "://" in path and not path.startswith(f"{root}/"):
-        raise ItemError(f"{path} is an address elsewhere; download it below the input, and name it there")
+        return "is an address elsewhere; download it below the input, and name it there"
     relative = PurePosixPath(path.removeprefix(f"{root}/"))
     if relative.is_absolute() or ".." in relative.parts:
-        raise ItemError(f"{path} lies outside the input {root}; give a folder above both as --input")
-    return Shown(relative.as_posix())
+        return f"lies outside the input {root}; give a folder above both as --input"
+    return ""

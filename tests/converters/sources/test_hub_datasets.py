@@ -135,6 +135,9 @@ def hub_of_module() -> Any:
             hub.add("datasets/owner/folders", f"train/{name}/1.png", picture(len(name) + ord(name[0])))
         hub.add("datasets/owner/tars", "train-0000.tar", webdataset(3))
         hub.add("datasets/owner/script", "script.py", b"raise SystemExit('it ran')")
+        url = f"{hub.endpoint}/datasets/owner/parquet/resolve/main/data/train-00000-of-00001.parquet"
+        card = f"---\nconfigs:\n- config_name: default\n  data_files: {url}\n---\n"
+        hub.add("datasets/owner/elsewhere", "README.md", card.encode(), is_lfs=False)
         hub.add("datasets/owner/empty", "notes.xyz", b"nothing")
         yield hub
 
@@ -207,6 +210,7 @@ def test_what_cannot_be_had_is_one_line(hub_of_module: HubServer, tmp_path: Path
         "is made by a script, which is never run here": of("owner/script"),
         "there is no such dataset": of("owner/none"),
         "owner/empty: ": of("owner/empty"),
+        "Data files don't belong to owner/elsewhere": of("owner/elsewhere"),
         "has no split 'dev'; there are: train, validation": of("owner/parquet", hub_splits=["dev"]),
         "give --subset NAME": of("owner/subsets", subset="third"),
         "cannot be read from the hub": of("owner/parquet", revision="nowhere"),

@@ -131,6 +131,19 @@ def test_pictures_lie_in_cells_in_lists_and_in_several_columns(raw: RawTable) ->
     assert found.reasons() == {"rows.parquet, row 2": "pics, more, file are empty; the row shows nothing"}
 
 
+@pytest.mark.parametrize(
+    ("path", "said"), [("pages/1.png", ""), ("pages/9.png", "no such picture"), ("/etc/passwd", "no bytes of picture")]
+)
+def test_a_cell_without_bytes_shows_the_file_that_it_names(raw: RawTable, path: str, said: str) -> None:
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema([("page", struct), ("ask", pa.string()), ("right", pa.string())])
+    row = {"page": {"bytes": None, "path": path}, "ask": "What?", "right": "this"}
+    pq.write_table(pa.Table.from_pylist([row], schema), raw.folder / "rows.parquet")
+    found = raw.convert()
+    assert [said in reason for reason in found.reasons().values()] == [True] * bool(said)
+    assert len(found.all()) == (not said)
+
+
 def test_a_list_in_a_cell_of_text_is_one(raw: RawTable) -> None:
     (raw.folder / "x.csv").write_text('page,ask,right\n"[""pages/1.png"", ""pages/2.png""]",Same?,no\n')
     assert [(raw.out / "images" / name).read_bytes() for name in raw.one().images()] == [picture(1), picture(2)]
