@@ -56,7 +56,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         data: whatever else the converter wants to carry from discovery to conversion (plain JSON values).
         shared: the raw picture (its path or key) that this item shows in common with others: those that name the same
             one may have the same `pictures`. It is stored once, so what is saved under one name must follow from
-            `shared` and the options alone.
+            `shared` and the options alone. Items that follow one another are given to the worker that has stored it.
         fault: why this sample cannot be converted, where discovery knows already (a row that is no JSON, a missing
             key): it is quarantined at the stage "discover", and no worker sees it.
     """
