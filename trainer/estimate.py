@@ -122,7 +122,8 @@ def estimate_data(
         DatasetError: there is nothing to read, or all records are too long.
     """
     data = TrainingData(sources, config.data)
-    costs = [record_costs(index, counting, progress=progress) for index in data.indexes]
+    indexes = [RecordIndex(source.dataset, split) for source, split in zip(sources, data.splits, strict=True)]
+    costs = [record_costs(index, counting, progress=progress) for index in indexes]
     longest = config.data.max_tokens
     kept = [np.arange(len(of)) if longest is None else of.kept(longest) for of in costs]
     plan = data.plan(config.batch_size, config.seed, kept)
@@ -136,7 +137,7 @@ def estimate_data(
         records=data.records,
         faulty=sum(len(of.faults) for of in costs),
         unanswered=sum(len(of.unanswered) for of in costs),
-        too_long=[] if longest is None else _too_long(data.indexes, costs, longest),
+        too_long=[] if longest is None else _too_long(indexes, costs, longest),
         batch_size=config.batch_size,
         ranks=ranks,
         pieces=pieces,

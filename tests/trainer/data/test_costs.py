@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
-from phi3v_data.schema.errors import DatasetError, RunError
+from phi3v_data.schema.errors import DatasetError, OutputError, RunError
 from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn, encode_record
@@ -28,6 +29,9 @@ PROCESSOR = tiny_processor()
 PROCESSOR.image_processor.num_crops = 6
 COUNTING = Counting.of(PROCESSOR)
 SIZES = {"wide": (300, 40), "tall": (50, 260), "even": (64, 64)}
+
+
+_ORIENTATION = 0x0112  # in EXIF
 
 
 def record(identity: str, *images: str, answer: str = "Yes.") -> Record:
@@ -80,6 +84,19 @@ def test_tokens_are_as_many_as_training_makes_and_crops_those_that_the_tower_see
         assert found.sizes(number) == [SIZES[Path(name).stem] for name in RECORDS[number].images()]
     assert found.pictures.tolist() == [2, 0, 1, 2]
     assert found.faults == {}
+
+
+def test_a_picture_that_is_to_be_turned_costs_what_training_makes_of_it(tmp_path: Path) -> None:
+    dataset = write(tmp_path, [record("turned", "tall.jpg")])
+    picture = Image.new("RGB", SIZES["tall"])
+    picture.getexif()[_ORIENTATION] = 6
+    picture.save(tmp_path / "images" / "tall.jpg", exif=picture.getexif())
+    (size,) = measured(dataset).sizes(0)
+    assert size == SIZES["tall"]
+    for exact in (False, True):
+        sample = SampleSource(RecordIndex(dataset, "train"), PROCESSOR, exact)[0]
+        assert measured(dataset).tokens[0] == len(sample.text.input_ids)
+        assert sample.image_sizes.tolist() == [list(PROCESSOR.image_processor.crop_grid(*size).canvas_size[::-1])]
 
 
 @pytest.mark.parametrize("size", [1, 10**9])
@@ -234,6 +251,30 @@ def test_what_is_too_long_is_told_apart_from_what_is_kept(tmp_path: Path) -> Non
     middle = int(sorted(found.tokens)[1])
     assert found.kept(middle).tolist() == [number for number in range(4) if found.tokens[number] <= middle]
     assert sorted([*found.kept(middle), *found.too_long(middle)]) == [0, 1, 2, 3]
+
+
+def test_where_the_index_can_lie_nowhere_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write(tmp_path / "data")
+    (tmp_path / "data" / ".index").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "data" / ".index"))
+    with pytest.raises(OutputError, match="the index must lie somewhere; set XDG_CACHE_HOME"):
+        measured(dataset)
+
+
+def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
+    dataset = write(tmp_path)
+    (tmp_path / "x_train.jsonl").unlink()
+    with pytest.raises(DatasetError, match=r"a file is missing \(.*x_train\.jsonl\)"):
+        measured(dataset)
+
+
+def test_a_tar_that_was_written_again_is_indexed_again(tmp_path: Path) -> None:
+    shards = in_shards(write(tmp_path / "files"), tmp_path / "shards", 10**9)
+    before = RecordIndex(shards, "train").digest
+    assert RecordIndex(shards, "train").digest == before
+    (tar,) = (tmp_path / "shards" / "shards").glob("*.tar")
+    os.utime(tar, ns=(0, 0))
+    assert RecordIndex(shards, "train").digest != before
 
 
 SPECIALS = ["<|user|>", "<|end|>", "\n", "<|assistant|>", "<|image|>", " ", "<s>", "Ω", "日本", "\t"]
