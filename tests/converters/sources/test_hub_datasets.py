@@ -205,6 +205,19 @@ def test_what_is_cached_is_found_without_the_hub_and_fetched_once(hub_of_module:
     assert missing["error"].startswith("HubError: the dataset owner/lines cannot be read from the hub: HF_HUB_OFFLINE")
 
 
+def test_the_command_line_converts_a_dataset_and_knows_it_again(hub_of_module: HubServer, tmp_path: Path) -> None:
+    line = "convert --source hub --repo owner/parquet --images image --prompt question --answer label --workers 1"
+    command = [sys.executable, "-m", "phi3v_data.cli", *line.split(), "--out", "out"]
+    for more, said in (({}, "out: written"), ({"HF_HUB_OFFLINE": "1"}, "already complete")):
+        environment = hub_of_module.environment(tmp_path / "hf", **more)
+        done = subprocess.run(command, env=environment, cwd=tmp_path, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+    manifest = json.loads((tmp_path / "out/dataset.json").read_text())
+    assert {row["split"]: row["written"] for row in manifest["splits"]} == {"train": 3, "val": 2}
+    assert manifest["options"]["repo"] == "owner/parquet"
+
+
 def test_what_cannot_be_had_is_one_line(hub_of_module: HubServer, tmp_path: Path) -> None:
     said = {
         "is made by a script, which is never run here": of("owner/script"),
