@@ -21,10 +21,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import IO, NamedTuple
+from typing import IO, Annotated, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from .errors import DatasetError
 from .folder import Folder
@@ -46,6 +47,10 @@ class Sample(NamedTuple):
     pictures: Sequence[bytes]
 
 
+_Bytes: TypeAlias = Annotated[int, Meta(ge=0)]
+_Place: TypeAlias = tuple[_Bytes, _Bytes]
+
+
 class ShardEntry(msgspec.Struct, frozen=True):
     """Where a sample lies in its tar: offset and size of the record, and of each picture it shows.
 
@@ -56,8 +61,8 @@ class ShardEntry(msgspec.Struct, frozen=True):
     """
 
     id: str
-    record: tuple[int, int]
-    images: list[tuple[int, int]]
+    record: _Place
+    images: list[_Place]
 
 
 def index_name(shard: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,13 @@ def test_a_shard_without_its_index_or_cut_short_is_no_dataset(tmp_path: Path) ->
     index.unlink()
     with pytest.raises(DatasetError, match="cannot be read with its index"):
         Shard(LocalFolder(tmp_path), name)
+
+
+def test_an_index_that_points_before_the_tars_first_byte_is_damaged(tmp_path: Path) -> None:
+    (name,) = write(tmp_path, [sample("id", 1)])
+    index = tmp_path / index_name(name)
+    entry = json.loads(index.read_bytes())
+    for broken in ({"record": [-1, 5]}, {"record": [0, -1]}, {"images": [[0, -1]]}):
+        index.write_text(json.dumps({**entry, **broken}))
+        with pytest.raises(DatasetError, match="its index is damaged"):
+            Shard(LocalFolder(tmp_path), name)

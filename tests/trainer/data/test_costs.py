@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -251,6 +252,13 @@ def test_what_is_too_long_is_told_apart_from_what_is_kept(tmp_path: Path) -> Non
     middle = int(sorted(found.tokens)[1])
     assert found.kept(middle).tolist() == [number for number in range(4) if found.tokens[number] <= middle]
     assert sorted([*found.kept(middle), *found.too_long(middle)]) == [0, 1, 2, 3]
+
+
+def test_a_split_that_is_called_like_a_path_stays_in_the_folder_of_the_index(tmp_path: Path) -> None:
+    dataset = replace(write(tmp_path / "data"), files={"../../out": "x_train.jsonl"})
+    assert len(record_costs(RecordIndex(dataset, "../../out"), COUNTING)) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+    assert len(list((tmp_path / "data" / ".index").iterdir())) == 3
 
 
 def test_where_the_index_can_lie_nowhere_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

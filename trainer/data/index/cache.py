@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pyarrow as pa
@@ -45,6 +46,8 @@ class TableCache:
 
     def __init__(self, dataset: Dataset, split: str) -> None:
         self._dataset, self._split = dataset, split
+        # A manifest comes from strangers, and so does what it calls a split.
+        self._name = quote(split, safe="")
         self._folder = LocalFolder(_place(dataset.folder))
         self.digest = self._digest()
         """SHA-256 over what tells the split's records: a JSONL's bytes, or shards' indexes and tars' fingerprints."""
@@ -68,7 +71,7 @@ class TableCache:
             anew: make it, whatever is there.
         """
         key = f"{kind} {self.digest} {settings}"
-        name = f"{self._split}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{kind}.arrow"
+        name = f"{self._name}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{kind}.arrow"
         found = None if anew else read_table(self._folder, name, key)
         if found is None:
             try:
@@ -92,7 +95,7 @@ class TableCache:
 
     def _sha256(self, names: list[str]) -> list[str]:
         """Hash files, but for those that still have the fingerprint they had when they were last hashed."""
-        known_name = f"{self._split}.stamps.json"
+        known_name = f"{self._name}.stamps.json"
         known: dict[str, _Stamp] = {}
         with contextlib.suppress(OSError, msgspec.DecodeError):
             known = msgspec.json.decode(self._folder.read(known_name), type=dict[str, _Stamp])
