@@ -28,6 +28,8 @@ class SourceCommand(click.Command):
         path = _value_of("config", args)
         content = read_config(path) if path else {}
         self._learn_source(ctx, _value_of("source", args) or content.get("source"))
+        if path and _UNKNOWN in ctx.meta:
+            raise ctx.meta[_UNKNOWN]
         if path:
             ctx.default_map = settings_from(path, content, _options(super().get_params(ctx), ctx))
         try:

@@ -55,7 +55,7 @@ def _rows(name: str, number: int, cells: dict[str, list[Any]], count: int) -> It
     for at in range(count):
         values = {column: values[at] for column, values in cells.items()}
         # Times, decimals and the like become what JSON has for them.
-        yield Row(f"{name}, row {number + at}", number + at, msgspec.to_builtins(values))
+        yield Row(f"{name}, row {number + at}", number + at, msgspec.to_builtins(values, enc_hook=str))
 
 
 def _values(batch: pa.RecordBatch, column: str) -> list[Any]:

@@ -25,6 +25,7 @@ def read_csv(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
 
 
 def _rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
+    # The library's own limit, one for the whole process, is shorter than many a text.
     csv.field_size_limit(LONGEST_ROW)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     columns: list[str] = []

@@ -16,6 +16,7 @@ from .row import LONGEST_ROW, Row, decoded_row, other_encoding
 __all__ = ["read_json"]
 
 _CLOSING = {b"{": b"}", b"[": b"]"}
+_LONGEST_FIRST_LINE = 1 << 20
 _DATA = b'"data"'
 _BOM = b"\xef\xbb\xbf"
 
@@ -33,10 +34,13 @@ def read_json(folder: Folder, name: str) -> Iterator[Row]:
 
 
 def _is_lines(folder: Folder, name: str) -> bool:
-    """Tell whether the file's lines are objects by themselves, looking at the first two that are not empty."""
+    """Tell whether the file's lines are objects by themselves, looking at the first two that are not empty.
+
+    A document may be a single line, so no more of a line is read than a row is likely to have.
+    """
     lines: list[bytes] = []
     with folder.open(name) as stream:
-        while len(lines) < 2 and (line := stream.readline(LONGEST_ROW)):
+        while len(lines) < 2 and (line := stream.readline(_LONGEST_FIRST_LINE)):
             if text := line.removeprefix(_BOM).strip():
                 lines.append(text)
     if len(lines) < 2 or not lines[0].startswith(b"{"):

@@ -135,6 +135,13 @@ def test_a_damaged_table_is_a_fault_that_names_it(folder: LocalFolder, tmp_path:
     assert name in found[-1].place
 
 
+def test_times_to_the_nanosecond_are_texts(tmp_path: Path) -> None:
+    at = pa.array([1], pa.timestamp("ns"))
+    pq.write_table(pa.table({"at": at}), tmp_path / "x.parquet")
+    (found,) = read_rows(LocalFolder(tmp_path), "x.parquet")
+    assert found.values == {"at": "1970-01-01 00:00:00.000000001"}
+
+
 def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
     import datasets
 

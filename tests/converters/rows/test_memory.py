@@ -46,7 +46,7 @@ def rows(count: int, image: Any = "pages/1.png") -> Iterator[dict[str, Any]]:
 def write(folder: Path, form: str, count: int) -> None:
     folder.mkdir()
     if form == "document":
-        (folder / "rows.json").write_text(json.dumps({"info": {"a": 1}, "data": list(rows(count))}, indent=1))
+        (folder / "rows.json").write_text(json.dumps({"info": {"a": 1}, "data": list(rows(count))}))
     elif form == "lines":
         (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows(count)))
     else:
