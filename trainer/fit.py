@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,21 +131,20 @@ class Fit:
         self, model: Phi3VForCausalLM, processor: Phi3VProcessor, plan: Plan, step: int
     ) -> Iterator[Iterator[MicroBatch]]:
         config, processes = self.config, self.processes
-        pieces = config.pieces(processes.world)
         steps = RankSteps(
             plan,
             self.data.pricing(model.config),
             range(step, self.run.steps),
             processes.rank,
             processes.world,
-            pieces,
+            config.pieces(processes.world),
         )
         sources = [SampleSource(index, processor, config.data.exact_pixels) for index in self.data.data.indexes]
         collator = PackedCollator(processor.tokenizer.pad_token_id)
         # The workers are forked before the thread that reads ahead is there.
         batches = iter(micro_batches(steps, sources, collator, config.data.workers))
         with self._read_ahead(plan, step) as ahead:
-            yield opened(_announced(batches, ahead, step, pieces))
+            yield opened(_announced(batches, ahead, steps))
 
     @contextlib.contextmanager
     def _read_ahead(self, plan: Plan, step: int) -> Iterator[ReadAhead | None]:
@@ -183,9 +183,9 @@ class Fit:
         keep_newest(self.folder.path, self.config.keep_checkpoints)
 
 
-def _announced(batches: Iterator[MicroBatch], ahead: ReadAhead | None, step: int, pieces: int) -> Iterator[MicroBatch]:
-    """Tell whoever reads ahead, at the first micro-batch of each step, which step it is."""
-    for number, batch in enumerate(batches):
+def _announced(batches: Iterator[MicroBatch], ahead: ReadAhead | None, steps: RankSteps) -> Iterator[MicroBatch]:
+    """Have the shards of each step there before it is read."""
+    for step in steps.steps:
         if ahead is not None:
-            ahead.advance(step + number // pieces)
-        yield batch
+            ahead.advance(step)
+        yield from itertools.islice(batches, steps.pieces)

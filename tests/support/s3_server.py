@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,8 @@ class S3Server:
         self._port = 0
         self.start()
         self._port = self._server.get_host_and_port()[1]
+        # A forked child would keep the port open when the server has gone.
+        os.register_at_fork(after_in_child=self._let_go)
 
     @property
     def url(self) -> str:
@@ -34,6 +37,9 @@ class S3Server:
     def stop(self) -> None:
         self._server.stop()
         # Without it the port would still take connections, and never answer them.
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._server._server.server_close()  # type: ignore[union-attr]  # it was started
 
 

@@ -20,6 +20,7 @@ class _Shard:
     folder: SteadyFolder
     name: str
     size: int = 0
+    there: bool = False
 
     @property
     def place(self) -> tuple[int, int]:
@@ -45,7 +46,7 @@ class ReadAhead:
         self._budget = budget
         self._step = 0
         self._stopped = False
-        self._trouble: Phi3VDataError | None = None
+        self._trouble: Phi3VDataError | OSError | None = None
         self._moved = threading.Condition()
         # Those still to be fetched, in order; and those whose copies are to stay for now.
         self._coming: deque[_Shard] = deque()
@@ -61,26 +62,29 @@ class ReadAhead:
     def __exit__(self, *_: object) -> None:
         with self._moved:
             self._stopped = True
-            self._moved.notify()
+            self._moved.notify_all()
 
     def advance(self, step: int) -> None:
-        """Say which optimizer step is being read now.
+        """Say which optimizer step is going to be read now, and wait until the shards for it are there.
 
         Raises:
             UsageError: the shards that are mixed with one another do not fit.
             RunError: a shard could not be fetched.
         """
         with self._moved:
-            if self._trouble is not None:
-                raise self._trouble
             self._step = step
-            # What this step reads may be fetched by its reader before the thread comes to it.
             while (shard := self._next()) is not None and shard.need.first <= step:
                 self._wanted.append(shard)
                 self._coming.append(shard)
                 self._peeked = None
             self._release_what_is_over()
-            self._moved.notify()
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._trouble or all(shard.there for shard in self._needed_now()))
+            if self._trouble is not None:
+                raise self._trouble
+
+    def _needed_now(self) -> Iterator[_Shard]:
+        return (shard for shard in self._wanted if shard.need.first <= self._step)
 
     def _next(self) -> _Shard | None:
         """Return the next shard that nobody wants yet, without taking it."""
@@ -98,9 +102,13 @@ class ReadAhead:
         try:
             while (shard := self._take()) is not None:
                 shard.folder.fetch(shard.name)
-        except Phi3VDataError as error:
+                with self._moved:
+                    shard.there = True
+                    self._moved.notify_all()
+        except (Phi3VDataError, OSError) as error:
             with self._moved:
                 self._trouble = error
+                self._moved.notify_all()
 
     def _take(self) -> _Shard | None:
         """Wait until a shard is to be fetched; None when there is no more to do."""
@@ -119,15 +127,8 @@ class ReadAhead:
     def _wants(self, shard: _Shard) -> bool:
         """Tell whether a shard is to be fetched now; waits for room if it is not needed yet."""
         while not self._stopped:
-            if shard.need.last < self._step:
-                # The reader was faster, and is past it.
-                if shard is self._peeked:
-                    self._peeked = None
-                return False
             if shard is self._peeked and self._coming:
                 # Those that are needed now come first, and their sizes count.
-                return False
-            if shard is not self._peeked and shard not in self._wanted:
                 return False
             others = sum(each.size for each in self._wanted if each.place != shard.place)
             if others + shard.size <= self._budget:
