@@ -56,4 +56,7 @@ class FileRules:
             return "has more pixels than a picture may have"
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
+        except (ValueError, RuntimeError) as error:
+            # What Pillow's readers say of broken headers, each in its own way.
+            return f"cannot be read ({error})"
         return None if width and height else "has no pixels"

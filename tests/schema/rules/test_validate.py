@@ -164,3 +164,10 @@ def test_a_report_as_json_holds_every_finding(root: Path) -> None:
     rewrite(root, same_id)
     report = look(root)
     assert json.loads(report.as_json())["findings"][0]["rule"] == "unique-id"
+
+
+def test_a_header_that_pillow_stumbles_over_is_a_finding_like_any_other(root: Path) -> None:
+    (root / "images" / "train" / "1.jpg").write_bytes(b"P6\nx 1\n255\n")
+    (finding,) = look(root).findings
+    assert (finding.rule, finding.line) == ("image", 2)
+    assert "images/train/1.jpg cannot be read" in finding.message

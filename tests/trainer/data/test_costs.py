@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -192,6 +194,27 @@ def test_a_record_that_cannot_be_trained_on_is_marked_and_the_others_are_measure
     assert found.tokens[[1, 3]].tolist() == [good[1], good[3]]
     # Of the record with a missing picture, the other picture and the text are known.
     assert 0 < found.tokens[0] < good[0]
+
+
+@pytest.mark.parametrize("header", [b"P6\nx 1\n255\n", b"P6\n4 4\n0\n", b"", b"\x89PNG\r\n\x1a\n"])
+def test_a_header_that_pillow_stumbles_over_is_a_fault_like_any_other(tmp_path: Path, header: bytes) -> None:
+    dataset = write(tmp_path)
+    (tmp_path / "images" / "even.png").write_bytes(header)
+    assert list(measured(dataset).faults) == [2]
+
+
+@pytest.mark.parametrize(("change", "faulty"), [(lambda images: images[:-1], True), (lambda images: images * 2, False)])
+def test_a_shards_index_may_know_of_fewer_pictures_than_a_record_shows_or_of_more(
+    tmp_path: Path, change: Callable[[list[object]], list[object]], faulty: bool
+) -> None:
+    shards = in_shards(write(tmp_path / "files"), tmp_path / "shards", 10**9)
+    (index,) = (tmp_path / "shards" / "shards").glob("*.index.jsonl")
+    rows = [json.loads(line) for line in index.read_text().splitlines()]
+    rows[2]["images"] = change(rows[2]["images"])
+    index.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = measured(shards)
+    assert found.faults == ({2: "picture even.png is not in the shard's index"} if faulty else {})
+    assert found.pictures[2] == 1
 
 
 def test_a_fault_that_was_mended_is_seen_without_measuring_all(tmp_path: Path) -> None:

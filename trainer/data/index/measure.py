@@ -68,9 +68,10 @@ class _InTar:
 
     def sizes(self, row: int, record: Record) -> list[PictureSize | Unreadable]:
         places = zip(self.rows["picture_offsets"][row].as_py(), self.rows["picture_sizes"][row].as_py(), strict=True)
-        found: list[PictureSize | Unreadable] = [self.tar.size(offset, length) for offset, length in places]
-        missing = sum(1 for _ in record.images()) - len(found)
-        return [*found, *[Unreadable("is not in the shard's index")] * missing]
+        shown = list(record.images())
+        # The index may know of fewer pictures than the record shows, or of more.
+        found = [self.tar.size(*place) for _, place in zip(shown, places, strict=False)]
+        return [*found, *[Unreadable("is not in the shard's index")] * (len(shown) - len(found))]
 
 
 class Measurer:

@@ -97,4 +97,7 @@ def _size(open_picture: Callable[[], IO[bytes]]) -> Found:
             # No fault of the picture's, and not to be remembered as one.
             raise
         return Unreadable(f"cannot be read ({error.strerror or error})")
+    except (ValueError, RuntimeError) as error:
+        # What Pillow's readers say of broken headers, each in its own way.
+        return Unreadable(f"cannot be read ({error})")
     return PictureSize(width, height) if width and height else Unreadable("has no pixels")
