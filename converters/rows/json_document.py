@@ -111,7 +111,7 @@ def _arrays_of_objects(scan: JsonScan) -> list[_Array]:
             depth += 1
             first = scan.byte() if depth == 2 and token.kind == b"[" else b""
             if first == b"{" or (first == b"]" and key == _DATA):
-                arrays.append(_Array(key, token.stop, (b",", b"}")))
+                arrays.append(_Array(key, token.stop, (b"}", b',"')))
         elif token.kind in b"}]":
             depth -= 1
             if depth == 0:
@@ -157,8 +157,12 @@ class _Elements:
                 yield Row(place, number, None, "the file ends within the array of rows; is it complete?")
             return
         self._scan.at += 1
-        if self._scan.byte() not in self._after:
-            yield Row(place, number, None, "the array of rows ends here, and what follows it is left out")
+        follows = self._scan.byte()
+        if follows == b",":
+            self._scan.at += 1
+            follows += self._scan.byte()
+        if follows not in self._after:
+            yield Row(place, number, None, "the array of rows ends here, but not the file: rows behind it are left out")
 
     def _element(self, number: int, next_one: re.Pattern[bytes]) -> Row:
         start = self._scan.at

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phi3v_data.converters.rows import Row, read_rows, row
 from phi3v_data.schema.errors import InputError
@@ -104,8 +107,9 @@ def test_wrong_bytes_spoil_their_own_row_alone(tmp_path: Path) -> None:
         ('[{"a": 1}, {"a": ', "no row is found behind it"),
         ('[{"a": 1},', "the file ends within the array"),
         ('{"data": [{"a": 1}', "no row is found behind it"),
-        ('[{"a": 1}], {"a": 2}]', "what follows it is left out"),
-        ('{"data": [{"a": 1}]]}', "what follows it is left out"),
+        ('[{"a": 1}], {"a": 2}]', "rows behind it are left out"),
+        ('{"data": [{"a": 1}]]}', "rows behind it are left out"),
+        ('{"data": [{"a": 1}], {"a": 2}]}', "rows behind it are left out"),
         ('[{"a": 1}, {"a": "2}, {"a": 3}]', "no row is found behind it"),
     ],
 )
@@ -159,6 +163,26 @@ def test_rows_that_hang_over_what_is_read_at_once_are_whole(tmp_path: Path) -> N
     given = [{"a": "é\\" * 20_000, "n": number} for number in range(8)]
     assert values(rows(tmp_path, json.dumps(given, ensure_ascii=False))) == given
     assert values(rows(tmp_path, json.dumps({"data": given}, indent=1))) == given
+
+
+DAMAGE = b'{}[]",:\n x\\\xff'
+
+
+@given(
+    text=st.sampled_from(
+        [json.dumps(given, indent=indent) for given in (THREE, {"data": THREE}) for indent in (None, 0, 1)]
+    ),
+    where=st.floats(0, 1, exclude_max=True),
+    byte=st.sampled_from([b"", *(bytes([value]) for value in DAMAGE)]),
+    is_put_in=st.booleans(),
+)
+def test_no_damage_of_a_byte_loses_a_row_unsaid(text: str, where: float, byte: bytes, is_put_in: bool) -> None:
+    data, at = text.encode(), int(where * len(text))
+    with tempfile.TemporaryDirectory() as folder:
+        found = rows(Path(folder), data[:at] + byte + data[at + (not is_put_in) :])
+    whole = [row for row in found if row.values is not None]
+    assert len(whole) >= len(THREE) or len(found) > len(whole)
+    assert len(found) <= len(THREE) + 3
 
 
 def test_rows_are_read_from_an_object_store(tmp_path: Path) -> None:
