@@ -19,11 +19,11 @@ __all__ = ["command"]
 )
 @click.pass_context
 def command(ctx: click.Context, form: str) -> None:
-    """List the sources and their options, as `convert --source` takes them.
+    """List the sources and their options, or start one.
 
-    A source of your own is a class in a file (`--source path/to/file.py:Class`; `sources new` writes one to start
-    from), or an entry point in the group phi3v_data.converters of an installed package. A package that cannot be loaded
-    is listed with the reason, and leaves the others alone.
+    They are what `convert --source` takes. A source of your own is a class in a file (`--source path/to/file.py:Class`;
+    `sources new` writes one to start from), or an entry point in the group phi3v_data.converters of an installed
+    package. A package that cannot be loaded is listed with the reason, and leaves the others alone.
     """
     if ctx.invoked_subcommand is not None:
         return

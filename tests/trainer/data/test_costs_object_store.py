@@ -52,8 +52,8 @@ def store(here: Path) -> Iterator[S3Server]:
         # Trying again is botocore's, too; here it would only take time.
         patch.setenv("AWS_MAX_ATTEMPTS", "1")
         fsspec.get_filesystem_class("s3").clear_instance_cache()
-        fsspec.filesystem("s3").mkdir("bucket")
-        folder, picture = open_folder("s3://bucket/data"), (here / "images" / "a.png").read_bytes()
+        fsspec.filesystem("s3").mkdir("costs")
+        folder, picture = open_folder("s3://costs/data"), (here / "images" / "a.png").read_bytes()
         write_records(folder, "x_train.jsonl", RECORDS)
         folder.write("images/a.png", picture)
         with ShardWriter(folder, "x", "train", size=20_000, columns=["0.png", "1.png"]) as writer:
@@ -75,8 +75,8 @@ def test_on_a_store_everything_costs_what_it_costs_here(
     assert len(local) == 20
     # The workers make their own connections.
     monkeypatch.setattr(costs, "_CHUNK", 3)
-    assert measured("s3://bucket/data", workers=2).table.to_pylist() == local
-    shards = "s3://bucket/data/shards/x-train-*.tar"
+    assert measured("s3://costs/data", workers=2).table.to_pylist() == local
+    shards = "s3://costs/data/shards/x-train-*.tar"
     assert measured(shards).table.to_pylist() == local
     index = RecordIndex(open_dataset(shards), "train")
     assert len(index.shards) > 1
@@ -86,7 +86,7 @@ def test_on_a_store_everything_costs_what_it_costs_here(
 
 
 def test_a_store_that_goes_away_is_no_fault_of_the_records_and_is_not_remembered(store: S3Server, cache: Path) -> None:
-    index = RecordIndex(open_dataset("s3://bucket/data"), "train")
+    index = RecordIndex(open_dataset("s3://costs/data"), "train")
     pauses: list[float] = []
 
     def wait(seconds: float) -> None:
