@@ -16,7 +16,7 @@ from ...schema.errors import DatasetError, UsageError
 from .mixture import Mixture, shares, whole_shares
 from .passes import Passes
 
-__all__ = ["MicroBatches", "Plan", "SampleRef", "ShardNeed", "Stream"]
+__all__ = ["Plan", "SampleRef", "ShardNeed", "Stream"]
 
 
 class SampleRef(NamedTuple):
@@ -135,27 +135,3 @@ class Plan:
         for shard, first, last in self._passes[dataset].shards(turn):
             begin, end = (self._mixture.position(dataset, each) for each in (first, last))
             yield begin, ShardNeed(dataset, shard, begin // self.batch_size, end // self.batch_size)
-
-
-@dataclass(frozen=True)
-class MicroBatches:
-    """A plan over one dataset cut into forward passes: what a DataLoader takes as its batch sampler.
-
-    Args:
-        plan: the whole.
-        steps: optimizer steps to go.
-        size: records in one forward pass; divides the plan's batch size.
-    """
-
-    plan: Plan
-    steps: int
-    size: int
-
-    def __len__(self) -> int:
-        return self.steps * (self.plan.batch_size // self.size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for number in range(self.steps):
-            records = [sample.record for sample in self.plan.step(number)]
-            for first in range(0, self.plan.batch_size, self.size):
-                yield records[first : first + self.size]
