@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from .prompt import IGNORED
@@ -20,11 +21,12 @@ def join_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
     Returns:
         `pixel_values` uint8 [sub-crops of all pictures, 3, side, side] and `image_sizes` [pictures, 2].
     """
-    if not any(len(sample.image_sizes) for sample in samples):
+    pictures = [picture for sample in samples for picture in sample.pictures]
+    if not pictures:
         return {}
     return {
-        "pixel_values": torch.cat([sample.crops for sample in samples]),
-        "image_sizes": torch.cat([sample.image_sizes for sample in samples]),
+        "pixel_values": torch.cat([picture.crops for picture in pictures]),
+        "image_sizes": torch.tensor([picture.grid.canvas_size[::-1] for picture in pictures]),
     }
 
 
@@ -47,10 +49,15 @@ class PackedCollator:
         """
         rows = [sample.text.input_ids for sample in samples] or [[self.filler]]
         labels = [sample.text.labels for sample in samples] or [[IGNORED]]
-        ends = itertools.accumulate((len(row) for row in rows), initial=0)
+        starts = [0, *itertools.accumulate(len(row) for row in rows)]
         return {
-            "input_ids": torch.tensor([list(itertools.chain.from_iterable(rows))]),
-            "labels": torch.tensor([list(itertools.chain.from_iterable(labels))]),
-            "cu_seq_lens": torch.tensor(list(ends), dtype=torch.int32),
+            "input_ids": _end_to_end(rows),
+            "labels": _end_to_end(labels),
+            "cu_seq_lens": torch.tensor(starts, dtype=torch.int32),
             **join_pictures(samples),
         }
+
+
+def _end_to_end(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    # Several times quicker than torch's own reading of a list.
+    return torch.from_numpy(np.concatenate([np.fromiter(row, np.int64, len(row)) for row in rows]))[None]

@@ -61,16 +61,31 @@ def cut_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool 
     try:
         with Image.open(io.BytesIO(data)) as picture:
             grid = processor.crop_grid(*picture.size)
-            canvas = np.array(canvas_of(picture, grid)) if exact_pixels else _canvas(_decode(picture, data), grid)
+            shown = np.asarray(canvas_of(picture, grid)) if exact_pixels else _resize(_decode(picture, data), grid)
     except (SyntaxError, EOFError, IndexError) as error:
         # So Pillow calls what is wrong inside some kinds of files.
         raise OSError(f"damaged: {error}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from error
-    side = processor.crop_size
-    crops = canvas.reshape(grid.rows, side, grid.columns, side, 3).transpose(0, 2, 1, 3, 4)
-    # Copied so that rows of pixels stay together, which is quicker than parting the colours; the shape hides it.
-    return CutPicture(torch.from_numpy(crops.reshape(-1, side, side, 3)).permute(0, 3, 1, 2), grid)
+    return CutPicture(torch.from_numpy(_cut(shown, grid)).permute(0, 3, 1, 2), grid)
+
+
+def _cut(shown: Pixels, grid: CropGrid) -> Pixels:
+    """Cut what is in the middle of a canvas: [crops, side, side, 3], white around it."""
+    side = grid.geometry.crop_size
+    width, height = grid.canvas_size
+    # Colours stay together, as they were decoded, which is quicker than parting them; the crops' shape hides it.
+    crops = np.empty((grid.rows, grid.columns, side, side, 3), np.uint8)
+    if shown.shape[:2] != (height, width):
+        crops.fill(_WHITE)
+    left, top = (width - shown.shape[1]) // 2, (height - shown.shape[0]) // 2
+    for row, column in np.ndindex(grid.rows, grid.columns):
+        # Where the crop begins on what is shown; before 0 it is white.
+        y, x = row * side - top, column * side - left
+        part = shown[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
+        down, right = max(-y, 0), max(-x, 0)
+        crops[row, column, down : down + part.shape[0], right : right + part.shape[1]] = part
+    return crops.reshape(-1, side, side, 3)
 
 
 def _decode(picture: Image.Image, data: bytes) -> Pixels:
@@ -106,19 +121,8 @@ def _is_one_whole_scan(jpeg: bytes) -> bool:
     return jpeg.endswith(_END) and _BREAK.search(jpeg, place + 2) is None
 
 
-def _canvas(pixels: Pixels, grid: CropGrid) -> Pixels:
-    portrait = pixels.shape[1] < pixels.shape[0]
-    content = _resize(pixels, grid.content_width, grid.content_height, portrait)
-    width, height = grid.canvas_size
-    if content.shape == (height, width, 3):
-        return content
-    canvas = np.full((height, width, 3), _WHITE, np.uint8)
-    left, top = (width - content.shape[1]) // 2, (height - content.shape[0]) // 2
-    canvas[top : top + content.shape[0], left : left + content.shape[1]] = content
-    return canvas
-
-
-def _resize(pixels: Pixels, width: int, height: int, portrait: bool) -> Pixels:
+def _resize(pixels: Pixels, grid: CropGrid) -> Pixels:
+    width, height = grid.content_width, grid.content_height
     if pixels.shape[:2] == (height, width):
         return pixels
     if width >= pixels.shape[1] and height >= pixels.shape[0]:
@@ -126,7 +130,7 @@ def _resize(pixels: Pixels, width: int, height: int, portrait: bool) -> Pixels:
         larger: Pixels = enlarged
         return larger
     # A portrait is worked on as its transpose, so its first pass is the vertical one.
-    if portrait:
+    if pixels.shape[1] < pixels.shape[0]:
         turned = cv2.transpose(_first_pass(pixels, pixels.shape[1], height))
         upright: Any = cv2.transpose(_vertical_pass(turned, width))
         smaller: Pixels = upright
@@ -145,4 +149,4 @@ def _vertical_pass(pixels: Any, height: int) -> Pixels:
     # Colours do not matter here: a row of them is a row of numbers, which Pillow takes without copying.
     rows, columns = pixels.shape[0], pixels.shape[1] * 3
     image = Image.frombuffer("L", (columns, rows), np.ascontiguousarray(pixels), "raw", "L", 0, 1)
-    return np.array(image.resize((columns, height), Image.Resampling.BILINEAR)).reshape(height, -1, 3)
+    return np.asarray(image.resize((columns, height), Image.Resampling.BILINEAR)).reshape(height, -1, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,22 +28,16 @@ class Sample:
     Args:
         record: the record itself.
         text: its ids and labels.
-        crops: uint8 [sub-crops of all its pictures, 3, side, side], picture after picture; no global crops, which the
-            model makes.
-        image_sizes: int64 [pictures, 2], height and width of each canvas in pixels.
+        pictures: its pictures, cut, in order; no global crops, which the model makes.
     """
 
     record: Record
     text: EncodedRecord
-    crops: torch.Tensor
-    image_sizes: torch.Tensor
+    pictures: Sequence[CutPicture]
 
     def first_pictures(self, count: int) -> Sample:
         """Return the sample with only so many of its pictures, text unchanged."""
-        side = self.crops.shape[-1]
-        sizes = self.image_sizes[:count]
-        crops = int((sizes // side).prod(dim=1).sum())
-        return Sample(self.record, self.text, self.crops[:crops], sizes)
+        return Sample(self.record, self.text, self.pictures[:count])
 
 
 class SampleSource(torch.utils.data.Dataset[Sample]):
@@ -79,14 +74,10 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
             DatasetError: a picture cannot be opened, or the text cannot be encoded; names the record.
         """
         record = self.index[number]
-        side = self.processor.image_processor.crop_size
-        cut = [self._cut(number, record, which) for which, _ in enumerate(record.images())]
-        text = encode_record(
-            record, self.processor.tokenizer, [each.grid.tokens for each in cut], self.processor.image_token_id
-        )
-        sizes = [each.grid.canvas_size[::-1] for each in cut]
-        crops = torch.cat([each.crops for each in cut]) if cut else torch.empty(0, 3, side, side, dtype=torch.uint8)
-        return Sample(record, text, crops, torch.tensor(sizes, dtype=torch.int64).view(-1, 2))
+        pictures = [self._cut(number, record, which) for which, _ in enumerate(record.images())]
+        tokens = [picture.grid.tokens for picture in pictures]
+        text = encode_record(record, self.processor.tokenizer, tokens, self.processor.image_token_id)
+        return Sample(record, text, pictures)
 
     def _cut(self, number: int, record: Record, which: int) -> CutPicture:
         try:

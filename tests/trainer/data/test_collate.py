@@ -41,7 +41,7 @@ def test_samples_are_laid_end_to_end_and_nothing_is_added(mixed_conversations: D
     assert starts.dtype == torch.int32
     assert starts[0] == 0
     assert starts.diff().tolist() == [len(row.text.input_ids) for row in rows]
-    assert torch.equal(batch["pixel_values"], torch.cat([row.crops for row in rows]))
+    assert torch.equal(batch["pixel_values"], torch.cat([each.crops for row in rows for each in row.pictures]))
     assert len(batch["image_sizes"]) == 4
 
 
@@ -54,7 +54,7 @@ def test_records_of_any_kind_have_the_losses_packed_that_they_have_alone(mixed_c
 
 
 def test_a_batch_without_pictures_has_no_pixels(mixed_conversations: Dataset) -> None:
-    text_only = [sample for sample in samples(mixed_conversations) if not len(sample.image_sizes)]
+    text_only = [sample for sample in samples(mixed_conversations) if not sample.pictures]
     assert len(text_only) == 1
     assert join_pictures(text_only) == {}
     assert PackedCollator(0)(text_only).keys() == {"input_ids", "labels", "cu_seq_lens"}

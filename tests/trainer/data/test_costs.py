@@ -99,7 +99,7 @@ def test_a_picture_that_is_to_be_turned_costs_what_training_makes_of_it(tmp_path
     for exact in (False, True):
         sample = SampleSource(RecordIndex(dataset, "train"), PROCESSOR, exact)[0]
         assert measured(dataset).tokens[0] == len(sample.text.input_ids)
-        assert sample.image_sizes.tolist() == [list(PROCESSOR.image_processor.crop_grid(*size).canvas_size[::-1])]
+        assert [picture.grid for picture in sample.pictures] == [PROCESSOR.image_processor.crop_grid(*size)]
 
 
 @pytest.mark.parametrize("size", [1, 10**9])

@@ -99,7 +99,7 @@ def test_pictures_of_a_sample_take_as_many_ids_as_the_model_makes_features(mixed
         images = len(list(sample.record.images()))
         each = processor.image_processor.crop_grid(96, 72).tokens
         assert sample.text.input_ids.count(processor.image_token_id) == images * each
-        assert len(sample.image_sizes) == images
+        assert len(sample.pictures) == images
 
 
 @pytest.mark.real_data

@@ -33,29 +33,26 @@ def copy(mixed_conversations: Dataset, tmp_path: Path) -> Path:
 def test_a_sample_holds_the_crops_and_tokens_of_all_its_pictures(mixed_conversations: Dataset) -> None:
     source = SampleSource(RecordIndex(mixed_conversations, "train"), processor())
     sample = source[0]
-    # 96 x 72 pixels on 2 x 2 crops: 45 + 1 + 18 tokens.
-    assert sample.image_sizes.tolist() == [[168, 168]] * 3
-    assert sample.crops.shape == (12, 3, 84, 84)
-    assert sample.crops.dtype == torch.uint8
+    assert [picture.grid.canvas_size for picture in sample.pictures] == [(168, 168)] * 3
+    assert all(picture.crops.shape == (4, 3, 84, 84) for picture in sample.pictures)
+    assert all(picture.crops.dtype == torch.uint8 for picture in sample.pictures)
     image = source.processor.image_token_id
     assert sample.text.input_ids.count(image) == 3 * source.processor.image_processor.crop_grid(96, 72).tokens
     # Red, blue, green: the middle of each picture's first crop.
-    middles = sample.crops[::4, :, 60, 42].int()
+    middles = torch.stack([picture.crops[0, :, 60, 42] for picture in sample.pictures]).int()
     assert (middles - torch.tensor([[220, 30, 30], [30, 30, 220], [30, 200, 30]])).abs().max() <= 1
 
 
-def test_a_record_without_pictures_has_no_crops(mixed_conversations: Dataset) -> None:
-    sample = SampleSource(RecordIndex(mixed_conversations, "train"), processor())[1]
-    assert sample.crops.shape == (0, 3, 84, 84)
-    assert sample.image_sizes.shape == (0, 2)
+def test_a_record_without_pictures_has_none(mixed_conversations: Dataset) -> None:
+    assert len(SampleSource(RecordIndex(mixed_conversations, "train"), processor())[1].pictures) == 0
 
 
 def test_the_first_pictures_of_a_sample_are_those_of_its_first_turns(mixed_conversations: Dataset) -> None:
     sample = SampleSource(RecordIndex(mixed_conversations, "train"), processor())[0]
     for count in range(4):
         shown = sample.first_pictures(count)
-        assert torch.equal(shown.crops, sample.crops[: 4 * count])
-        assert shown.image_sizes.tolist() == [[168, 168]] * count
+        assert shown.pictures == sample.pictures[:count]
+        assert shown.text is sample.text
 
 
 def test_exact_pixels_are_those_of_the_published_processor(mixed_conversations: Dataset) -> None:
@@ -65,8 +62,9 @@ def test_exact_pixels_are_those_of_the_published_processor(mixed_conversations: 
     folder = Path(mixed_conversations.folder.address) / "images"
     pictures = [Image.open(folder / name) for name in exact.record.images()]
     published = processor().image_processor(pictures)["pixel_values"]
-    assert torch.equal(normalise(exact.crops), published[:, 1:].flatten(0, 1))
-    assert (fast.crops.int() - exact.crops.int()).abs().max() <= 1
+    crops, exact_crops = (torch.cat([each.crops for each in sample.pictures]) for sample in (fast, exact))
+    assert torch.equal(normalise(exact_crops), published[:, 1:].flatten(0, 1))
+    assert (crops.int() - exact_crops.int()).abs().max() <= 1
 
 
 def _cut_short(picture: Path) -> None:
@@ -89,7 +87,7 @@ def test_a_picture_that_cannot_be_read_is_named_with_its_record(
     source = SampleSource(RecordIndex(open_dataset(str(copy)), "train"), processor(), exact_pixels=exact)
     with pytest.raises(DatasetError, match=rf"^record one-turn: images/a/green-1.png cannot be opened \(.*({why})"):
         source[2]
-    assert len(source[0].crops) == 12
+    assert len(source[0].pictures) == 3
 
 
 @pytest.mark.parametrize("setting", ["image_mean", "image_std"])
