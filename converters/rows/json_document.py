@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import IO, NamedTuple
@@ -36,14 +37,17 @@ def read_json(folder: Folder, name: str) -> Iterator[Row]:
 def _is_lines(folder: Folder, name: str) -> bool:
     """Tell whether the file's lines are objects by themselves, looking at the first two that are not empty.
 
-    A document may be a single line, so no more of a line is read than a row is likely to have.
+    A document may be a single line, so no more of a line is read than a row is likely to have. An only line is a row if
+    no rows lie in it.
     """
     lines: list[bytes] = []
     with folder.open(name) as stream:
         while len(lines) < 2 and (line := stream.readline(_LONGEST_FIRST_LINE)):
             if text := line.removeprefix(_BOM).strip():
                 lines.append(text)
-    if len(lines) < 2 or not lines[0].startswith(b"{"):
+    if len(lines) == 1:
+        return _is_object(lines[0]) and not _arrays_of_objects(JsonScan(io.BytesIO(lines[0])))
+    if not lines or not lines[0].startswith(b"{"):
         return False
     return _is_object(lines[0]) or (not lines[0].endswith((b"{", b"[", b",")) and _is_object(lines[1]))
 

@@ -41,7 +41,14 @@ def test_a_document_gives_its_rows_however_it_is_written(tmp_path: Path, indent:
     assert [row.number for row in found] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("text", ["".join(json.dumps(row) + "\n" for row in THREE), '{"a": [{"b": 1}]}\n{"a": []}\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(json.dumps(row) + "\n" for row in THREE),
+        '{"a": [{"b": 1}]}\n{"a": []}\n',
+        '{"a": {"b": [1]}}\n',
+    ],
+)
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
 def test_json_lines_are_read_under_either_suffix(tmp_path: Path, name: str, text: str) -> None:
     found = rows(tmp_path, text, name)
@@ -124,7 +131,7 @@ def test_what_cannot_be_read_to_the_end_says_so(tmp_path: Path, text: str, said:
     [
         ("", "no JSON document"),
         ('"text"', "no JSON document"),
-        ('{"a": {"b": [1]}}', "no array of rows"),
+        ('{"a":\n{"b": [1]}}', "no array of rows"),
         ('{"images": [{"a": 1}], "annotations": [{"b": 1}]}', 'rows lie under "images", "annotations"'),
     ],
 )
