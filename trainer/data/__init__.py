@@ -1,1 +1,1 @@
-"""From records to batches: index, prompt, collate."""
+"""From records to batches: what they cost, in which order they come, who trains on them, and how they get there."""
