@@ -78,7 +78,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         if self.consistency is not None:
             parts.append(f"consistency {self.consistency:.3f}")
         if self.unjudged:
-            parts.append(f"{self.unjudged} answers on {self.split} without one to judge them by")
+            parts.append(f"without an answer to judge by on {self.split}: {self.unjudged}")
         return ", ".join(parts)
 
 

@@ -143,7 +143,7 @@ def test_workers_say_what_they_could_not_read(data: Dataset, tmp_path: Path) -> 
     said: list[str] = []
     result = run_with(data, tmp_path / "run", said, lambda: None, **{"data.workers": 2})
     assert result.bad_samples == 1
-    assert any(f"1 records cannot be trained on (train-{lost})" in line and "bad sample" in line for line in said)
+    assert any(f"records that cannot be read: 1 (train-{lost})" in line and "bad sample" in line for line in said)
     assert any(f"step 4: sample train-{lost} cannot be read" in line for line in said)
 
 

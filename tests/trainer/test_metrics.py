@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from phi3v_data.trainer.metrics import normalized, right
+from phi3v_data.trainer.metrics import consistency, normalized, right
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,8 @@ def test_white_space_full_stops_and_case_do_not_count(answer: str, expected: str
 def test_any_accepted_answer_is_right_and_no_other() -> None:
     assert right("Six.", ["6", "six"])
     assert not right("seven", ["6", "six"])
+
+
+def test_consistency_is_the_share_of_pairs_that_are_right_throughout() -> None:
+    assert consistency([("a", True), ("b", True), ("a", False), ("b", True), ("c", True)]) == 2 / 3
+    assert consistency([]) is None

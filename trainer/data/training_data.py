@@ -140,7 +140,7 @@ def _refuse_unanswered(where: str, index: RecordIndex, costs: RecordCosts) -> No
         named = index.ids(costs.unanswered[:_NAMED].tolist())
         listed = ", ".join(named) + _more(len(costs.unanswered))
         hint = "there is nothing to learn from them; train on another split"
-        raise DatasetError(f"{where}: {len(costs.unanswered)} records have a turn without an answer ({listed}); {hint}")
+        raise DatasetError(f"{where}: records without an answer: {len(costs.unanswered)} ({listed}); {hint}")
 
 
 def _refuse_faulty(
@@ -151,7 +151,7 @@ def _refuse_faulty(
     number, reason = next(iter(costs.faults.items()))
     (first,) = index.ids([number])
     named = ", ".join(index.ids(list(costs.faults)[:_NAMED])) + _more(len(costs.faults))
-    found = f"{where}: {len(costs.faults)} records cannot be trained on ({named}); record {first}: {reason}"
+    found = f"{where}: records that cannot be read: {len(costs.faults)} ({named}); of {first}, {reason}"
     if not resumed:
         raise DatasetError(f"{found}; mend them, or take them out")
     say(f"{found}; each will be counted as a bad sample when its turn comes")
@@ -166,7 +166,7 @@ def _judge_length(
     shown = numbers[:_NAMED]
     lengths = zip(index.ids(shown.tolist()), costs.tokens[shown].tolist(), strict=True)
     named = ", ".join(f"{identity}: {tokens}" for identity, tokens in lengths) + _more(len(numbers))
-    found = f"{where}: {len(numbers)} records have more than {longest} tokens ({named})"
+    found = f"{where}: records of more than {longest} tokens: {len(numbers)} ({named})"
     if not drop:
         raise DatasetError(f"{found}; use fewer crops (--set data.num_crops), or leave them out: --too-long drop")
     say(f"{found}; left out")
