@@ -39,14 +39,15 @@ class _Block:
 class Passes:
     """An endless sequence of turns, each showing one record; every pass shows each record once.
 
-    The shards are permuted and cut into blocks, and the records of a block are permuted: so a shard is needed while
-    its block lasts, and never again in that pass. Records that are in no shards are one shard.
+    The shards are permuted and cut into blocks of about the same number of shards, and the records of a block are
+    permuted: so a shard is needed while its block lasts, and never again in that pass. Records that are in no shards
+    are one shard.
 
     Args:
         dataset: its number among those of the plan; each has orders of its own.
         sizes: records in each shard, in order.
         kept: the records that are shown, ascending; None for all.
-        shards_per_block: how many shards make a block.
+        shards_per_block: how many shards make a block, at most.
         seed: of the orders.
     """
 
@@ -62,7 +63,8 @@ class Passes:
         self._kept = kept
         ends = np.cumsum(sizes)
         self._bounds = np.concatenate([[0], ends if kept is None else np.searchsorted(kept, ends)])
-        self._per_block = shards_per_block
+        blocks = -(-len(sizes) // shards_per_block)
+        self._edges = np.arange(blocks + 1) * len(sizes) // blocks
         self._blocks: dict[tuple[int, int], _Block] = {}
         self.length = int(self._bounds[-1])
 
@@ -91,13 +93,13 @@ class Passes:
         passed, offset = divmod(turn, self.length)
         order = permutations((self._seed, _OF_SHARDS, self._dataset, passed, 0), 1, len(self._bounds) - 1)[0]
         sizes = np.diff(self._bounds)[order]
-        ends = np.cumsum(sizes)[self._per_block - 1 :: self._per_block]
+        ends = np.cumsum(sizes)[self._edges[1:] - 1]
         number = int(np.searchsorted(ends, offset, side="right"))
         key = (passed, number)
         if key not in self._blocks:
             while len(self._blocks) >= _BLOCKS_KEPT:
                 del self._blocks[next(iter(self._blocks))]
-            shards = order[number * self._per_block : (number + 1) * self._per_block]
+            shards = order[self._edges[number] : self._edges[number + 1]]
             start = int(ends[number - 1]) if number else 0
             self._blocks[key] = self._make_block(passed, number, passed * self.length + start, shards)
         return self._blocks[key]

@@ -52,7 +52,7 @@ class Stream:
         kept: the records that are shown, ascending; None for all of them.
         weight: its share of the samples, beside the other datasets' weights; None in all of them for the number of
             records that are shown.
-        shards_per_block: how many shards are mixed with one another, and so needed at a time.
+        shards_per_block: how many shards are mixed with one another at most, and so needed at a time.
     """
 
     records: int

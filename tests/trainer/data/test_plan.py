@@ -98,6 +98,12 @@ def test_the_shards_that_are_announced_from_any_step_on_are_those_that_the_steps
         assert ends <= read
 
 
+def test_blocks_are_of_about_one_size_so_that_the_last_is_mixed_as_well() -> None:
+    plan = Plan([Stream(90, shards=[10] * 9, shards_per_block=8)], 1, seed=0)
+    shards = [plan.step(step)[0].record // 10 for step in range(90)]
+    assert sorted((len(set(shards[:40])), len(set(shards[40:])))) == [4, 5]
+
+
 def test_without_shards_none_are_announced() -> None:
     assert list(Plan([Stream(5)], 2, 0).shards_from(3)) == []
 
@@ -137,7 +143,7 @@ def test_the_order_is_the_one_that_every_release_gives() -> None:
     streams = [Stream(5, weight=2), Stream(6, shards=[2, 2, 2], shards_per_block=2, weight=Fraction(1))]
     steps = [Plan(streams, 4, seed=3).step(number) for number in (0, 1000)]
     assert [[tuple(sample) for sample in step] for step in steps] == [
-        [(0, 3), (1, 4), (0, 4), (0, 1)],
+        [(0, 3), (1, 2), (0, 4), (0, 1)],
         [(0, 4), (0, 0), (0, 2), (0, 3)],
     ]
 
