@@ -106,7 +106,13 @@ class Plan:
         """Samples in an epoch: as many as there are records to show. Without weights, each of them once."""
 
     def steps(self, epochs: float) -> int:
-        """Return the number of optimizer steps that show at least `epochs` times as many samples as an epoch has."""
+        """Return the number of optimizer steps that show at least `epochs` times as many samples as an epoch has.
+
+        Raises:
+            UsageError: `epochs` is not a number.
+        """
+        if not math.isfinite(epochs):
+            raise UsageError(f"{epochs} epochs; expected a number")
         # As written: 0.7 epochs of 10 records are 7 of them, not the 8 that binary fractions would round up to.
         return math.ceil(Fraction(repr(epochs)) * self.epoch / self.batch_size)
 

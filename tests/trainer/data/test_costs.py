@@ -292,6 +292,21 @@ def test_where_the_index_can_lie_nowhere_that_is_said(tmp_path: Path, monkeypatc
         measured(dataset)
 
 
+def test_a_full_disk_is_said_and_leaves_no_half_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = write(tmp_path)
+    index = RecordIndex(dataset, "train")
+    before = sorted((tmp_path / ".index").iterdir())
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(OutputError, match="the index cannot be written \\(No space left on device"):
+            record_costs(index, COUNTING)
+    assert sorted((tmp_path / ".index").iterdir()) == before
+
+
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
     dataset = write(tmp_path)
     (tmp_path / "x_train.jsonl").unlink()

@@ -180,3 +180,9 @@ def test_what_cannot_be_planned_is_refused(streams: list[Stream], error: type[Ex
 def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         Plan([Stream(3)], 0, 0)
+
+
+@pytest.mark.parametrize("epochs", [float("inf"), float("nan")])
+def test_epochs_without_end_are_refused(epochs: float) -> None:
+    with pytest.raises(UsageError, match="expected a number"):
+        Plan([Stream(3)], 2, 0).steps(epochs)

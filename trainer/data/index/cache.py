@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +16,7 @@ import pyarrow as pa
 from ....schema.dataset import Dataset
 from ....schema.errors import DatasetError, OutputError
 from ....schema.folder import Folder, LocalFolder, is_remote
+from ....schema.outage import one_line
 from ....schema.shards import index_name
 from .table import read_table, write_table
 
@@ -74,10 +75,8 @@ class TableCache:
         name = f"{self._name}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{kind}.arrow"
         found = None if anew else read_table(self._folder, name, key)
         if found is None:
-            try:
+            with self._writing():
                 write_table(self._folder, name, key, schema, build())
-            except OSError as error:
-                raise OutputError(f"{self._folder.path}: the index cannot be written ({error.strerror})") from error
             found = read_table(self._folder, name, key)
         if found is None:
             raise OutputError(f"{self._folder.path}/{name}: written, but read back as something else; check the disk")
@@ -106,8 +105,16 @@ class TableCache:
                 stamp = _Stamp(fingerprint, self._dataset.folder.sha256(name))
             stamps[name] = stamp
         if any(known.get(name) != stamp for name, stamp in stamps.items()):
-            self._folder.write(known_name, msgspec.json.encode({**known, **stamps}))
+            with self._writing():
+                self._folder.write(known_name, msgspec.json.encode({**known, **stamps}))
         return [stamps[name].sha256 for name in names]
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self._folder.path}: the index cannot be written ({one_line(error)})") from error
 
 
 def _fingerprints(folder: Folder, names: Sequence[str]) -> list[str]:
