@@ -14,7 +14,7 @@ from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.trainer.config import DataConfig
 from phi3v_data.trainer.data.collate import PackedCollator
-from phi3v_data.trainer.data.crops import cut_picture
+from phi3v_data.trainer.data.crops import scaled_picture
 from phi3v_data.trainer.data.index import RecordIndex
 from phi3v_data.trainer.data.loader import MicroBatch, RankSteps, micro_batches, opened
 from phi3v_data.trainer.data.prompt import encode_record
@@ -67,7 +67,7 @@ def recipes_tensors(raw: RawSample, processor: Phi3VProcessor) -> Tensors:
 
 def our_tensors(raw: RawSample, processor: Phi3VProcessor) -> Tensors:
     """Prepare a sample by our own functions, whatever it was read by."""
-    cut = [cut_picture(data, processor.image_processor) for data in raw.pictures]
-    tokens = [each.grid.tokens for each in cut]
+    pictures = [scaled_picture(data, processor.image_processor) for data in raw.pictures]
+    tokens = [picture.grid.tokens for picture in pictures]
     text = encode_record(raw.record, processor.tokenizer, tokens, processor.image_token_id)
-    return PackedCollator(0)([Sample(raw.record, text, cut)])
+    return PackedCollator(0)([Sample(raw.record, text, pictures)])

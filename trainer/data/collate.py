@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .crops import cut_pictures
 from .prompt import IGNORED
 from .samples import Sample
 
@@ -16,7 +17,7 @@ __all__ = ["PackedCollator", "join_pictures"]
 
 
 def join_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-    """Join the pictures of a batch, in order; empty where no sample has one.
+    """Cut the pictures of a batch, in order; empty where no sample has one.
 
     Returns:
         `pixel_values` uint8 [sub-crops of all pictures, 3, side, side] and `image_sizes` [pictures, 2].
@@ -25,7 +26,7 @@ def join_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
     if not pictures:
         return {}
     return {
-        "pixel_values": torch.cat([picture.crops for picture in pictures]),
+        "pixel_values": cut_pictures(pictures),
         "image_sizes": torch.tensor([picture.grid.canvas_size[::-1] for picture in pictures]),
     }
 

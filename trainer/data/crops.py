@@ -9,7 +9,9 @@ torch's kernel in both passes would now and then be two parts off.
 from __future__ import annotations
 
 import io
+import itertools
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,9 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...schema.vision_tokens import CropGrid
-from ..phi3v.image_processing import Phi3VImageProcessor, canvas_of
+from ..phi3v.image_processing import Phi3VImageProcessor, content_of
 
-__all__ = ["CutPicture", "cut_picture"]
+__all__ = ["ScaledPicture", "cut_pictures", "scaled_picture"]
 
 # The workers are what runs side by side; threads within each would stand in each other's way.
 cv2.setNumThreads(1)
@@ -34,20 +36,20 @@ _BREAK = re.compile(rb"\xff[^\x00\xd0-\xd7\xd9\xff]")
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-class CutPicture(NamedTuple):
-    """A picture as the model takes it.
+class ScaledPicture(NamedTuple):
+    """A picture at the size it has on its canvas.
 
     Args:
-        crops: uint8 [rows * columns, 3, side, side], row by row.
-        grid: how it is cut.
+        pixels: uint8 RGB [content height, content width, 3].
+        grid: how its canvas is cut.
     """
 
-    crops: torch.Tensor
+    pixels: Pixels
     grid: CropGrid
 
 
-def cut_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool = False) -> CutPicture:
-    """Decode a picture, scale it, pad it to whole crops and cut it.
+def scaled_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool = False) -> ScaledPicture:
+    """Decode a picture and scale it.
 
     Args:
         data: an encoded picture of any kind that Pillow opens.
@@ -61,31 +63,47 @@ def cut_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool 
     try:
         with Image.open(io.BytesIO(data)) as picture:
             grid = processor.crop_grid(*picture.size)
-            shown = np.asarray(canvas_of(picture, grid)) if exact_pixels else _resize(_decode(picture, data), grid)
+            if exact_pixels:
+                return ScaledPicture(np.asarray(content_of(picture, grid)), grid)
+            return ScaledPicture(_resize(_decode(picture, data), grid), grid)
     except (SyntaxError, EOFError, IndexError) as error:
         # So Pillow calls what is wrong inside some kinds of files.
         raise OSError(f"damaged: {error}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from error
-    return CutPicture(torch.from_numpy(_cut(shown, grid)).permute(0, 3, 1, 2), grid)
 
 
-def _cut(shown: Pixels, grid: CropGrid) -> Pixels:
-    """Cut what is in the middle of a canvas: [crops, side, side, 3], white around it."""
+def cut_pictures(pictures: Sequence[ScaledPicture]) -> torch.Tensor:
+    """Pad pictures with white to whole crops and cut them.
+
+    Args:
+        pictures: at least one, all for one model.
+
+    Returns:
+        uint8 [sub-crops of all pictures, 3, side, side], picture after picture, row by row.
+    """
+    side = pictures[0].grid.geometry.crop_size
+    counts = [picture.grid.rows * picture.grid.columns for picture in pictures]
+    # Colours stay together, as they were decoded, which is quicker than parting them; the crops' shape hides it.
+    crops = np.empty((sum(counts), side, side, 3), np.uint8)
+    for picture, end, count in zip(pictures, itertools.accumulate(counts), counts, strict=True):
+        _cut(picture, crops[end - count : end])
+    return torch.from_numpy(crops).permute(0, 3, 1, 2)
+
+
+def _cut(picture: ScaledPicture, crops: Pixels) -> None:
+    pixels, grid = picture
     side = grid.geometry.crop_size
     width, height = grid.canvas_size
-    # Colours stay together, as they were decoded, which is quicker than parting them; the crops' shape hides it.
-    crops = np.empty((grid.rows, grid.columns, side, side, 3), np.uint8)
-    if shown.shape[:2] != (height, width):
+    if pixels.shape[:2] != (height, width):
         crops.fill(_WHITE)
-    left, top = (width - shown.shape[1]) // 2, (height - shown.shape[0]) // 2
-    for row, column in np.ndindex(grid.rows, grid.columns):
-        # Where the crop begins on what is shown; before 0 it is white.
+    left, top = (width - pixels.shape[1]) // 2, (height - pixels.shape[0]) // 2
+    for crop, (row, column) in zip(crops, np.ndindex(grid.rows, grid.columns), strict=True):
+        # Where the crop begins on the picture; before 0 it is white.
         y, x = row * side - top, column * side - left
-        part = shown[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
+        part = pixels[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
         down, right = max(-y, 0), max(-x, 0)
-        crops[row, column, down : down + part.shape[0], right : right + part.shape[1]] = part
-    return crops.reshape(-1, side, side, 3)
+        crop[down : down + part.shape[0], right : right + part.shape[1]] = part
 
 
 def _decode(picture: Image.Image, data: bytes) -> Pixels:

@@ -1,4 +1,4 @@
-"""From a record to what the model takes: pictures decoded and cut, text encoded."""
+"""From a record to what the model takes: pictures decoded and scaled, text encoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from ...schema.errors import DatasetError, UsageError
 from ...schema.record import Record
 from ..phi3v.image_processing import CLIP_MEAN, CLIP_STD
-from .crops import CutPicture, cut_picture
+from .crops import ScaledPicture, scaled_picture
 from .index import RecordIndex
 from .prompt import EncodedRecord, encode_record
 
@@ -28,12 +28,12 @@ class Sample:
     Args:
         record: the record itself.
         text: its ids and labels.
-        pictures: its pictures, cut, in order; no global crops, which the model makes.
+        pictures: its pictures, scaled, in order.
     """
 
     record: Record
     text: EncodedRecord
-    pictures: Sequence[CutPicture]
+    pictures: Sequence[ScaledPicture]
 
     def first_pictures(self, count: int) -> Sample:
         """Return the sample with only so many of its pictures, text unchanged."""
@@ -74,15 +74,15 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
             DatasetError: a picture cannot be opened, or the text cannot be encoded; names the record.
         """
         record = self.index[number]
-        pictures = [self._cut(number, record, which) for which, _ in enumerate(record.images())]
+        pictures = [self._scaled(number, record, which) for which, _ in enumerate(record.images())]
         tokens = [picture.grid.tokens for picture in pictures]
         text = encode_record(record, self.processor.tokenizer, tokens, self.processor.image_token_id)
         return Sample(record, text, pictures)
 
-    def _cut(self, number: int, record: Record, which: int) -> CutPicture:
+    def _scaled(self, number: int, record: Record, which: int) -> ScaledPicture:
         try:
             with self.index.open_picture(number, record, which) as stream:
-                return cut_picture(stream.read(), self.processor.image_processor, self.exact_pixels)
+                return scaled_picture(stream.read(), self.processor.image_processor, self.exact_pixels)
         except (OSError, ValueError) as error:
             where = self.index.picture_place(number, record, which)
             why = getattr(error, "strerror", None) or error

@@ -37,8 +37,8 @@ _PUBLISHED_CROP_SIZE = 336
 _WHITE = (255, 255, 255)
 
 
-def canvas_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
-    """Scale a picture and pad it with white to whole crops.
+def content_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
+    """Scale a picture to what it is on its canvas.
 
     A portrait is worked on as its transpose: turned the other way, the resampling would round differently.
 
@@ -47,16 +47,21 @@ def canvas_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
         grid: what `crop_grid` gives for the picture's size.
 
     Returns:
-        RGB, of `grid.canvas_size`.
+        RGB, of the grid's content size.
     """
+    turn = Image.Transpose.TRANSPOSE
     picture = picture.convert("RGB")
     if picture.width < picture.height:
-        turned = CropGrid(grid.columns, grid.rows, grid.content_height, grid.content_width, grid.geometry)
-        upright = canvas_of(picture.transpose(Image.Transpose.TRANSPOSE), turned)
-        return upright.transpose(Image.Transpose.TRANSPOSE)
-    content = picture.resize((grid.content_width, grid.content_height), Image.Resampling.BILINEAR)
+        lying = picture.transpose(turn).resize((grid.content_height, grid.content_width), Image.Resampling.BILINEAR)
+        return lying.transpose(turn)
+    return picture.resize((grid.content_width, grid.content_height), Image.Resampling.BILINEAR)
+
+
+def canvas_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
+    """Scale a picture and pad it with white to whole crops: RGB, of `grid.canvas_size`; see `content_of`."""
+    content = content_of(picture, grid)
     canvas = Image.new("RGB", grid.canvas_size, _WHITE)
-    canvas.paste(content, (0, (canvas.height - content.height) // 2))
+    canvas.paste(content, ((canvas.width - content.width) // 2, (canvas.height - content.height) // 2))
     return canvas
 
 

@@ -6,6 +6,7 @@ from torch.utils.data import DataLoader
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.trainer.data.collate import PackedCollator, join_pictures
+from phi3v_data.trainer.data.crops import cut_pictures
 from phi3v_data.trainer.data.index import RecordIndex
 from phi3v_data.trainer.data.prompt import IGNORED
 from phi3v_data.trainer.data.samples import Sample, SampleSource
@@ -41,7 +42,7 @@ def test_samples_are_laid_end_to_end_and_nothing_is_added(mixed_conversations: D
     assert starts.dtype == torch.int32
     assert starts[0] == 0
     assert starts.diff().tolist() == [len(row.text.input_ids) for row in rows]
-    assert torch.equal(batch["pixel_values"], torch.cat([each.crops for row in rows for each in row.pictures]))
+    assert torch.equal(batch["pixel_values"], cut_pictures([picture for row in rows for picture in row.pictures]))
     assert len(batch["image_sizes"]) == 4
 
 

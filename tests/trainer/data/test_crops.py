@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phi3v_data.trainer.data import crops
-from phi3v_data.trainer.data.crops import CutPicture, cut_picture
+from phi3v_data.trainer.data.crops import ScaledPicture, cut_pictures, scaled_picture
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor
 from phi3v_data.trainer.phi3v.image_processing import canvas_of
 from phi3v_data.trainer.phi3v.sub_crops import crops_of_parts
@@ -35,10 +35,10 @@ def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def canvas(cut: CutPicture) -> Pixels:
-    """Put sub-crops back together: [height, width, 3]."""
-    rows, columns = cut.grid.rows, cut.grid.columns
-    parts = cut.crops.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
+def canvas(picture: ScaledPicture) -> Pixels:
+    """Cut a picture and put its sub-crops back together: [height, width, 3]."""
+    rows, columns = picture.grid.rows, picture.grid.columns
+    parts = cut_pictures([picture]).unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
     made: Pixels = parts.reshape(rows * parts.shape[1], -1, 3).numpy()
     return made
 
@@ -50,7 +50,7 @@ def published(data: bytes, processor: Phi3VImageProcessor) -> Pixels:
 
 def distance(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool = False) -> int:
     """How far the farthest colour is from the published one, of 255 parts."""
-    made = canvas(cut_picture(data, processor, exact_pixels)).astype(int)
+    made = canvas(scaled_picture(data, processor, exact_pixels)).astype(int)
     return int(np.abs(made - published(data, processor)).max())
 
 
@@ -103,7 +103,7 @@ def test_a_picture_of_its_contents_size_is_not_touched() -> None:
         mock.patch.object(crops.cv2, "resize", side_effect=AssertionError),
         mock.patch.object(crops, "_first_pass", side_effect=AssertionError),
     ):
-        cut = cut_picture(encoded(picture), _SMALL)
+        cut = scaled_picture(encoded(picture), _SMALL)
     assert cut.grid == grid
     above = (grid.canvas_size[1] - picture.height) // 2
     assert np.array_equal(canvas(cut)[above : above + picture.height], np.array(picture))
@@ -116,7 +116,7 @@ def test_crops_go_row_by_row() -> None:
     for row in range(2):
         for column in range(3):
             picture[56 * row : 56 * row + 56, 56 * column : 56 * column + 56] = 10 * (3 * row + column)
-    cut = cut_picture(encoded(Image.fromarray(picture)), _SMALL).crops
+    cut = cut_pictures([scaled_picture(encoded(Image.fromarray(picture)), _SMALL)])
     assert [crop.unique().tolist() for crop in cut] == [[0], [10], [20], [30], [40], [50]]
 
 
@@ -175,7 +175,7 @@ def test_opencv_decodes_what_it_decodes_as_pillow_does() -> None:
         with mock.patch.object(
             crops.cv2, "imdecode", lambda *args, form=form: (decoded.append(form), original(*args))[1]
         ):
-            cut_picture(data, _SMALL)
+            scaled_picture(data, _SMALL)
     assert decoded == [
         "jpeg",
         "jpeg, colours at full size",
@@ -190,7 +190,7 @@ def test_opencv_decodes_what_it_decodes_as_pillow_does() -> None:
 
 def _outcome(data: bytes, exact_pixels: bool) -> str:
     try:
-        return hashlib.sha256(canvas(cut_picture(data, _ONE_CROP, exact_pixels)).tobytes()).hexdigest()
+        return hashlib.sha256(canvas(scaled_picture(data, _ONE_CROP, exact_pixels)).tobytes()).hexdigest()
     except (OSError, ValueError):
         return "refused"
 
@@ -219,12 +219,12 @@ def test_a_scan_that_opencv_would_leave_grey_is_refused() -> None:
     broken = data[: len(data) // 2] + b"\xff\xc4\x00\x03" + data[len(data) // 2 :]
     assert cv2.imdecode(np.frombuffer(broken, np.uint8), cv2.IMREAD_COLOR) is not None
     with pytest.raises(OSError, match="broken data stream"):
-        cut_picture(broken, _SMALL)
+        scaled_picture(broken, _SMALL)
 
 
 def test_a_picture_too_large_to_be_meant_is_refused() -> None:
     with mock.patch.object(Image, "MAX_IMAGE_PIXELS", 1000), pytest.raises(ValueError, match="exceeds limit"):
-        cut_picture(_FORMS["jpeg"], _SMALL)
+        scaled_picture(_FORMS["jpeg"], _SMALL)
 
 
 @pytest.mark.real_data
@@ -233,9 +233,9 @@ def test_golden_pictures_are_the_published_ones_bit_for_bit_or_nearly(golden: Pa
     for case in cases:
         data = (golden / "images" / case["file"]).read_bytes()
         processor = Phi3VImageProcessor(case["num_crops"])
-        exact = cut_picture(data, processor, exact_pixels=True)
+        exact = scaled_picture(data, processor, exact_pixels=True)
         assert hashlib.sha256(canvas(exact).tobytes()).hexdigest() == case["hd_uint8_sha256"]
-        pixels = crops_of_parts(exact.crops, [exact.grid])
+        pixels = crops_of_parts(cut_pictures([exact]), [exact.grid])
         filled = torch.zeros(case["pixel_values_shape"])
         filled[0, : len(pixels)] = pixels
         assert hashlib.sha256(filled.numpy().tobytes()).hexdigest() == case["sha256_float32"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
+from phi3v_data.trainer.data.crops import cut_pictures
 from phi3v_data.trainer.data.index import RecordIndex
 from phi3v_data.trainer.data.samples import SampleSource
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor, Phi3VProcessor
@@ -34,12 +35,13 @@ def test_a_sample_holds_the_crops_and_tokens_of_all_its_pictures(mixed_conversat
     source = SampleSource(RecordIndex(mixed_conversations, "train"), processor())
     sample = source[0]
     assert [picture.grid.canvas_size for picture in sample.pictures] == [(168, 168)] * 3
-    assert all(picture.crops.shape == (4, 3, 84, 84) for picture in sample.pictures)
-    assert all(picture.crops.dtype == torch.uint8 for picture in sample.pictures)
+    crops = cut_pictures(sample.pictures)
+    assert crops.shape == (12, 3, 84, 84)
+    assert crops.dtype == torch.uint8
     image = source.processor.image_token_id
     assert sample.text.input_ids.count(image) == 3 * source.processor.image_processor.crop_grid(96, 72).tokens
     # Red, blue, green: the middle of each picture's first crop.
-    middles = torch.stack([picture.crops[0, :, 60, 42] for picture in sample.pictures]).int()
+    middles = crops[::4, :, 60, 42].int()
     assert (middles - torch.tensor([[220, 30, 30], [30, 30, 220], [30, 200, 30]])).abs().max() <= 1
 
 
@@ -62,7 +64,7 @@ def test_exact_pixels_are_those_of_the_published_processor(mixed_conversations: 
     folder = Path(mixed_conversations.folder.address) / "images"
     pictures = [Image.open(folder / name) for name in exact.record.images()]
     published = processor().image_processor(pictures)["pixel_values"]
-    crops, exact_crops = (torch.cat([each.crops for each in sample.pictures]) for sample in (fast, exact))
+    crops, exact_crops = (cut_pictures(sample.pictures) for sample in (fast, exact))
     assert torch.equal(normalise(exact_crops), published[:, 1:].flatten(0, 1))
     assert (crops.int() - exact_crops.int()).abs().max() <= 1
 
