@@ -72,7 +72,7 @@ def scanned_page(number: int) -> tuple[list[bytes], str]:
         at = 250
         while at < 2200:
             width = int(draw.integers(10, 34))
-            pen.rectangle([at, line, at + width, line + int(draw.integers(20, 44))], fill=(30, 28, 35))
+            pen.rectangle([at, line, at + width, line + int(draw.integers(20, 44))], fill=(30, 30, 30))
             at += width + int(draw.choice([8, 8, 8, 30]))
     return [encoded(page, "JPEG", quality=90)], ".jpg"
 

@@ -95,13 +95,13 @@ def _cut(picture: ScaledPicture, crops: Pixels) -> None:
     pixels, grid = picture
     side = grid.geometry.crop_size
     width, height = grid.canvas_size
-    if pixels.shape[:2] != (height, width):
-        crops.fill(_WHITE)
     left, top = (width - pixels.shape[1]) // 2, (height - pixels.shape[0]) // 2
     for crop, (row, column) in zip(crops, np.ndindex(grid.rows, grid.columns), strict=True):
         # Where the crop begins on the picture; before 0 it is white.
         y, x = row * side - top, column * side - left
         part = pixels[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
+        if part.shape[:2] != (side, side):
+            crop.fill(_WHITE)
         down, right = max(-y, 0), max(-x, 0)
         crop[down : down + part.shape[0], right : right + part.shape[1]] = part
 
