@@ -51,8 +51,8 @@ from phi3v_data.trainer.phi3v.tiny import tiny_tokenizer
 _OURS, _EXACT, _RECIPE = "phi3v-data", "phi3v-data, exact pixels", "the recipe's way"
 _WITH_OURS = ", our crops in it"
 _WHY = (
-    "With our crops in it a peer does the same decoding and scaling by the same code, which is nearly all the work; what "
-    "is left to differ is the loader's own share, so no loader can be much ahead of another there."
+    "With our crops in it a peer does the same decoding and scaling by the same code, and that is nearly all the work: "
+    "what is left to differ is the loader's own share, so no loader can be much ahead of another there."
 )
 _RESUMED = 20_000  # records of the resumed epoch
 _COMPARED = 20  # ids that must follow as in the run that was not interrupted
