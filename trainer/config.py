@@ -63,7 +63,10 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     too_long: Annotated[TooLong, Meta(description="what is done about longer ones, which are never cut")] = "error"
     exact_pixels: Annotated[bool, Meta(description="Pillow's resize, bit for bit the published one; slower")] = False
-    workers: Annotated[int, Meta(ge=0, description="processes a rank that load pictures")] = 0
+    workers: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="processes a GPU that load pictures; default: one a core, at most 8; none without a GPU"),
+    ] = None
     bad_samples_in_a_row: Annotated[
         int, Meta(ge=1, description="so many pictures that cannot be read, one after the other, end the run")
     ] = 10

@@ -74,7 +74,7 @@ class Fit:
             step=step,
             seed=self.config.seed,
             batch_size=self.config.batch_size,
-            data=self.data.digest(),
+            data=self.data.digest,
             weights=weights,
             bad_samples=bad,
         )
@@ -142,7 +142,8 @@ class Fit:
         sources = [SampleSource(index, processor, config.data.exact_pixels) for index in self.data.data.indexes]
         collator = PackedCollator(processor.tokenizer.pad_token_id)
         # The workers are forked before the thread that reads ahead is there.
-        batches = iter(micro_batches(steps, sources, collator, config.data.workers))
+        workers = processes.loaders() if config.data.workers is None else config.data.workers
+        batches = iter(micro_batches(steps, sources, collator, workers))
         with self._read_ahead(plan, step) as ahead:
             yield opened(_announced(batches, ahead, steps))
 

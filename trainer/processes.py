@@ -14,6 +14,8 @@ __all__ = ["Processes"]
 
 Value = TypeVar("Value")
 
+_MOST_LOADERS = 8
+
 
 class Processes:
     """This process among those that train together; the others are met here.
@@ -95,6 +97,13 @@ class Processes:
             return value
         self.wait()
         return action()
+
+    def loaders(self) -> int:
+        """Return how many processes should load data for this one: a core each, up to 8; none without a GPU to feed."""
+        if not torch.cuda.is_available():
+            return 0
+        on_node = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return min(_MOST_LOADERS, len(os.sched_getaffinity(0)) // on_node)
 
     def part(self) -> None:
         """Leave the others; to be called at the end of a run that went well."""

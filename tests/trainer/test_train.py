@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from colours import colour_records, write_dataset
 from safetensors.torch import load_file
+from tiny_runs import traced
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError, UsageError
@@ -205,3 +207,17 @@ def test_one_of_several_processes_that_cannot_find_the_others_is_refused(
     with pytest.raises(UsageError, match="WORLD_SIZE is 2, but RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"):
         train(tiny_run(), [Source(colours)], tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_several_datasets_are_trained_on_by_weight_and_stated(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    other = write_dataset(tmp_path / "other", {"train": colour_records("other", 3)})
+    sources = [Source(colours, Fraction(1)), Source(other, Fraction(1, 2))]
+    config = tiny_run({"epochs": 0.5, "evaluation.enabled": False, "data.trace": True})
+    train(config, sources, tmp_path / "run")
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [(row["address"], row["weight"]) for row in described["data"]] == [
+        (colours.folder.address, 1.0),
+        (str(tmp_path / "other"), 0.5),
+    ]
+    steps = traced(tmp_path / "run")
+    assert [sum(name.startswith("other") for name in ids) for ids in steps.values()] == [1, 1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from colours import COLOURS, turn
+from colours import COLOURS, turn, write_dataset
 from PIL import Image
 from s3_server import S3Server, credentials
 from tiny_runs import tiny_config, traced
@@ -59,22 +59,38 @@ def write_shards(folder: Folder) -> list[int]:
     for shard, (first, end) in enumerate([(0, 2), (2, 5), (5, 7), (7, 10), (10, RECORDS)]):
         with ShardWriter(folder, f"c{shard}", "train", size=10**9, columns=["0.png"]) as writer:
             for number in range(first, end):
-                colour = list(COLOURS)[number % len(COLOURS)]
                 buffer = io.BytesIO()
-                Image.new("RGB", (96, 72), COLOURS[colour]).save(buffer, "PNG")
-                record = Record(id=f"r-{number}", conversations=[turn(colour, images=[f"{number}.png"])])
-                writer.add(Sample(encode_record(record), [buffer.getvalue()]))
+                Image.new("RGB", (96, 72), COLOURS[_colour(number)]).save(buffer, "PNG")
+                writer.add(Sample(encode_record(_record(number, f"{number}.png")), [buffer.getvalue()]))
         sizes.append(end - first)
     return sizes
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+def write_files(root: Path, address: str) -> None:
+    write_dataset(root, {"train": [_record(number, f"{_colour(number)}-{number}.png") for number in range(RECORDS)]})
+    fsspec.filesystem("s3").put(str(root), address, recursive=True)
+
+
+def _colour(number: int) -> str:
+    return list(COLOURS)[number % len(COLOURS)]
+
+
+def _record(number: int, image: str) -> Record:
+    return Record(id=f"r-{number}", conversations=[turn(_colour(number), images=[image])])
+
+
+@pytest.mark.parametrize(("form", "workers"), [("shards", 0), ("shards", 2), ("files", 0)])
 def test_while_the_store_is_away_a_run_waits_and_nothing_is_lost_or_doubled(
-    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, workers: int
 ) -> None:
-    sizes = write_shards(open_folder("s3://bucket/data"))
-    data = open_dataset("s3://bucket/data/shards/*-train-*.tar")
-    (split,) = data.splits
+    if form == "shards":
+        sizes = write_shards(open_folder("s3://bucket/shards"))
+        data = open_dataset("s3://bucket/shards/shards/*-train-*.tar")
+        ((_, names),) = data.shards.items()
+    else:
+        sizes, names = [], ["colours_train.jsonl"]
+        write_files(tmp_path / "files", "bucket/files")
+        data = open_dataset("s3://bucket/files")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "indexes"))
     missed, back = multiprocessing.Event(), multiprocessing.Event()
 
@@ -88,7 +104,7 @@ def test_while_the_store_is_away_a_run_waits_and_nothing_is_lost_or_doubled(
         back.set()
 
     # All but one of the shards fit, so each pass fetches again while the store is away.
-    limit = 4 * max(data.folder.size(name) for name in data.shards[split])
+    limit = 4 * max(data.folder.size(name) for name in names)
     cache = ShardCache(tmp_path / "shards", limit, Patience(6, wait))
     for module in (sources, fit):
         monkeypatch.setattr(module, "shard_cache", lambda config: cache)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,8 +106,9 @@ class MeasuredData:
         self._costs = costs
         self._kept = kept
 
+    @cached_property
     def digest(self) -> str:
-        """Return the SHA-256, in hex, over the datasets, their splits, and which of their records are kept."""
+        """The SHA-256, in hex, over the datasets, their splits, and which of their records are kept."""
         digest = hashlib.sha256()
         for split, index, kept in zip(self.data.splits, self.data.indexes, self._kept, strict=True):
             digest.update(f"{split} {index.dataset.digest()} ".encode() + kept.tobytes())
