@@ -67,7 +67,7 @@ class Pool(ABC):
     def __init__(self, hands: Sequence[Hand]) -> None:
         self._hands = hands
         self._returned: deque[Work] = deque()  # given to a worker that died before it began them
-        self._suspects: deque[Work] = deque()  # their worker died over them
+        self._suspects: deque[tuple[Hand, Work]] = deque()  # their worker died over them
         self._exhausted = False  # no more items will come
         self._alone = False  # a suspect is tried once more, nothing else is at work
 
@@ -105,9 +105,10 @@ class Pool(ABC):
         if idle:
             self._alone = bool(self._suspects)
         if self._suspects:
-            first = next((hand for hand in self._hands if hand.ready), None)
-            if idle and first is not None:
-                first.give(self._suspects.popleft())
+            # The worker in place of the dead one is new: what others have piled up cannot count against the item.
+            hand = next((hand for hand in (self._suspects[0][0], *self._hands) if hand.ready), None)
+            if idle and hand is not None:
+                hand.give(self._suspects.popleft()[1])
             return True
         if not self._alone:
             self._fill(deal)
@@ -138,7 +139,7 @@ class Pool(ABC):
         suspect, *rest = lost
         self._returned.extend(rest)
         if not self._alone:
-            self._suspects.append(suspect)
+            self._suspects.append((hand, suspect))
             return None
         message = "the worker process died over it, twice; it crashes the decoder, or needs more memory than there is"
         failure = Failure(stage="worker", exception="WorkerDied", message=message)

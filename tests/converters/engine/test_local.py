@@ -28,6 +28,7 @@ from phi3v_data.schema.record import Record, Turn
 class Doing:
     """Does it."""
     name: ClassVar[str] = "doing"
+    done: ClassVar[list] = []
     input: Folder
 
     def discover(self):
@@ -35,6 +36,9 @@ class Doing:
 
     def convert(self, item, images):
         if item.data.get("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.done.append(item.id)
+        if item.data.get("die tired") and len(self.done) > 1:
             os.kill(os.getpid(), signal.SIGKILL)
         if item.data.get("die once") and not self.input.exists("died"):
             self.input.write("died", b"")
@@ -82,6 +86,11 @@ def test_an_item_whose_worker_always_dies_is_the_only_one_that_fails(job: Callab
 def test_an_item_whose_worker_died_once_is_done_by_another(job: Callable[..., Job]) -> None:
     outcomes = run(job(), [work(i, **({"die once": True} if i == 2 else {})) for i in range(6)])
     assert sorted(o.index for o in outcomes if isinstance(o, Done)) == list(range(6))
+
+
+def test_an_item_is_tried_again_by_a_worker_that_has_done_nothing_else(job: Callable[..., Job]) -> None:
+    items = [work(index, **({"die tired": True} if index % 4 == 3 else {})) for index in range(24)]
+    assert all(isinstance(o, Done) for o in run(job(), items))
 
 
 def test_no_more_items_are_taken_than_the_workers_have_room_for(job: Callable[..., Job]) -> None:
