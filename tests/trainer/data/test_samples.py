@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from PIL import Image
@@ -99,3 +100,16 @@ def test_a_processor_that_normalises_otherwise_than_the_model_is_refused(
     other = processor(**{setting: (0.5, 0.5, 0.5)})
     with pytest.raises(UsageError, match=r"the model normalises by CLIP's own"):
         SampleSource(RecordIndex(mixed_conversations, "train"), other)
+
+
+class _Threads(torch.utils.data.Dataset[list[int]]):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, number: int) -> list[int]:
+        return [cv2.getNumThreads(), torch.get_num_threads()]
+
+
+def test_a_worker_is_one_thread() -> None:
+    loader = torch.utils.data.DataLoader(_Threads(), batch_size=None, num_workers=1, multiprocessing_context="fork")
+    assert list(loader) == [[1, 1]]
