@@ -53,7 +53,9 @@ def command(data: str | None, checkpoint: str, out: Path | None, settings: tuple
 
     split = evaluation_split(dataset, config.data.eval_split) or dataset.splits[0]
     model, processor = load_checkpoint(config)
-    judgement = evaluate(model, processor, dataset, split, config.evaluation, _progress)
+    judgement = evaluate(
+        model, processor, dataset, split, config.evaluation, _progress, exact_pixels=config.data.exact_pixels
+    )
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path()
     out = out or folder / f"eval_{split}.json"
     LocalFolder(out.parent).write(out.name, judgement.as_json())

@@ -130,6 +130,7 @@ def evaluate(
     settings: EvaluationConfig,
     progress: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes | None = None,
+    exact_pixels: bool = False,
 ) -> Evaluation:
     """Ask the model every question of a split, and judge.
 
@@ -143,9 +144,10 @@ def evaluate(
         settings: batch size, longest answer, limit.
         progress: called after each batch with the records answered so far by this process, and those in all.
         processes: those that share the questions; each of them returns the whole judgement.
+        exact_pixels: as for `SampleSource`.
     """
     processes = processes or Processes()
-    samples = SampleSource(RecordIndex(dataset, split), processor)
+    samples = SampleSource(RecordIndex(dataset, split), processor, exact_pixels)
     numbers = range(processes.rank, min(len(samples), settings.limit or len(samples)), processes.world)
     judged: list[tuple[int, _Judged]] = []
     for first in range(0, len(numbers), settings.batch_size):

@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 from .checkpoint import load_run_processor, load_trainable, save_checkpoint
+from .checkpoints import keep_newest
 from .config import TrainConfig
 from .data.bad_samples import BadSamples
 from .data.sources import Source, steady
@@ -106,6 +107,7 @@ def train(
     if processes.first:
         folder.describe(config, sources)
         folder.rewind(start.step)
+        keep_newest(out, config.keep_checkpoints)
     if beginning.checkpoint is not None:
         say(f"going on from {beginning.checkpoint}, after step {start.step}")
     model = apply_strategy(model, config)
@@ -149,7 +151,13 @@ class _Judge:
         if earlier is not None:
             return earlier
         judgement = evaluate(
-            model, processor, self.source.dataset, self.split, self.config.evaluation, processes=self.processes
+            model,
+            processor,
+            self.source.dataset,
+            self.split,
+            self.config.evaluation,
+            processes=self.processes,
+            exact_pixels=self.config.data.exact_pixels,
         )
         if self.processes.first:
             self.folder.write(name, judgement.as_json())

@@ -92,8 +92,10 @@ def test_a_torn_checkpoint_is_passed_over(
     else:
         (run / "checkpoint-4" / "optimizer.pt").write_bytes(b"half")
     assert last_checkpoint(run) == run / "checkpoint-2"
+    (run / "checkpoint-4" / "rng_state_1.pth").write_bytes(b"of a process that is no more")
     train(config, [Source(colours)], run)
     assert history(run) == history(whole())
+    assert not list(run.glob("*/rng_state_1.pth"))
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_begins_again(

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ...schema.errors import DatasetError, Phi3VDataError, RunError
-from ...schema.outage import outage
+from ...schema.outage import one_line, outage
 from .bad_samples import BadSample
 from .deal import deal
 from .plan import Plan, SampleRef
@@ -96,7 +96,7 @@ class _Samples(Dataset[_Read]):
             # A store that was away for too long, a full disk: nothing the sample can be blamed for.
             trouble = None if isinstance(error, RunError) else outage(error)
             blamed = isinstance(error, DatasetError) and trouble is None
-            return _Read(wanted, identity, None, trouble or str(error), fatal=not blamed)
+            return _Read(wanted, identity, None, trouble or one_line(error), fatal=not blamed)
 
 
 @dataclass(frozen=True)
