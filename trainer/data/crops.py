@@ -117,7 +117,7 @@ def _decode(picture: Image.Image, data: bytes) -> Pixels:
 
 def _opencv_agrees(picture: Image.Image, data: bytes) -> bool:
     """Whether both decode to the same pixels, or both find the same damage."""
-    if picture.mode not in ("RGB", "L") or "transparency" in picture.info:
+    if picture.mode not in ("RGB", "L") or "transparency" in picture.info or getattr(picture, "is_animated", False):
         return False
     if picture.format == "JPEG":
         return "progressive" not in picture.info and _is_one_whole_scan(data)
