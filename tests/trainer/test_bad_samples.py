@@ -127,7 +127,7 @@ def test_what_no_sample_can_be_blamed_for_is_fatal_at_once(
     def happen() -> None:
         folder.error = OSError(code, os.strerror(code))
 
-    with pytest.raises(RunError, match=f"{wanted} .*mend it and resume"):
+    with pytest.raises(RunError, match=f"{wanted} .*mend it, and give the same command again"):
         run_with(failing, tmp_path / "run", [], happen)
     assert not (tmp_path / "run" / "bad_samples.jsonl").exists()
 

@@ -95,8 +95,11 @@ class _Samples(Dataset[_Read]):
         except (Phi3VDataError, OSError, MemoryError) as error:
             # A store that was away for too long, a full disk: nothing the sample can be blamed for.
             trouble = None if isinstance(error, RunError) else outage(error)
-            blamed = isinstance(error, DatasetError) and trouble is None
-            return _Read(wanted, identity, None, trouble or one_line(error), fatal=not blamed)
+            if isinstance(error, DatasetError) and trouble is None:
+                return _Read(wanted, identity, None, str(error), fatal=False)
+            if not isinstance(error, Phi3VDataError) or trouble is not None:
+                trouble = f"{trouble or one_line(error)}; mend it, and give the same command again"
+            return _Read(wanted, identity, None, trouble or str(error), fatal=True)
 
 
 @dataclass(frozen=True)
@@ -165,5 +168,5 @@ def opened(batches: Iterable[Any]) -> Iterator[MicroBatch]:
                 f"a process that loads pictures died ({str(error).partition(' It is')[0]}); {hint}"
             ) from error
         if batch.trouble:
-            raise RunError(f"{batch.trouble}; mend it and resume")
+            raise RunError(batch.trouble)
         yield batch

@@ -39,17 +39,16 @@ class Patience:
         Raises:
             RunError: the store was away for all attempts.
         """
-        waited = 0.0
-        for attempt in range(1, self.attempts + 1):
+        attempt, waited = 1, 0.0
+        while True:
             try:
                 return action()
             except Exception as error:
                 if not may_pass(error):
                     raise
-                if attempt == self.attempts:
-                    tried = f"not to be had in {attempt} attempts over {waited:.0f} s"
-                    raise RunError(f"{what}: {tried} ({one_line(error)}); mend the connection and resume") from error
+                if attempt >= self.attempts:
+                    tried = f"not to be had in {attempt} attempts over {waited:.0f} s ({one_line(error)})"
+                    raise RunError(f"{what}: {tried}; mend the connection, and give the same command again") from error
             pause = min(2.0 ** (attempt - 1), _LONGEST_PAUSE)
             self.wait(pause)
-            waited += pause
-        raise RunError(f"{what}: never tried; attempts is {self.attempts}, expected at least 1")
+            attempt, waited = attempt + 1, waited + pause

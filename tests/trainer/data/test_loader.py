@@ -109,4 +109,4 @@ def test_a_store_that_stayed_away_is_said_as_it_was_wherever_it_was_missed(sourc
     batches = micro_batches(steps(0, 1), [Away(source.index, source.processor)], PackedCollator(0), workers)
     with pytest.raises(RunError) as ended:
         list(opened(batches))
-    assert str(ended.value) == "s3://bucket/x.tar: not to be had in 10 attempts over 243 s; mend it and resume"
+    assert str(ended.value) == "s3://bucket/x.tar: not to be had in 10 attempts over 243 s"
