@@ -87,6 +87,7 @@ def train(
     beginning = processes.by_first(lambda: find_beginning(folder, config, resume))
     if beginning.finished:
         say(f"{out}: this run is finished, its model is in {folder.model}; another --out starts another run")
+        processes.part()
         return _past_result(folder)
 
     processor = load_run_processor(config)
