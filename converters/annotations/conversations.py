@@ -19,10 +19,10 @@ __all__ = ["conversations"]
 
 
 def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Item]:
-    """Join the items that share a picture, each conversation in the place of its first.
+    """Join the items of a split that share a picture, each conversation in the place of its first.
 
-    The items wait in a temporary file, so memory does not grow with their number. Items with a fault, and second ones
-    of an id, stay by themselves.
+    The items wait in a temporary file, so memory does not grow with their number. Items with a fault stay by
+    themselves; so do second ones of an id, whichever picture they share, and they become faults.
 
     Args:
         items: items with one question each.
@@ -30,11 +30,11 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
     """
     with closing(sqlite3.connect("")) as table:  # SQLite's own temporary file
         with table:
+            table.execute("CREATE TABLE taken (id TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID")
             table.execute("CREATE TABLE item (conversation TEXT, value BLOB)")
-            table.executemany(
-                "INSERT INTO item VALUES (?, ?)",
-                ((_key(item), msgspec.json.encode(item)) for item in items),
-            )
+            for item in items:
+                told = item if item.fault else _second_is_faulty(table, item)
+                table.execute("INSERT INTO item VALUES (?, ?)", (_key(told), msgspec.json.encode(told)))
         found = table.execute(
             "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
         )
@@ -42,24 +42,25 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
             yield from _joined([msgspec.json.decode(value, type=Item) for _, value in rows], name)
 
 
+def _second_is_faulty(table: sqlite3.Connection, item: Item) -> Item:
+    if table.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (item.id, item.path)).rowcount:
+        return item
+    (first,) = table.execute("SELECT path FROM taken WHERE id = ?", (item.id,)).fetchone()
+    return faulty(item.path, item.split, f"its id {item.id!r} is already that of {first}")
+
+
 def _key(item: Item) -> str:
     if item.fault:
         return f"fault {item.path}"
-    return f"shared {item.shared}" if item.shared else f"alone {item.id}"
+    return f"shared {item.split} {item.shared}" if item.shared else f"alone {item.id}"
 
 
 def _joined(items: list[Item], name: Callable[[Item], str]) -> Iterator[Item]:
     if items[0].fault:
         yield from items
         return
-    by_id: dict[str, Item] = {}
-    for item in items:
-        if item.id in by_id:
-            yield faulty(item.path, item.split, f"its id {item.id!r} is already that of {by_id[item.id].path}")
-        else:
-            by_id[item.id] = item
-    first, *others = by_id.values()
-    samples = [sample_of(item) for item in by_id.values()]
+    first, *others = items
+    samples = [sample_of(item) for item in items]
     sample = replace(
         samples[0],
         questions=[question for sample in samples for question in sample.questions],

@@ -13,10 +13,11 @@ It becomes one record::
      "conversations": [{"images": ["dev/dev-850-0.0.png", "dev/dev-850-0.1.png"],
                         "user": "The right image shows a curving walkway ...\\nIs this statement about the two images
                         true? Answer True or False.", "assistant": "False"}],
-     "meta": {"group": "dev-850", "pair": "dev-850-0", "label": "False", "pictures": [...]}}
+     "meta": {"group": "dev-850", "pair": "dev-850-0", "sentence": "dev-850--0", "label": "False", "pictures": [...]}}
 
 The parts of an identifier are the split, the image set, the pair and the sentence. All sentences about a pair right is
-what the metric `consistency` counts.
+what the metric `consistency` counts; a sentence right of all its pairs, `sentence_consistency`, which NLVR2's own
+evaluation calls consistency.
 
 HuggingFaceM4/the_cauldron, config nlvr2 (`images`, `texts[{user, assistant, source}]`, a pair a row) is read from
 Parquet or Arrow files below the input. It has lost the identifiers: pair and group are the hash of the two pictures.
@@ -48,7 +49,7 @@ from ..prompts import Prompts
 __all__ = ["NLVR2"]
 
 _PUBLISHED = re.compile(r"(train|dev|test1|test2)\.json")
-_IDENTIFIER = re.compile(r"(([a-z0-9]+)-\d+)-\d+-\d+")
+_IDENTIFIER = re.compile(r"(?P<set>(?P<split>[a-z0-9]+)-\d+)-\d+-\d+")
 _EXPECTED = (
     "train.json, dev.json or test1.json with pictures <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or Arrow "
     "files of the_cauldron (nlvr2)"
@@ -143,11 +144,13 @@ class _Published:
         found = _IDENTIFIER.fullmatch(identifier)
         if found is None:
             raise ItemError(f"the identifier {identifier!r}; expected <split>-<set>-<pair>-<sentence>, as dev-850-0-0")
+        if found["split"] != row.file.split:
+            raise ItemError(f"{identifier!r} is of the split {found['split']}; it has no place in {row.file.split}")
         pair = identifier.rpartition("-")[0]
         pictures = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
         answer, label = self._answers.of(row)
         question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
-        meta = {"group": found[1], "pair": pair, **label, "pictures": pictures}
+        meta = {"group": found["set"], "pair": pair, **label, "pictures": pictures}
         sample = Sample(pictures=[*pictures], questions=[question], meta=meta)
         return [
             Item(

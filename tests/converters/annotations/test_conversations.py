@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from phi3v_data.converters.annotations.conversations import conversations
 from phi3v_data.converters.annotations.forms import faulty
 from phi3v_data.converters.annotations.questions import Question, Sample, sample_of
@@ -44,10 +47,21 @@ def test_items_with_a_fault_stay_by_themselves_in_their_place() -> None:
     ]
 
 
-def test_a_second_item_of_an_id_is_a_fault_that_names_the_first() -> None:
-    first, second = conversations([item(1, "a"), item(1, "a")], lambda first: "c")
-    assert (first.path, first.fault) == ("a.json:1", "its id 'q1' is already that of a.json:1")
-    assert (second.id, len(sample_of(second).questions)) == ("c", 1)
+@pytest.mark.parametrize("shared", ["a", "b"])
+def test_a_second_item_of_an_id_is_a_fault_that_names_the_first(shared: str) -> None:
+    second = msgspec.structs.replace(item(1, shared), path="b.json:7")
+    made, bad = conversations([item(1, "a"), second], lambda first: "c")
+    assert (made.id, len(sample_of(made).questions)) == ("c", 1)
+    assert (bad.path, bad.fault) == ("b.json:7", "its id 'q1' is already that of a.json:1")
+
+
+def test_what_several_splits_share_is_a_conversation_in_each() -> None:
+    other = msgspec.structs.replace(item(2, "a"), split="val")
+    made = conversations([item(1, "a"), other, item(3, "a")], lambda first: f"{first.split}-c")
+    assert [(one.id, one.split, len(sample_of(one).questions)) for one in made] == [
+        ("train-c", "train", 2),
+        ("val-c", "val", 1),
+    ]
 
 
 def test_a_conversation_keeps_what_is_true_of_all_its_questions() -> None:

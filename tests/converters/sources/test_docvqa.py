@@ -208,6 +208,14 @@ def test_a_question_that_stands_twice_is_asked_once_in_a_conversation(raw: Raw) 
     assert [turn.user.partition("\n")[0] for turn in record.conversations] == ["What is 1?", "What is 2?"]
 
 
+def test_a_page_of_several_splits_is_a_conversation_in_each(raw: Raw) -> None:
+    raw.write("train_v1.0.json", as_document(row(1), row(2)))
+    raw.write("test_v1.0.json", as_document(row(3, answers=None)))
+    raw.pictures("documents/a_1.png")
+    made = raw.records(turns="document")
+    assert [(record.id, len(record.conversations)) for record in made] == [("train-a_1", 2), ("test-a_1", 1)]
+
+
 # The hub's forms
 
 

@@ -68,6 +68,7 @@ def test_the_published_layout_converts(raw: Raw) -> None:
         "meta": {
             "group": "train-10",
             "pair": "train-10-0",
+            "sentence": "train-10--0",
             "label": "False",
             "pictures": ["images/train/3/train-10-0-img0.png", "images/train/3/train-10-0-img1.png"],
         },
@@ -205,13 +206,14 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
             row("dev-850-0-5", label=[True]),
             row("dev-850-0-6", sentence="  "),
             row("dev-850-0-7", label="false"),
+            row("train-850-0-0"),
         ),
     )
     meme = {"id": 42953, "img": "img/42953.png", "label": 0, "text": "t"}
     raw.write("train.json", as_lines(meme, meme))
     made = raw.convert()
     assert list(made.records) == ["dev-850-0-0", "dev-850-0-7"]
-    assert made.counts == {"train": (1, 0, 1), "dev": (12, 2, 10)}
+    assert made.counts == {"train": (1, 0, 1), "dev": (13, 2, 11)}
     expected = {
         2: "no 'sentence'; it has: identifier",
         3: "no picture dev-850-1-img1.png; put it below the input",
@@ -223,6 +225,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
         9: "no 'label'; it has:",
         10: "the label [True] has no answer",
         11: "'sentence' is empty",
+        13: "'train-850-0-0' is of the split train; it has no place in dev",
     }
     for line, message in expected.items():
         assert message in made.quarantine.pop(f"dev.json:{line}")
