@@ -55,6 +55,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         total: answers judged, one a turn.
         unjudged: answers beside those, to turns without an answer of their own.
         consistency: share of the pairs (`meta.pair` of records) of which every answer is right; null without pairs.
+        sentence_consistency: share of the sentences (`meta.sentence`) of which every answer is right, whatever pair
+            they are asked of: what NLVR2's own evaluation calls consistency; null without sentences.
         answers: every one of them, in the order of the records.
     """
 
@@ -64,6 +66,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     unjudged: int
     consistency: float | None
+    sentence_consistency: float | None
     answers: list[Answer]
 
     def as_json(self) -> bytes:
@@ -77,6 +80,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"accuracy {self.accuracy:.3f} on {self.split} ({self.correct} of {self.total})")
         if self.consistency is not None:
             parts.append(f"consistency {self.consistency:.3f}")
+        if self.sentence_consistency is not None:
+            parts.append(f"sentence consistency {self.sentence_consistency:.3f}")
         if self.unjudged:
             parts.append(f"without an answer to judge by on {self.split}: {self.unjudged}")
         return ", ".join(parts)
@@ -103,10 +108,11 @@ def evaluation_split(dataset: Dataset, named: str | None) -> str | None:
 
 
 class _Judged(NamedTuple):
-    """An answer, and the pair that its record belongs to, if any."""
+    """An answer, and the pair and the sentence that its record is about, "" where it names none."""
 
     answer: Answer
     pair: str
+    sentence: str
 
 
 class _Question(NamedTuple):
@@ -168,14 +174,14 @@ def evaluate(
 
 def _evaluation(split: str, judged: Sequence[_Judged]) -> Evaluation:
     verdicts = [each.answer.correct for each in judged if each.answer.correct is not None]
-    pairs = [(each.pair, bool(each.answer.correct)) for each in judged if each.pair and each.answer.correct is not None]
     return Evaluation(
         split=split,
         accuracy=sum(verdicts) / len(verdicts) if verdicts else None,
         correct=sum(verdicts),
         total=len(verdicts),
         unjudged=len(judged) - len(verdicts),
-        consistency=consistency(pairs),
+        consistency=consistency((each.pair, each.answer.correct) for each in judged),
+        sentence_consistency=consistency((each.sentence, each.answer.correct) for each in judged),
         answers=[each.answer for each in judged],
     )
 
@@ -216,7 +222,8 @@ def _judge(question: _Question, given: str) -> _Judged:
         given=given,
         correct=right(given, accepted) if accepted else None,
     )
-    return _Judged(answer, "" if record.meta is UNSET else str(record.meta.get("pair", "")))
+    meta = {} if record.meta is UNSET else record.meta
+    return _Judged(answer, str(meta.get("pair", "")), str(meta.get("sentence", "")))
 
 
 def _batched(questions: list[tuple[int, _Question]], size: int) -> Iterator[list[tuple[int, _Question]]]:

@@ -18,13 +18,15 @@ def right(given: str, accepted: Iterable[str]) -> bool:
     return normalized(given) in {normalized(answer) for answer in accepted}
 
 
-def consistency(judged: Iterable[tuple[str, bool]]) -> float | None:
-    """Return the share of pairs of which every sentence was judged rightly; None without pairs.
+def consistency(judged: Iterable[tuple[str, bool | None]]) -> float | None:
+    """Return the share of groups of which every answer is right; None without groups.
 
     Args:
-        judged: for each answer, the pair it belongs to, and whether it is right.
+        judged: for each answer, the group it belongs to, and whether it is right. Answers of no group ("") and answers
+            that could not be judged (None) do not count.
     """
-    pairs: dict[str, list[bool]] = defaultdict(list)
-    for pair, correct in judged:
-        pairs[pair].append(correct)
-    return sum(map(all, pairs.values())) / len(pairs) if pairs else None
+    groups: dict[str, list[bool]] = defaultdict(list)
+    for group, correct in judged:
+        if group and correct is not None:
+            groups[group].append(correct)
+    return sum(map(all, groups.values())) / len(groups) if groups else None

@@ -49,7 +49,7 @@ from ..prompts import Prompts
 __all__ = ["NLVR2"]
 
 _PUBLISHED = re.compile(r"(train|dev|test1|test2)\.json")
-_IDENTIFIER = re.compile(r"(?P<set>(?P<split>[a-z0-9]+)-\d+)-\d+-\d+")
+_IDENTIFIER = re.compile(r"(?P<set>(?P<split>[a-z0-9]+)-\d+)-\d+-(?P<sentence>\d+)")
 _EXPECTED = (
     "train.json, dev.json or test1.json with pictures <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or Arrow "
     "files of the_cauldron (nlvr2)"
@@ -150,7 +150,8 @@ class _Published:
         pictures = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
         answer, label = self._answers.of(row)
         question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
-        meta = {"group": found["set"], "pair": pair, **label, "pictures": pictures}
+        sentence = f"{found['set']}--{found['sentence']}"
+        meta = {"group": found["set"], "pair": pair, "sentence": sentence, **label, "pictures": pictures}
         sample = Sample(pictures=[*pictures], questions=[question], meta=meta)
         return [
             Item(

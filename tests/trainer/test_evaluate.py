@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -136,6 +137,19 @@ def test_a_pair_counts_as_consistent_only_if_every_sentence_of_it_is_right(
     judged = answering(model, write_dataset(tmp_path, {"test": records}), tiny_run, "yes")
     assert judged.consistency == 2 / 4
     assert "consistency 0.500" in judged.summary()
+
+
+def test_a_sentence_is_consistent_if_it_is_right_of_every_pair(
+    model: Phi3VForCausalLM, tmp_path: Path, tiny_run: Run
+) -> None:
+    asked = {"dev-8-0-0": "yes", "dev-8-1-0": "yes", "dev-8-0-1": "yes", "dev-8-1-1": "no", "dev-9-0-0": "yes"}
+    records = [
+        Record(id=name, conversations=[turn(label)], meta={"sentence": re.sub(r"-\d+(?=-\d+$)", "-", name)})
+        for name, label in asked.items()
+    ]
+    judged = answering(model, write_dataset(tmp_path, {"test": records}), tiny_run, "yes")
+    assert judged.sentence_consistency == 2 / 3
+    assert judged.summary() == "accuracy 0.800 on test (4 of 5), sentence consistency 0.667"
 
 
 def test_processes_share_the_records_and_each_has_the_whole_judgement(

@@ -18,6 +18,10 @@ def test_any_accepted_answer_is_right_and_no_other() -> None:
     assert not right("seven", ["6", "six"])
 
 
-def test_consistency_is_the_share_of_pairs_that_are_right_throughout() -> None:
+def test_consistency_is_the_share_of_groups_that_are_right_throughout() -> None:
     assert consistency([("a", True), ("b", True), ("a", False), ("b", True), ("c", True)]) == 2 / 3
-    assert consistency([]) is None
+
+
+def test_what_has_no_group_or_no_verdict_says_nothing_about_consistency() -> None:
+    assert consistency([("a", True), ("", False), ("a", None), ("b", False)]) == 1 / 2
+    assert consistency([("", True), ("a", None)]) is None
