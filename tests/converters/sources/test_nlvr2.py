@@ -68,7 +68,7 @@ def test_the_published_layout_converts(raw: Raw) -> None:
         "meta": {
             "group": "train-10",
             "pair": "train-10-0",
-            "sentence": "train-10--0",
+            "sentence": "train-10--1",
             "label": "False",
             "pictures": ["images/train/3/train-10-0-img0.png", "images/train/3/train-10-0-img1.png"],
         },
