@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ..converters.media.pictures import PictureFormat, PictureSettings
+from ..schema.wording import counted
 from .settings import parse_settings
 from .source_command import SourceCommand, effective_yaml, given_for_source
 
@@ -138,4 +139,4 @@ def _report(summary: Summary) -> None:
         click.echo(f"{summary.out}: written")
     refused = sum(row.quarantined for row in summary.manifest.splits)
     if refused:
-        click.echo(f"{refused} items could not be converted; {summary.out}/quarantine.jsonl says why")
+        click.echo(f"{counted(refused, 'item')} could not be converted; {summary.out}/quarantine.jsonl says why")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..schema.wording import counted
+
 __all__ = ["command"]
 
 
@@ -28,4 +30,5 @@ def command(data: str | None, form: str, out: str) -> None:
     from ..schema.folder import open_folder
 
     for split in export_chat(the_dataset(data), form, open_folder(out)):
-        click.echo(f"{out}/{split.file}: {split.records} records, {split.pictures} pictures copied")
+        counts = f"{counted(split.records, 'record')}, {counted(split.pictures, 'picture')}"
+        click.echo(f"{out}/{split.file}: {counts} copied")

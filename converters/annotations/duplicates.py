@@ -70,8 +70,8 @@ def find_duplicates(folder: Folder, files: FileNames, items: Iterable[Item]) -> 
                 across += len({item.split for item in same}) > 1
     if across:
         _log.warning(
-            "%d pictures are in more than one split; meta.duplicates of their records names the others, and all of "
-            "them have one meta.group",
+            "pictures in more than one split: %d; meta.duplicates of their records names the others, and all of them "
+            "have one meta.group",
             across,
         )
     return Duplicates(together)

@@ -11,13 +11,15 @@ from typing import Any, Literal
 import msgspec
 
 from ...schema.errors import ConversionStopped, UsageError
-from ...schema.folder import is_remote, open_folder
+from ...schema.folder import Folder, is_remote, open_folder
+from ...schema.jsonl import read_lines
 from ...schema.layout import IMAGES, QUARANTINE, Manifest
+from ...schema.wording import counted
 from ..base import Converter
 from ..inputs import resolve_input
 from ..media.pictures import PictureSettings
 from ..registry import ConverterSpec
-from .assemble import assemble
+from .assemble import Quarantined, assemble
 from .driver import Driver, OnError
 from .local import LocalExecutor
 from .messages import Job
@@ -33,6 +35,9 @@ from .state_places import open_state
 from .trouble import machine_trouble_stops
 
 __all__ = ["ConvertRequest", "Summary", "convert"]
+
+# The stages of failures that are settled before any work.
+_PLANNED = ("discover", "plan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +110,14 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     """Convert a source into a dataset folder; go on where an earlier run of the same kind stopped.
 
     Raises:
-        UsageError: the options cannot work, or differ from those that made what is in `out`.
+        UsageError: the options cannot work, or differ from those that made what is in `out`; or `out` is in `input`.
         InputError: the raw data is not what the source expects.
         OutputError: `out` cannot be written, holds something else, or another run is at work there.
         ConversionStopped: the machine failed, or too many items did; what was done is kept.
     """
     out = open_folder(request.out)
     check_ours(out)
+    _check_apart(request.input, out)
     # The options are checked before anything is fetched or unpacked.
     unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
@@ -123,6 +129,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         finished = prepare(Wish(header, pictures, request.restart, request.retry_quarantined), state, plan)
         if finished is not None:
             state.sweep()
+            _check_not_empty(request.out, out, finished)
             return Summary(request.out, finished, already_complete=True)
         journal = state.journal(len(plan))
         if request.retry_quarantined:
@@ -134,7 +141,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         packing = Packing(request.shard_size, pictures) if request.shard_size is not None else None
         manifest = assemble(out, pictures, Outcomes(plan, journal), settings, packing)
         state.finish()
-    _check_not_empty(request.out, manifest)
+    _check_not_empty(request.out, out, manifest)
     return Summary(request.out, manifest)
 
 
@@ -167,13 +174,34 @@ def _absolute(address: str) -> str:
     return address if is_remote(address) else str(Path(address.removeprefix("file://")).absolute())
 
 
-def _check_not_empty(out: str, manifest: Manifest) -> None:
-    refused = sum(row.quarantined for row in manifest.splits)
-    if refused and not any(row.written for row in manifest.splits):
-        raise ConversionStopped(
-            f"{out}: none of the {refused} items could be converted; {QUARANTINE} there says why: mend it and run the "
-            "same command with --retry-quarantined"
+def _check_apart(given: str | None, out: Folder) -> None:
+    """Make sure that the dataset does not lie in the raw data, where the next run would find it."""
+    if given is None or is_remote(given) != is_remote(out.address):
+        return
+    inside, around = (_place(address) for address in (out.address, given))
+    if inside != around and inside.startswith(f"{around}/"):
+        raise UsageError(
+            f"{out.address}: lies in the input {given}, and would be raw data itself; choose another --out"
         )
+
+
+def _place(address: str) -> str:
+    return (address if is_remote(address) else Path(_absolute(address)).resolve().as_posix()).rstrip("/")
+
+
+def _check_not_empty(address: str, out: Folder, manifest: Manifest) -> None:
+    refused = sum(row.quarantined for row in manifest.splits)
+    if not refused or any(row.written for row in manifest.splits):
+        return
+    told = (msgspec.json.decode(line.data, type=Quarantined) for line in read_lines(out, QUARANTINE))
+    first = next(told)
+    # What failed before any work is part of the plan: mended, it is another one.
+    is_planned = first.stage in _PLANNED and all(one.stage in _PLANNED for one in told)
+    raise ConversionStopped(
+        f"{address}: nothing could be converted ({counted(refused, 'item')} in {QUARANTINE} there); the first, "
+        f"{first.path}: {first.message}; mend the raw data or the options, and run the command again with "
+        f"{'--restart' if is_planned else '--retry-quarantined'}"
+    )
 
 
 def _cores() -> int:

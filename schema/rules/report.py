@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from ..wording import counted
+
 __all__ = ["Finding", "Report", "Severity"]
 
 Severity = Literal["error", "warning"]
@@ -74,6 +76,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         lines += [f"... and {count - most} more of {rule}" for rule, count in shown.items() if count > most]
         splits = ", ".join(f"{split} {count}" for split, count in self.records.items())
         warnings = len(self.findings) - self.errors
-        verdict = "clean" if not self.findings else f"{self.errors} errors, {warnings} warnings"
+        verdict = "clean" if not self.findings else f"{counted(self.errors, 'error')}, {counted(warnings, 'warning')}"
         lines.append(f"{self.dataset}: {verdict}; records: {splits}; images: {self.images}; level: {self.level}")
         return "\n".join(lines)

@@ -35,7 +35,7 @@ def test_what_is_exported_from_shards_converts_back_to_the_same_lines(dataset: P
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
         f"{tmp_path}/out/train.jsonl: 2 records, 2 pictures copied",
-        f"{tmp_path}/out/val.jsonl: 1 records, 1 pictures copied",
+        f"{tmp_path}/out/val.jsonl: 1 record, 1 picture copied",
     ]
     line = ["convert", "--source", "chat", "--input", str(tmp_path / "out"), "--workers", "1"]
     assert run_command([*line, "--out", str(tmp_path / "back")]) == 0

@@ -332,12 +332,32 @@ def test_failures_with_successes_between_them_do_not_stop_the_run(
 
 def test_a_dataset_without_a_single_record_is_no_success(bench: Any) -> None:
     bench.write({"train": 3}, {f"train/{n:04d}": "damaged" for n in range(3)})
-    with pytest.raises(ConversionStopped, match="none of the 3 items"):
-        bench.convert()
+    for _ in range(2):
+        with pytest.raises(ConversionStopped, match=r"the first, train/0000.json: .*--retry-quarantined$"):
+            bench.convert()
     assert len(bench.quarantine()) == 3
     for number in range(3):
         bench.write_item(f"train/{number:04d}")
     bench.convert(retry_quarantined=True)
+
+
+def test_data_that_discovery_refuses_altogether_is_told_to_begin_anew(pages: Any) -> None:
+    pages.ask('{"page": ')
+    with pytest.raises(ConversionStopped, match=r"\(1 item in quarantine.jsonl there\).*:1: no JSON .*--restart$"):
+        pages.bench.convert()
+
+
+def test_a_dataset_inside_its_own_raw_data_is_refused(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write({"train": 1})
+    inside = f"{bench.input}/data/out"
+    with pytest.raises(UsageError, match=r"data/out: lies in the input .*/raw, and would be raw data itself"):
+        bench.convert(inside)
+    monkeypatch.chdir(bench.input)
+    with pytest.raises(UsageError, match="choose another --out"):
+        bench.convert(inside, input=".")
+    assert not (bench.input / "data").exists()
+    # A name that only begins alike is another folder.
+    bench.convert("raw-converted")
 
 
 def test_no_memory_stops_the_run_with_a_hint(bench: Any) -> None:

@@ -115,7 +115,7 @@ def test_how_many_pictures_are_in_several_splits_is_said_once(raw: Raw, caplog: 
     # Within a split, a duplicate is noted, and does not count as one across splits.
     assert records[0].meta["duplicates"] == ["train-1"]
     (said,) = caplog.messages
-    assert said.startswith("2 pictures are in more than one split; meta.duplicates of their records names the others")
+    assert said.startswith("pictures in more than one split: 2; meta.duplicates of their records names the others")
 
 
 # Labels that are not there
