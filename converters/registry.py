@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -75,7 +75,7 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 values[name] = msgspec.convert(value, known[name].type, strict=False)
             except msgspec.ValidationError as error:
-                raise UsageError(f"{cls.name}, option {name}={value!r}: {error}") from error
+                raise UsageError(f"{cls.name}, option {name}={value!r}: {error}{_choices(known[name].type)}") from error
         absent = [name for name, option in known.items() if option.is_required and name not in values]
         if absent:
             raise UsageError(
@@ -206,6 +206,11 @@ def _checked(found: Any, source: str) -> type[Any]:
     if missing or not isinstance(found, type):
         raise UsageError(f"{source} is no converter: it lacks {', '.join(missing) or 'a class'}")
     return found
+
+
+def _choices(hint: Any) -> str:
+    plain = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
+    return f"; expected {' or '.join(map(str, get_args(plain)))}" if get_origin(plain) is Literal else ""
 
 
 def _nearest(given: str, known: Any, listing: str) -> str:

@@ -1,4 +1,4 @@
-"""Splits by hash: which one a sample belongs to follows from its group's key alone.
+"""Names of splits, and splits by hash: which one a sample belongs to follows from its group's key alone.
 
 No count and no order comes into it, so that adding samples moves none of those that were there, and what shares a key
 is never parted.
@@ -7,6 +7,7 @@ is never parted.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,13 +17,19 @@ from msgspec import Meta
 
 from ..schema.errors import UsageError
 
-__all__ = ["Ratios", "SplitRatio", "parse_ratios"]
+__all__ = ["Ratios", "SplitRatio", "is_split_name", "parse_ratios"]
 
 SplitRatio: TypeAlias = Annotated[
     str, Meta(description="share of each split, decided by hash of the group, such as train=0.9,val=0.1")
 ]
 
+_NAME = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")
 _EXPECTED = "expected names and shares that sum to 1, such as train=0.9,val=0.1"
+
+
+def is_split_name(name: object) -> bool:
+    """Tell whether a split can be called this: its files are named for it."""
+    return isinstance(name, str) and name.isprintable() and _NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

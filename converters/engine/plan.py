@@ -8,7 +8,6 @@ no sample, and what was not asked for.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, NamedTuple
@@ -19,6 +18,7 @@ from ...schema.errors import InputError, Phi3VDataError, UsageError
 from ...schema.folder import name_key
 from ...schema.record import ImagePath
 from ..base import Converter, Item
+from ..splits import is_split_name
 from .messages import Failure, encode
 from .names import Names
 from .spool import lines
@@ -73,7 +73,6 @@ class Plan:
 
 
 _decoder = msgspec.json.Decoder(Planned)
-_splits = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")
 
 
 def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> Plan:
@@ -160,7 +159,7 @@ def _spelt(text: str) -> str:
 
 
 def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
-    if not isinstance(item.split, str) or not _splits.fullmatch(item.split) or not item.split.isprintable():
+    if not is_split_name(item.split):
         raise InputError(f"{item.path}: the split {item.split!r} cannot name a file; rename the folder it comes from")
     for name in known:
         if name_key(name) == name_key(item.split):

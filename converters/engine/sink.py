@@ -84,7 +84,11 @@ class Sink:
             return known.path
         raw = data() if callable(data) else data
         self.stage = "encode"
-        stored = stored_picture(raw, self._job.pictures)
+        try:
+            stored = stored_picture(raw, self._job.pictures)
+        except ItemError as error:
+            # An item may show several, and its path be that of a row.
+            raise type(error)(f"{name}: {error}") from error
         path = self._write(name + stored.suffix, stored.data)
         if self._item.shared:
             self._shared.note(self._item.shared, name, path, len(stored.data))

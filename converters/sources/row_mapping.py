@@ -23,7 +23,7 @@ from ..drawing import draw
 from ..media.sampling import Sampling
 from ..media.video import Decoder
 from ..rows import Row
-from ..splits import Ratios, parse_ratios
+from ..splits import Ratios, is_split_name, parse_ratios
 from .clips import show_clip
 from .row_media import Shown, media_of
 from .row_values import RowValue, texts_of
@@ -206,7 +206,10 @@ class RowMapping(ABC):
     def _split(self, found: FoundRow) -> str:
         row = _values(found.row)
         if self._places.split is not None:
-            return self._places.split.text(row)
+            split = self._places.split.text(row)
+            if not is_split_name(split):
+                raise ItemError(f"--split-column is {split!r}, which cannot be the name of a file")
+            return split
         if self._ratios is None:
             return found.split
         key = self._places.group or self._places.id

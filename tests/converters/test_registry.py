@@ -195,7 +195,10 @@ def test_options_given_as_text_become_what_they_are(tmp_path: Path, own: Path) -
         ({"input": "/"}, "ucf101 has no option 'input'"),
         ({"fold": 4}, "ucf101, option fold=4: Expected `int` <= 3"),
         ({"fold": "one"}, "ucf101, option fold='one': Expected `int`, got `str`"),
-        ({"decoder": "vlc"}, "ucf101, option decoder='vlc': Invalid enum value 'vlc'"),
+        (
+            {"decoder": "vlc"},
+            "ucf101, option decoder='vlc': Invalid enum value 'vlc'; expected auto or pyav or decord or opencv",
+        ),
         ({"sampling": {"frames": 0}}, "frames = 0: give at least 1"),
         ({"sampling": {"frames": "x"}}, "ucf101, option sampling="),
     ],

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from raw_questions import Raw, as_lines, cell, picture, text
 
-from phi3v_data.schema.errors import InputError, UsageError
+from phi3v_data.schema.errors import ConversionStopped, InputError, UsageError
 
 ASKED = "\nIs this statement about the two images true? Answer True or False."
 
@@ -233,6 +233,14 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
         "a file of another data set: its rows have id, img, label, text"
     )
     assert not made.quarantine
+
+
+def test_it_is_said_which_picture_of_a_pair_is_damaged(raw: Raw) -> None:
+    raw.pictures("dev-850-0-img0.png")
+    raw.write("dev-850-0-img1.png", b"no picture")
+    raw.write("dev.json", as_lines(row("dev-850-0-0"), row("dev-850-0-1")))
+    with pytest.raises(ConversionStopped, match=r"dev/dev-850-0\.1: no picture of a known format"):
+        raw.convert()
 
 
 def test_a_file_in_another_encoding_is_quarantined(raw: Raw) -> None:

@@ -203,6 +203,14 @@ def test_splits_follow_a_column_or_the_hash_of_the_group(raw: RawTable) -> None:
     assert groups.items() <= Counter((r.meta["group"], s) for s, found in again.records.items() for r in found).items()
 
 
+@pytest.mark.parametrize("split", ["../x", "a/b", ".hidden", "two\nlines"])
+def test_a_row_of_a_split_that_cannot_name_a_file_fails_alone(raw: RawTable, split: str) -> None:
+    raw.lines("qa/x.jsonl", {**ROW, "part": "train"}, {**ROW, "part": split})
+    found = raw.convert(split_column="part")
+    assert len(found.all()) == 1
+    assert found.reasons() == {"qa/x.jsonl:2": f"--split-column is {split!r}, which cannot be the name of a file"}
+
+
 def test_one_of_several_prompts_is_drawn_by_seed_and_id(raw: RawTable) -> None:
     raw.lines("x.jsonl", *[ROW] * 40)
     prompts = ["ask", "Say: {{ ask }}"]
