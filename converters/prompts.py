@@ -30,7 +30,9 @@ class Prompts:
     """
 
     def __init__(self, templates: Sequence[str], seed: int = 0, names: Collection[str] | None = None) -> None:
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_not_null
+        )
         self._seed = seed
         self._templates = []
         for text in templates:
@@ -67,3 +69,10 @@ class Prompts:
         if not text.strip():
             raise ItemError("the prompt is empty; every turn asks something")
         return text
+
+
+def _not_null(value: Any) -> Any:
+    # An empty cell would be asked about as "None".
+    if value is None:
+        raise ValueError("a value in it is empty; say what stands in its place: {{ name or '' }}")
+    return value

@@ -189,6 +189,7 @@ def _reason(error: Exception) -> str:
         HfHubHTTPError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
     if isinstance(error, OfflineModeIsEnabled):
@@ -198,6 +199,8 @@ def _reason(error: Exception) -> str:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if isinstance(error, RepositoryNotFoundError) or status in {401, 403}:
         return "there is no such dataset, or you may not see it; log in (hf auth login) if it is private"
+    if isinstance(error, RevisionNotFoundError):
+        return "it has no such branch, tag or commit"
     if isinstance(error, EntryNotFoundError):
         return "the dataset holds no such file"
     if status is not None:

@@ -98,9 +98,11 @@ def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) ->
         HubError: the hub cannot be reached or refuses, or `datasets` cannot load it.
         InputError: it has no such subset or split.
     """
-    question = "\n".join((revision, subset, *splits))
-    found = msgspec.convert(noted(repo, question, lambda: _asked(repo, subset, revision, splits)), HubView)
-    folder = notes_folder(repo) / hashlib.sha256(question.encode()).hexdigest()[:16]
+    question = "\n".join((revision, subset))
+    found = _with_splits(
+        msgspec.convert(noted(repo, question, lambda: _asked(repo, subset, revision)), HubView), splits
+    )
+    folder = notes_folder(repo) / hashlib.sha256("\n".join((question, *splits)).encode()).hexdigest()[:16]
     for path in dict.fromkeys(path for paths in found.splits.values() for path in paths):
         place = folder / FILES / path
         if not place.exists():
@@ -115,22 +117,28 @@ def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) ->
     return folder
 
 
-def _asked(repo: str, subset: str, revision: str, splits: tuple[str, ...]) -> dict[str, Any]:
+def _with_splits(view: HubView, splits: tuple[str, ...]) -> HubView:
+    for split in splits:
+        if split not in view.splits:
+            raise InputError(f"{view.repo} has no split {split!r}; there are: {', '.join(view.splits)}")
+    return msgspec.structs.replace(
+        view, splits={split: paths for split, paths in view.splits.items() if split in (splits or view.splits)}
+    )
+
+
+def _asked(repo: str, subset: str, revision: str) -> dict[str, Any]:
     from huggingface_hub import HfApi
 
     with hub_trouble(repo):
         commit = HfApi().dataset_info(repo, revision=revision).sha
         builder = _builder(repo, subset, str(commit))
     found = {str(split): [_path_in(url, repo) for url in urls] for split, urls in builder.config.data_files.items()}
-    for split in splits:
-        if split not in found:
-            raise InputError(f"{repo} has no split {split!r}; there are: {', '.join(found)}")
     view = HubView(
         repo=repo,
         commit=str(commit),
         module=type(builder).__module__.rpartition(".")[2],
         arguments=_arguments(builder.config),
-        splits={split: paths for split, paths in found.items() if split in (splits or found)},
+        splits=found,
         classes=class_names(builder.info.features),
     )
     plain: dict[str, Any] = msgspec.to_builtins(view)

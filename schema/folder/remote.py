@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 __all__ = ["RemoteFolder"]
+
+_READ_AHEAD = 1 << 16
 
 
 class RemoteFolder(Folder):
@@ -65,8 +68,9 @@ class RemoteFolder(Folder):
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
-        stream: IO[bytes] = self._fs.open(self._path(name), "rb")
-        return stream
+        stream = self._fs.open(self._path(name), "rb")
+        # The files of fsspec lack half of what a stream can do, such as a line of at most so many bytes.
+        return stream if isinstance(stream, io.BufferedIOBase) else io.BufferedReader(stream, _READ_AHEAD)
 
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:

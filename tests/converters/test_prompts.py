@@ -56,6 +56,14 @@ def test_an_expression_that_cannot_be_worked_out_fails_the_item(text: str) -> No
         Prompts([text]).render("1", {"number": 0, "word": "w"})
 
 
+@pytest.mark.parametrize("text", ["{{ query.en }}", "Say: {{ answer }}", "{% if true %}{{ none }}{% endif %}"])
+def test_an_empty_value_is_not_written_as_a_word(text: str) -> None:
+    values = {"query": {"en": None}, "answer": None}
+    with pytest.raises(ItemError, match="the prompt cannot be made \\(a value in it is empty; say what stands"):
+        Prompts([text]).render("1", values)
+    assert Prompts(["{{ answer or 'nothing' }} {{ 0 }} {{ false }}"]).render("1", values) == "nothing 0 False"
+
+
 @pytest.mark.parametrize("text", ["", " \n", "{{ question }}"])
 def test_an_empty_prompt_fails_the_item(text: str) -> None:
     with pytest.raises(ItemError, match="the prompt is empty"):

@@ -64,6 +64,15 @@ def test_a_file_is_read_back(folder: Folder) -> None:
         assert stream.read(1) == b"x"
 
 
+def test_a_stream_gives_lines_of_at_most_so_many_bytes(folder: Folder) -> None:
+    folder.write("a.json", b"a line\nanother")
+    with folder.open("a.json") as stream:
+        assert [stream.readline(4), stream.readline(4), stream.tell(), stream.readline()] == [
+            *(b"a li", b"ne\n", 7),
+            b"another",
+        ]
+
+
 def test_a_file_is_written_over(folder: Folder) -> None:
     folder.write("a.txt", b"first")
     folder.write("a.txt", b"second")

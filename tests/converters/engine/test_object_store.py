@@ -107,7 +107,7 @@ def wire() -> Iterator[Wire]:
         wire = Wire(address)
         with credentials(wire.url) as patch:
             patch.setenv("AWS_MAX_ATTEMPTS", "2")
-            boto3.client("s3").create_bucket(Bucket="bucket")
+            boto3.client("s3").create_bucket(Bucket="conversions")
             yield wire
         wire.close()
 
@@ -116,7 +116,7 @@ def wire() -> Iterator[Wire]:
 def store(bench: Any, wire: Wire, request: pytest.FixtureRequest) -> str:
     bench.write({"train": 12, "val": 3}, {"train/0003": "damaged"})
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
-    return f"s3://bucket/{name}"
+    return f"s3://conversions/{name}"
 
 
 def files(address: str) -> dict[str, bytes]:
@@ -124,10 +124,10 @@ def files(address: str) -> dict[str, bytes]:
     import boto3
 
     client = boto3.client("s3")
-    prefix = address.removeprefix("s3://bucket/") + "/"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+    prefix = address.removeprefix("s3://conversions/") + "/"
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="conversions", Prefix=prefix)
     keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-    return {key.removeprefix(prefix): client.get_object(Bucket="bucket", Key=key)["Body"].read() for key in keys}
+    return {key.removeprefix(prefix): client.get_object(Bucket="conversions", Key=key)["Body"].read() for key in keys}
 
 
 def test_a_store_gets_the_bytes_that_a_disk_gets(bench: Any, store: str) -> None:
@@ -155,9 +155,9 @@ def test_shards_alone_leave_no_other_picture_in_a_store(bench: Any, store: str) 
 @pytest.mark.slow
 def test_shared_pictures_come_to_the_same_bytes_on_a_store(pages: Any, wire: Wire) -> None:
     pages.typical()
-    pages.bench.convert("s3://bucket/shared", shard_size=20_000)
+    pages.bench.convert("s3://conversions/shared", shard_size=20_000)
     pages.bench.convert("whole", shard_size=20_000)
-    assert files("s3://bucket/shared") == pages.bench.files("whole")
+    assert files("s3://conversions/shared") == pages.bench.files("whole")
 
 
 def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Any, store: str, wire: Wire) -> None:
