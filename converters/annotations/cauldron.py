@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...schema.errors import ItemError
+from ...schema.wording import counted
 from ..base import Item
 from .fields import cell_at, text_at
 from .forms import RawRow, faulty
@@ -50,8 +51,8 @@ class CauldronForm:
         """Make one item of a row, or one of each of its turns."""
         shown, texts = cell_at(row.values, "images"), cell_at(row.values, "texts")
         if not isinstance(shown, list) or len(shown) != self.pictures:
-            count = len(shown) if isinstance(shown, list) else "no list of"
-            raise ItemError(f"{count} pictures; expected {self.pictures}")
+            has = counted(len(shown), "picture") if isinstance(shown, list) else "no list of pictures"
+            raise ItemError(f"{has}; expected {self.pictures}")
         if not isinstance(texts, list) or not texts:
             raise ItemError("no texts; expected a list of at least one turn")
         if self.whole:

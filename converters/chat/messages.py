@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ...schema.errors import ItemError
+from ...schema.wording import counted
 from .marks import MARK, take_marks
 
 __all__ = ["Cell", "Message", "Picture", "Row", "read_messages"]
@@ -181,7 +182,7 @@ def _with_pictures(said: list[_Said], listed: list[Picture]) -> list[Message]:
         first = next((number for number, message in enumerate(said) if message.role == "user"), 0)
         said[first].pictures[:0] = [None] * len(listed)
     elif marks != len(listed):
-        raise ItemError(f"{marks} marks {MARK} or parts for {len(listed)} pictures; expected one for each")
+        raise ItemError(f"{marks} {MARK} or picture parts for {counted(len(listed), 'picture')}; expected one for each")
     rest = iter(listed)
     return [
         Message(role, text, tuple(next(rest) if name is None else name for name in pictures), in_front)

@@ -68,9 +68,8 @@ class RemoteFolder(Folder):
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading."""
-        stream = self._fs.open(self._path(name), "rb")
-        # The files of fsspec lack half of what a stream can do, such as a line of at most so many bytes.
-        return stream if isinstance(stream, io.BufferedIOBase) else io.BufferedReader(stream, _READ_AHEAD)
+        # The files of fsspec lack some of what a stream can do, such as a line of at most so many bytes.
+        return io.BufferedReader(self._fs.open(self._path(name), "rb"), _READ_AHEAD)
 
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:

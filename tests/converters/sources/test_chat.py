@@ -216,7 +216,7 @@ def test_pictures_may_stand_in_a_column_as_parquet_files_of_the_hub_have_them(ra
         [f"train/{number:010d}.{which}.png" for which in (0, 1)] for number in (0, 2)
     ]
     assert [(found.images / f"train/0000000002.{which}.png").read_bytes() for which in (0, 1)] == [A, B]
-    assert list(found.reasons().values()) == ["2 marks <image> or parts for 1 pictures; expected one for each"] * 2
+    assert list(found.reasons().values()) == ["2 <image> or picture parts for 1 picture; expected one for each"] * 2
 
 
 def test_paths_may_start_in_a_folder_of_the_input(raw: Path) -> None:
@@ -315,9 +315,12 @@ BAD = [
     ({"messages": said(" ", "A")}, "a question is blank"),
     ({"messages": said("Q", parts(url("p/a.png"), "A"))}, "an answer shows a picture"),
     ({"image": "p/a.png", "conversations": said("Q", "A <image>", role=HUMAN)}, "an answer shows a picture"),
-    ({"conversations": said(*M, role=HUMAN)}, "1 marks <image> or parts for 0 pictures; expected one for each"),
-    ({"images": ["p/a.png", "p/b.png"], "conversations": said(*M, role=HUMAN)}, "1 marks <image> or parts for 2"),
-    ({"image": "p/a.png", "conversations": said("<image><image>Q", "A", role=HUMAN)}, "2 marks <image> or parts for 1"),
+    ({"conversations": said(*M, role=HUMAN)}, "1 <image> or picture parts for 0 pictures; expected one for each"),
+    ({"images": ["p/a.png", "p/b.png"], "conversations": said(*M, role=HUMAN)}, "1 <image> or picture parts for 2"),
+    (
+        {"image": "p/a.png", "conversations": said("<image><image>Q", "A", role=HUMAN)},
+        "2 <image> or picture parts for 1 picture;",
+    ),
     ({"image": "p/a.png", "images": ["p/a.png"], "conversations": said(*M, role=HUMAN)}, "under both image and images"),
     ({"image": 5, "conversations": said(*M, role=HUMAN)}, "image holds 5; expected a picture's path or a data: URI"),
     ({"images": [{"bytes": None, "path": None}], "conversations": said(*M, role=HUMAN)}, "images holds {'bytes': None"),
