@@ -14,7 +14,7 @@ from ..schema.errors import UsageError
 __all__ = ["as_yaml", "read_config", "settings_from"]
 
 # A command's own flags that say what to do, and not how.
-_NOT_KEPT = {"config", "show_config", "help"}
+_NOT_KEPT = {"config", "show-config", "help"}
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def settings_from(path: str, content: Mapping[str, Any], params: Iterable[click.
     Raises:
         UsageError: a key is none of them, or its value cannot be theirs.
     """
-    known = {_key(param): param for param in params if param.name not in _NOT_KEPT}
+    known = {_key(param): param for param in params if _key(param) not in _NOT_KEPT}
     settings: dict[str, Any] = {}
     for key, value in content.items():
         if key not in known:
@@ -66,7 +66,7 @@ def as_yaml(params: Iterable[click.Option], values: Mapping[str, Any]) -> str:
     kept = {
         _key(param): list(value) if isinstance(value, tuple) else value
         for param in params
-        if param.name not in _NOT_KEPT and (value := values.get(str(param.name))) not in (None, (), [], {})
+        if _key(param) not in _NOT_KEPT and (value := values.get(str(param.name))) not in (None, (), [], {})
     }
     return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=120)
 

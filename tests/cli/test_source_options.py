@@ -199,6 +199,7 @@ def test_what_is_shown_gives_the_same_run(tmp_path: Path) -> None:
         ("- a\n", "run.yaml: expected a mapping of options to values"),
         ("a: [\n", "run.yaml: no YAML"),
         ("source: made.py:Made\nshow-config: true\n", "run.yaml: no option 'show-config'"),
+        ("source: made.py:Made\nhelp: true\n", "run.yaml: no option 'help'"),
     ],
 )
 def test_a_file_that_cannot_work_is_refused_by_its_name(tmp_path: Path, content: str, said: str) -> None:
