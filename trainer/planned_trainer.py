@@ -15,7 +15,6 @@ from .checkpoint import save_checkpoint
 from .config import TrainConfig
 from .data.bad_samples import BadSample
 from .data.loader import MicroBatch
-from .data.prompt import IGNORED
 from .processes import Processes
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class PlannedTrainer(Trainer):
         batches = list(itertools.islice(epoch_iterator, num_batches))
         if not batches:
             return [], None
-        learnt = sum(int((batch.inputs["labels"] != IGNORED).sum()) for batch in batches)
+        learnt = sum(len(batch.inputs["logits_to_keep"]) for batch in batches)
         bad = [sample for batch in batches for sample in batch.bad]
         counts = self.accelerator.gather(torch.tensor([[learnt, len(bad)]], device=device))
         tokens, bad_everywhere = counts.sum(dim=0)
@@ -152,10 +151,9 @@ class CheckpointCallback(TrainerCallback):
         state.compute_steps(args, state.max_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Log before each checkpoint, for losses in between are not kept in it; after the last step the model is."""
-        if state.global_step >= state.max_steps:
-            control.should_save = False
-        control.should_log |= control.should_save
+        """Log before each checkpoint, for losses in between are not kept in it, and at the end, when the model is."""
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
+        control.should_save &= state.global_step < state.max_steps
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Declare the checkpoint complete."""

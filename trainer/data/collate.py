@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..phi3v.packing import next_labels
 from .crops import cut_pictures
 from .prompt import IGNORED
 from .samples import Sample
@@ -46,15 +47,18 @@ class PackedCollator:
 
         Returns:
             `input_ids` and `labels` [1, tokens]; `cu_seq_lens` int32 [samples + 1], where each sample starts, then the
-            number of tokens; the pictures as `join_pictures` has them. Positions follow from `cu_seq_lens`.
+            number of tokens; `logits_to_keep` [learnt tokens], the positions from which there is something to predict:
+            answers are short, and logits for all of a row would take gigabytes; the pictures as `join_pictures` has
+            them. Positions follow from `cu_seq_lens`.
         """
         rows = [sample.text.input_ids for sample in samples] or [[self.filler]]
-        labels = [sample.text.labels for sample in samples] or [[IGNORED]]
-        starts = [0, *itertools.accumulate(len(row) for row in rows)]
+        labels = _end_to_end([sample.text.labels for sample in samples] or [[IGNORED]])
+        starts = torch.tensor([0, *itertools.accumulate(len(row) for row in rows)], dtype=torch.int32)
         return {
             "input_ids": _end_to_end(rows),
-            "labels": _end_to_end(labels),
-            "cu_seq_lens": torch.tensor(starts, dtype=torch.int32),
+            "labels": labels,
+            "cu_seq_lens": starts,
+            "logits_to_keep": (next_labels(labels, starts)[0] != IGNORED).nonzero()[:, 0],
             **join_pictures(samples),
         }
 

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from .backbone import Phi3VModel
 from .configuration import Phi3VConfig
 from .generation import Phi3VGenerationMixin
-from .packing import first_tokens_ignored
+from .packing import next_labels
 
 __all__ = ["Phi3VForCausalLM"]
 
@@ -59,11 +59,11 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
             cu_seq_lens: int32 [samples + 1], for samples laid end to end in one row: where each starts, then the number
                 of tokens. Each sample then gets what it gets alone.
             use_cache: left out, not when there are labels.
-            logits_to_keep: so many from the end, or these positions; 0 keeps all.
+            logits_to_keep: so many from the end, or these positions; 0 keeps all. The loss is over what is kept.
 
         Returns:
             `loss` (with labels; a mean, or a sum over `num_items_in_batch` where that is passed), `logits`
-            [rows, tokens, vocabulary] and `past_key_values`.
+            [rows, kept tokens, vocabulary] and `past_key_values`.
 
         Raises:
             UsageError: inputs that do not fit each other.
@@ -86,9 +86,10 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
-            if cu_seq_lens is not None:
-                labels = first_tokens_ignored(labels, cu_seq_lens)
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+            following = next_labels(labels, cu_seq_lens)[:, kept]
+            loss = self.loss_function(
+                logits=logits, labels=labels, shift_labels=following, vocab_size=self.config.vocab_size, **kwargs
+            )
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...schema.errors import UsageError
 from .varlen import VARLEN
 
-__all__ = ["block_causal_mask", "first_tokens_ignored", "packed_attention", "packed_positions"]
+__all__ = ["block_causal_mask", "next_labels", "packed_attention", "packed_positions"]
 
 _IGNORED = -100
 
@@ -48,14 +48,19 @@ def block_causal_mask(cu_seq_lens: Tensor) -> Tensor:
     return (sample[:, None] == sample).tril_()[None, None]
 
 
-def first_tokens_ignored(labels: Tensor, cu_seq_lens: Tensor) -> Tensor:
-    """Take every sample's first token out of the labels: what stands before it is another sample.
+def next_labels(labels: Tensor, cu_seq_lens: Tensor | None = None) -> Tensor:
+    """Say what is to be predicted at each token: the label of the next one of its sample.
 
     Args:
-        labels: [1, tokens].
-        cu_seq_lens: as in `packed_positions`.
+        labels: [rows, tokens].
+        cu_seq_lens: as in `packed_positions`, of one packed row; None where each row is a sample.
+
+    Returns:
+        [rows, tokens], -100 where a sample ends.
     """
-    return labels.index_fill(1, cu_seq_lens[:-1].long(), _IGNORED)
+    following = labels.roll(-1, dims=1)
+    ends = torch.tensor([labels.shape[1]], device=labels.device) if cu_seq_lens is None else cu_seq_lens[1:].long()
+    return following.index_fill(1, ends - 1, _IGNORED)
 
 
 def packed_attention(kernel: str, cu_seq_lens: Tensor, embedded: Tensor) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -24,8 +25,8 @@ def losses(model: Phi3VForCausalLM, batch: dict[str, Tensor]) -> Tensor:
     """The loss of every supervised token, in order."""
     labels = batch["labels"][0, 1:]
     with torch.no_grad():
-        logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits[0, :-1]
-    return torch.nn.functional.cross_entropy(logits, labels, reduction="none")[labels != IGNORED]
+        logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits[0]
+    return torch.nn.functional.cross_entropy(logits, labels[labels != IGNORED], reduction="none")
 
 
 def test_ids_are_padded_on_the_side_asked_for() -> None:
@@ -58,7 +59,7 @@ def test_a_batch_without_pictures_has_no_pixels(mixed_conversations: Dataset) ->
     text_only = [sample for sample in samples(mixed_conversations) if not sample.pictures]
     assert len(text_only) == 1
     assert join_pictures(text_only) == {}
-    assert PackedCollator(0)(text_only).keys() == {"input_ids", "labels", "cu_seq_lens"}
+    assert PackedCollator(0)(text_only).keys() == {"input_ids", "labels", "cu_seq_lens", "logits_to_keep"}
 
 
 def test_a_batch_without_samples_is_one_masked_token() -> None:
@@ -67,7 +68,42 @@ def test_a_batch_without_samples_is_one_masked_token() -> None:
         "input_ids": [[7]],
         "labels": [[IGNORED]],
         "cu_seq_lens": [0, 1],
+        "logits_to_keep": [],
     }
+
+
+@pytest.mark.parametrize("divided_by", [None, 7])
+def test_logits_at_what_is_learnt_give_the_loss_and_gradients_of_logits_everywhere(
+    mixed_conversations: Dataset, divided_by: int | None
+) -> None:
+    batch, model = PackedCollator(0)(samples(mixed_conversations)), tiny_model().train()
+
+    def learn(inputs: dict[str, Tensor]) -> tuple[Tensor, list[Tensor | None], int]:
+        model.zero_grad()
+        outputs = model(**inputs, num_items_in_batch=divided_by)
+        outputs.loss.backward()
+        return outputs.loss, [parameter.grad for parameter in model.parameters()], outputs.logits.shape[1]
+
+    loss, found, kept = learn(batch)
+    everywhere = {name: value for name, value in batch.items() if name != "logits_to_keep"}
+    expected_loss, expected, tokens = learn(everywhere)
+    assert kept == int((batch["labels"] != IGNORED).sum()) < tokens
+    torch.testing.assert_close(loss, expected_loss)
+    for gradient, wanted in zip(found, expected, strict=True):
+        assert (gradient is None) == (wanted is None)
+        if gradient is not None:
+            torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_without_samples_has_no_loss_and_a_gradient_of_nothing_everywhere() -> None:
+    model = tiny_model().train()
+    loss = model(**PackedCollator(1)([]), num_items_in_batch=7).loss
+    loss.backward()
+    assert loss == 0
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None
+            assert not parameter.grad.any()
 
 
 def test_batches_come_through_worker_processes_unchanged(mixed_conversations: Dataset) -> None:

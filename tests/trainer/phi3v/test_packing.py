@@ -203,6 +203,11 @@ def _one_sample_for_the_kernel(kernel: str, cu_seq_lens: Tensor, embedded: Tenso
 
 
 packing_as_it_is = packing.packed_attention
+labels_as_they_are = packing.next_labels
+
+
+def _labels_of_the_neighbours(labels: Tensor, cu_seq_lens: Tensor | None) -> Tensor:
+    return labels_as_they_are(labels)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ packing_as_it_is = packing.packed_attention
         ("varlen", "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
         (_ON_CUDA, "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
         ("flash_attention_2", "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
-        ("sdpa", "phi3v_data.trainer.phi3v.modeling.first_tokens_ignored", lambda labels, cu_seq_lens: labels),
+        ("sdpa", "phi3v_data.trainer.phi3v.modeling.next_labels", _labels_of_the_neighbours),
         (
             "sdpa",
             "phi3v_data.trainer.phi3v.rope._sample_lengths",
