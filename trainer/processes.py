@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,9 @@ __all__ = ["Processes"]
 Value = TypeVar("Value")
 
 _MOST_LOADERS = 8
+# While one builds an index, waits for a store or judges, the others wait for it; torch would give up after 10 minutes.
+# A process that dies is not waited for: torchrun ends the others.
+_PATIENCE = timedelta(days=1)
 
 
 class Processes:
@@ -48,9 +52,9 @@ class Processes:
         local_rank = int(os.environ["LOCAL_RANK"])
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank)
-            torch.distributed.init_process_group("nccl", device_id=torch.device("cuda", local_rank))
+            torch.distributed.init_process_group("nccl", timeout=_PATIENCE, device_id=torch.device("cuda", local_rank))
         else:
-            torch.distributed.init_process_group("gloo")
+            torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), local_rank)
 
     @property

@@ -21,22 +21,13 @@ from phi3v_data.trainer.train import train
 # Two samples a step on two ranks with two micro-batches each: half of these are empty, and some have no picture.
 SETTINGS = {"batch_size": 2, "accumulate": 2, "epochs": 1.2, "save_every": 2, "data.trace": True}
 STALLED = 9
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def start(data: Path, out: Path) -> subprocess.Popen[str]:
     settings = [f"--set={name}={json.dumps(value).strip(chr(34))}" for name, value in {**TINY_RUN, **SETTINGS}.items()]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "phi3v_data.cli",
-    ]
     return subprocess.Popen(
-        [*command, "train", str(data), "--out", str(out), *settings],
+        [*TORCHRUN, "-m", "phi3v_data.cli", "train", str(data), "--out", str(out), *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -95,3 +86,20 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
     assert [row["step"] for row in history(run)] == [row["step"] for row in history(whole)]
     losses = [row["loss"] for row in history(run)]
     assert losses == pytest.approx([row["loss"] for row in history(whole)], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_processes_wait_longer_for_one_another_than_an_index_takes_to_build(tmp_path: Path) -> None:
+    script = tmp_path / "meet.py"
+    script.write_text(
+        "import torch\n"
+        "from phi3v_data.trainer.processes import Processes\n"
+        "processes = Processes.meet()\n"
+        "group = torch.distributed.distributed_c10d._get_default_group()\n"
+        "print('waits', group._get_backend(torch.device('cpu')).options._timeout.total_seconds())\n"
+        "processes.part()\n"
+    )
+    said = subprocess.run(
+        [*TORCHRUN, str(script)], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    ).stdout
+    assert [float(line.split()[1]) > 6 * 3600 for line in said.splitlines() if "waits" in line] == [True, True]
