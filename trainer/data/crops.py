@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ...schema.vision_tokens import CropGrid
 from ..phi3v.image_processing import Phi3VImageProcessor, content_of
@@ -66,6 +66,9 @@ def scaled_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bo
             if exact_pixels:
                 return ScaledPicture(np.asarray(content_of(picture, grid)), grid)
             return ScaledPicture(_resize(_decode(picture, data), grid), grid)
+    except UnidentifiedImageError as error:
+        # Pillow would name the object in memory that the bytes came in.
+        raise OSError("it is no picture") from error
     except (SyntaxError, EOFError, IndexError) as error:
         # So Pillow calls what is wrong inside some kinds of files.
         raise OSError(f"damaged: {error}") from error
