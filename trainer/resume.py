@@ -37,11 +37,13 @@ class Beginning(NamedTuple):
 
     Args:
         checkpoint: what it goes on from; None to begin at step 0.
+        trained: whether all steps are done and the model is saved.
         finished: whether there is nothing left to do.
         again: whether the folder is this run's own from an earlier try.
     """
 
     checkpoint: Path | None = None
+    trained: bool = False
     finished: bool = False
     again: bool = False
 
@@ -76,7 +78,7 @@ def find_beginning(folder: RunFolder, config: TrainConfig, resume: str) -> Begin
         return Beginning(checkpoint, again=described is not None)
     if described is None:
         return Beginning()
-    return Beginning(last_checkpoint(folder.path), finished=described.result is not None, again=True)
+    return Beginning(last_checkpoint(folder.path), trained=described.trained, finished=described.finished, again=True)
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -30,8 +30,9 @@ from ..schema.folder import LocalFolder
 from .config import TrainConfig
 from .data.sources import Source
 
-__all__ = ["Described", "RunFolder", "append_row", "versions"]
+__all__ = ["LAST_RESULT", "Described", "RunFolder", "append_row", "versions"]
 
+LAST_RESULT = "accuracy_after"  # of what run.json tells, this is written last
 _RECORDED = ("torch", "transformers", "accelerate", "peft", "numpy", "pillow")
 
 
@@ -52,12 +53,22 @@ class Described(msgspec.Struct):
     Args:
         config: every setting.
         data: a row a dataset.
-        result: of a finished run; None before.
+        result: of a run whose model is saved; None before. The accuracies come last, when it is judged.
     """
 
     config: dict[str, Any]
     data: list[dict[str, Any]]
     result: dict[str, Any] | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether all steps are done and the model is saved."""
+        return self.result is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the saved model has been judged, too, or was not to be."""
+        return LAST_RESULT in (self.result or {})
 
 
 class RunFolder:
@@ -111,7 +122,7 @@ class RunFolder:
             raise OutputError(f"{self.path}: holds {what}; remove it or choose another --out")
 
     def describe(self, config: TrainConfig, data: Sequence[Source], result: dict[str, Any] | None = None) -> None:
-        """Write run.json; once when the run starts, and again with its result."""
+        """Write run.json; when the run starts, when its model is saved, and when that is judged."""
         rows = [
             {
                 "address": source.dataset.folder.address,
@@ -137,6 +148,11 @@ class RunFolder:
             return None
         except (OSError, msgspec.DecodeError) as error:
             raise OutputError(f"{self.path}/run.json: cannot be read ({error}); choose another --out") from error
+
+    def result(self) -> dict[str, Any]:
+        """Return what run.json tells of the result; empty before there is one."""
+        described = self.described()
+        return (described.result if described else None) or {}
 
     def rewind(self, step: int) -> None:
         """Forget what was written down of the steps after a checkpoint: they are gone through again.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from .checkpoint import load_run_processor, load_trainable, save_checkpoint
+from .checkpoint import load_checkpoint, load_run_processor, load_trainable, save_checkpoint
 from .checkpoints import keep_newest
 from .config import TrainConfig
 from .data.bad_samples import BadSamples
@@ -20,8 +20,8 @@ from .evaluate import Evaluation, evaluate
 from .fit import Fit
 from .history import logged_losses
 from .processes import Processes
-from .resume import find_beginning
-from .run_folder import RunFolder
+from .resume import Beginning, find_beginning
+from .run_folder import LAST_RESULT, RunFolder
 from .run_plan import RunPlan, plan_run, run_plan
 from .strategy import apply_strategy
 
@@ -83,13 +83,42 @@ def train(
     folder = RunFolder(out)
     data = processes.on_node_first(lambda: TrainingData(sources, config.data))
     # What can be wrong with splits is said before the folder is taken.
-    run_plan(config, data, data.plan(config.batch_size, config.seed))
+    split = run_plan(config, data, data.plan(config.batch_size, config.seed)).eval_split
     beginning = processes.by_first(lambda: find_beginning(folder, config, resume))
     if beginning.finished:
         say(f"{out}: this run is finished, its model is in {folder.model}; another --out starts another run")
         processes.part()
-        return _past_result(folder)
+        return _result(folder)
 
+    judge = _Judge(config, steady(sources, config.data)[0], split, folder, processes, say)
+    if beginning.trained:
+        say(f"{out}: all steps are done; what is missing is the judgement of the model in {folder.model}")
+        model, processor = load_checkpoint(_from_folder(config, out))
+    else:
+        model, processor = _train(config, data, beginning, folder, processes, judge, say)
+    judge(model, processor, _AFTER)
+    result = processes.by_first(lambda: _result(folder))
+    if processes.first:
+        folder.describe(config, sources, {**folder.result(), **_accuracies(result)})
+    if result.before and result.after and result.before.accuracy is not None and result.after.accuracy is not None:
+        say(f"accuracy {result.before.accuracy:.3f} before, {result.after.accuracy:.3f} after")
+    if result.bad_samples:
+        say(f"{result.bad_samples} samples could not be read and were left out; they are named in {folder.bad_samples}")
+    say(f"model in {folder.model}; watch the losses with: tensorboard --logdir {folder.logs}")
+    processes.part()
+    return result
+
+
+def _train(
+    config: TrainConfig,
+    data: TrainingData,
+    beginning: Beginning,
+    folder: RunFolder,
+    processes: Processes,
+    judge: _Judge,
+    say: Callable[[str], None],
+) -> tuple[Phi3VForCausalLM, Phi3VProcessor]:
+    """Take all steps that are left, save the model, and write down that it is trained."""
     processor = load_run_processor(config)
     known = beginning.again or beginning.checkpoint is not None
     measured = processes.on_node_first(lambda: data.measure(processor, say, resumed=known))
@@ -106,31 +135,21 @@ def train(
     start = fit.start(beginning.checkpoint)
     # From here on the folder is a run's; before, a mistyped model leaves it free for the next try.
     if processes.first:
-        folder.describe(config, sources)
+        folder.describe(config, data.sources)
         folder.rewind(start.step)
-        keep_newest(out, config.keep_checkpoints)
+        keep_newest(folder.path, config.keep_checkpoints)
     if beginning.checkpoint is not None:
         say(f"going on from {beginning.checkpoint}, after step {start.step}")
     model = apply_strategy(model, config)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     say(f"model {config.model.name}: {trained:,} parameters trained of {model.num_parameters():,}")
 
-    judge = _Judge(config, steady(sources, config.data)[0], run.eval_split, folder, processes, say)
-    before = judge(model, processor, _BEFORE, keep=True)
+    judge(model, processor, _BEFORE, keep=True)
     bad = fit(model, processor, plan, start, beginning.checkpoint)
     if processes.first:
         save_checkpoint(model, processor, folder.model)
-    after = judge(model, processor, _AFTER)
-    result = RunResult(logged_losses(folder.history), before, after, trained, bad.count)
-    if processes.first:
-        folder.describe(config, sources, _summary(config, run, result, bad))
-    if before and after and before.accuracy is not None and after.accuracy is not None:
-        say(f"accuracy {before.accuracy:.3f} before, {after.accuracy:.3f} after")
-    if bad.count:
-        say(f"{bad.count} samples could not be read and were left out; they are named in {folder.bad_samples}")
-    say(f"model in {folder.model}; watch the losses with: tensorboard --logdir {folder.logs}")
-    processes.part()
-    return result
+        folder.describe(config, data.sources, _summary(config, run, folder, trained, bad))
+    return model, processor
 
 
 @dataclass(frozen=True)
@@ -171,26 +190,35 @@ def _written(folder: RunFolder, name: str) -> Evaluation | None:
     return msgspec.json.decode(path.read_bytes(), type=Evaluation) if path.exists() else None
 
 
-def _past_result(folder: RunFolder) -> RunResult:
-    described = folder.described()
-    result = (described.result if described else None) or {}
+def _from_folder(config: TrainConfig, run: Path) -> TrainConfig:
+    """Return the configuration with the model that a run saved in place of the one it began with."""
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, name=str(run)))
+
+
+def _result(folder: RunFolder) -> RunResult:
+    summary = folder.result()
     return RunResult(
         logged_losses(folder.history),
         _written(folder, _BEFORE),
         _written(folder, _AFTER),
-        result["parameters_trained"],
-        result["bad_samples"],
+        summary["parameters_trained"],
+        summary["bad_samples"],
     )
 
 
-def _summary(config: TrainConfig, run: RunPlan, result: RunResult, bad: BadSamples) -> dict[str, Any]:
+def _summary(config: TrainConfig, run: RunPlan, folder: RunFolder, trained: int, bad: BadSamples) -> dict[str, Any]:
     return {
         "steps": run.steps,
         "warmup_steps": run.warmup_steps,
         "learning_rate": config.learning_rate,
-        "parameters_trained": result.trained,
-        "last_loss": result.losses[-1],
+        "parameters_trained": trained,
+        "last_loss": logged_losses(folder.history)[-1],
         "bad_samples": bad.count,
+    }
+
+
+def _accuracies(result: RunResult) -> dict[str, float | None]:
+    return {
         "accuracy_before": result.before.accuracy if result.before else None,
-        "accuracy_after": result.after.accuracy if result.after else None,
+        LAST_RESULT: result.after.accuracy if result.after else None,
     }

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from colours import colour_records, write_dataset
 from safetensors.torch import load_file
-from tiny_runs import broken_off, history, tiny_config, traced
+from tiny_runs import Killed, broken_off, history, tiny_config, traced
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import ModelFolderError, OutputError, UsageError
@@ -22,6 +22,7 @@ from phi3v_data.trainer.data.bad_samples import BadSamples
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluate import evaluate
+from phi3v_data.trainer.run_folder import RunFolder
 from phi3v_data.trainer.train import RunResult, train
 
 pytestmark = pytest.mark.slow  # together; each takes a second or two
@@ -115,6 +116,46 @@ def test_a_finished_run_says_so_and_is_left_alone(colours: Dataset, tiny_run: Ru
     assert said == [f"{run}: this run is finished, its model is in {run / 'model'}; another --out starts another run"]
     assert result == RunResult([row["loss"] for row in history(run)], None, None, result.trained, 0)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_a_run_whose_last_judgement_was_killed_has_only_that_left_to_do(
+    colours: Dataset, tmp_path: Path, tiny_run: Run, strategy: str
+) -> None:
+    config = tiny_run({"epochs": 2, "strategy": strategy, "optimizer.lr": 1e-2})
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    expected = train(config, [Source(colours)], whole)
+    shutil.copytree(whole, run)
+    # As if it had been killed before its judgement was written.
+    (run / "eval_after.json").unlink()
+    described = json.loads((run / "run.json").read_text())
+    del described["result"]["accuracy_after"], described["result"]["accuracy_before"]
+    (run / "run.json").write_text(json.dumps(described))
+    said: list[str] = []
+    assert train(config, [Source(colours)], run, said.append) == expected
+    assert said[0] == f"{run}: all steps are done; what is missing is the judgement of the model in {run / 'model'}"
+    assert not any(line.startswith("step ") for line in said)
+    assert (run / "eval_after.json").read_bytes() == (whole / "eval_after.json").read_bytes()
+    assert json.loads((run / "run.json").read_text()) == json.loads((whole / "run.json").read_text())
+
+
+def test_a_model_is_known_to_be_trained_before_it_is_judged(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    def say(line: str) -> None:
+        if line.startswith("eval_after.json"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tiny_run(), [Source(colours)], tmp_path / "run", say)
+    described = RunFolder(tmp_path / "run").described()
+    assert described is not None
+    assert described.trained
+    assert not described.finished
+
+
+def test_the_last_step_is_logged_however_seldom_others_are(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    run = tmp_path / "run"
+    train(tiny_run({"epochs": 3, "log_every": 4, "evaluation.enabled": False}), [Source(colours)], run)
+    assert [row["step"] for row in history(run)] == [1, 4, 8, 9]
 
 
 def test_accumulation_and_workers_may_change_on_the_way(
