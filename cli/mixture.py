@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from ..trainer.data.sources import Source
 
 __all__ = ["mixture_option", "open_sources"]
+
+# All else behind a colon is the address's own, as in s3://bucket. A power of ten could take for ever to write out.
+_WEIGHT = re.compile(r"-?(\d{1,9}(\.\d{0,9}|/\d{1,9})?|\.\d{1,9})", re.ASCII)
 
 mixture_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--data",
@@ -41,9 +45,8 @@ def open_sources(data: str | None, mixture: Sequence[str]) -> list[Source]:
 
 
 def _with_weight(given: str) -> tuple[str, Fraction | None]:
-    address, colon, weight = given.rpartition(":")
+    address, _, weight = given.rpartition(":")
     try:
-        return (address, Fraction(weight)) if colon else (given, None)
-    except (ValueError, ZeroDivisionError):
-        # The colon is the address's own, as in s3://bucket.
+        return (address, Fraction(weight)) if address and _WEIGHT.fullmatch(weight) else (given, None)
+    except ZeroDivisionError:
         return given, None

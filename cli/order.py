@@ -65,6 +65,6 @@ def command(data: str | None, mixture: tuple[str, ...], steps: str, settings: tu
 
 def _range(steps: str) -> range:
     first, colon, end = steps.partition(":")
-    if not (colon and first.isdecimal() and end.isdecimal()):
-        raise click.UsageError(f"--steps {steps}: expected A:B, two step numbers such as 0:10")
+    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise click.UsageError(f"--steps {steps}: expected A:B, two step numbers such as 0:10, the second larger")
     return range(int(first), int(end))

@@ -105,7 +105,7 @@ def test_no_picture_is_touched_and_neither_torch_nor_a_tokenizer_is_loaded(tmp_p
     assert done.stdout.splitlines() == ['{"step":0,"ids":["r","r"]}', "[]"]
 
 
-@pytest.mark.parametrize("steps", ["3", "a:b", "-1:2", "1:", "1:2:3", ""])
+@pytest.mark.parametrize("steps", ["3", "a:b", "-1:2", "1:", "1:2:3", "", "3:3", "3:1"])
 def test_steps_that_are_no_range_are_refused(tmp_path: Path, steps: str) -> None:
     with pytest.raises(click.UsageError, match="expected A:B"):
         run_command(["order", write(tmp_path, 3), "--steps", steps])
@@ -124,3 +124,6 @@ def test_a_weight_is_what_follows_the_last_colon_if_it_is_a_number(tmp_path: Pat
     assert weights == [Fraction(2), None, Fraction(1, 3), Fraction(1, 4)]
     with pytest.raises(DatasetError, match="nowhere: no such dataset folder"):
         open_sources(None, ["nowhere:3"])
+    for no_number in ("nan", "1/0", "1e999999999", "1e-999999999"):
+        with pytest.raises(DatasetError, match=f"nowhere:{no_number}: no such dataset folder"):
+            open_sources(None, [f"nowhere:{no_number}"])
