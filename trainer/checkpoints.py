@@ -51,7 +51,12 @@ class DataState(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             UsageError: its order would be another; says what differs.
         """
-        names = {"seed": "--seed", "batch_size": "--batch-size", "data": "the data", "weights": "the datasets' weights"}
+        names = {
+            "seed": "--seed",
+            "batch_size": "--batch-size",
+            "data": "the data",
+            "weights": "the datasets' weighting",
+        }
         for field, called in names.items():
             then, given = getattr(self, field), getattr(now, field)
             if then != given:

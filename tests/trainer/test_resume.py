@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -203,6 +204,14 @@ def test_a_checkpoint_of_another_order_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=f"cannot resume: {wanted}, so the order would be another"):
         train(tiny_run({**SETTINGS, **change}), [Source(colours)], tmp_path / "run", resume=str(whole()))
+
+
+def test_a_checkpoint_of_another_mixture_is_refused(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    config = tiny_run({"epochs": 1, "save_every": 1, "evaluation.enabled": False})
+    train(config, [Source(colours, Fraction(2)), Source(colours, Fraction(1))], tmp_path / "run")
+    wanted = r"cannot resume: the weighting was \[2\.0, 1\.0\], and is \[1\.0, 1\.0\], so the order would be another"
+    with pytest.raises(UsageError, match=wanted):
+        train(config, [Source(colours, Fraction(1))] * 2, tmp_path / "other", resume=str(tmp_path / "run"))
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, tiny_run: Run) -> None:

@@ -97,7 +97,8 @@ class Plan:
         ]
         lengths = [each.length for each in self._passes]
         if not lengths or not min(lengths):
-            raise DatasetError("no records to train on in one of the datasets; leave it out")
+            hint = "leave it out, or allow more tokens"
+            raise DatasetError(f"no records to train on in one of the datasets, or all of them too long; {hint}")
         weights = [Fraction(stream.weight) for stream in streams if stream.weight is not None]
         if weights and len(weights) < len(streams):
             raise UsageError("some datasets have a weight and some have none: give one to each, or to none")
