@@ -209,7 +209,7 @@ def test_a_checkpoint_of_another_order_is_refused(
 def test_a_checkpoint_of_another_mixture_is_refused(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     config = tiny_run({"epochs": 1, "save_every": 1, "evaluation.enabled": False})
     train(config, [Source(colours, Fraction(2)), Source(colours, Fraction(1))], tmp_path / "run")
-    wanted = r"cannot resume: the weighting was \[2\.0, 1\.0\], and is \[1\.0, 1\.0\], so the order would be another"
+    wanted = r"the datasets' weighting was \[2\.0, 1\.0\], and is \[1\.0, 1\.0\], so the order would be another"
     with pytest.raises(UsageError, match=wanted):
         train(config, [Source(colours, Fraction(1))] * 2, tmp_path / "other", resume=str(tmp_path / "run"))
 
