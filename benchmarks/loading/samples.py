@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from phi3v_data.converters.media.pictures.encode import encode_png
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor
 
@@ -83,7 +84,7 @@ def fitted_page(number: int) -> tuple[list[bytes], str]:
     page = Image.open(io.BytesIO(data))
     grid = Phi3VImageProcessor(16).crop_grid(*page.size)
     fitted = page.resize((grid.content_width, grid.content_height), Image.Resampling.BILINEAR)
-    return [encoded(fitted, "PNG")], ".png"
+    return [encode_png(np.asarray(fitted))], ".png"
 
 
 def small_picture(number: int) -> tuple[list[bytes], str]:

