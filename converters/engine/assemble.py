@@ -92,12 +92,14 @@ def assemble(out: Folder, pictures: str, outcomes: Outcomes, settings: Settings,
         rows = [files[split].row(settings.source, split, counts) for split, counts in outcomes.plan.splits.items()]
         _check_conservation(rows)
     faults.point("records-written")
-    if any(row.quarantined for row in rows):
+    has_failures = any(row.quarantined for row in rows)
+    if has_failures:
         _write_quarantine(out, outcomes)
     else:
         out.delete(QUARANTINE)
     faults.point("quarantine-written")
-    discard_unshown(out, pictures, outcomes)
+    if has_failures:
+        discard_unshown(out, pictures, outcomes)
     shards = pack(out, packing, outcomes, settings.source) if packing is not None else {}
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 
 from ...schema.folder import Folder
 from ...schema.record import decode_record
-from .messages import Failure
+from .messages import PLANNED, Failure
 from .outcomes import Outcomes
 from .sink import is_own
 
 __all__ = ["discard_unshown"]
-
-# Items that failed there were never begun.
-_BEFORE_WORK = {"discover", "plan"}
 
 
 def discard_unshown(out: Folder, pictures: str, outcomes: Outcomes) -> None:
@@ -29,7 +26,7 @@ def discard_unshown(out: Folder, pictures: str, outcomes: Outcomes) -> None:
     shown: dict[str, set[str]] = {
         settled.item.pictures: set()
         for settled in outcomes
-        if isinstance(settled.result, Failure) and settled.result.stage not in _BEFORE_WORK
+        if isinstance(settled.result, Failure) and settled.result.stage not in PLANNED
     }
     if not shown:
         return

@@ -10,7 +10,10 @@ from ..base import Item
 from ..media.pictures import PictureSettings
 from ..registry import ConverterSpec
 
-__all__ = ["Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
+__all__ = ["PLANNED", "Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
+
+# The stages of failures that are settled before any work.
+PLANNED = frozenset({"discover", "plan"})
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from ..registry import ConverterSpec
 from .assemble import Quarantined, assemble
 from .driver import Driver, OnError
 from .local import LocalExecutor
-from .messages import Job
+from .messages import PLANNED, Job
 from .outcomes import Outcomes
 from .pack import Packing
 from .plan import Selection, make_plan
@@ -35,9 +35,6 @@ from .state_places import open_state
 from .trouble import machine_trouble_stops
 
 __all__ = ["ConvertRequest", "Summary", "convert"]
-
-# The stages of failures that are settled before any work.
-_PLANNED = ("discover", "plan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +193,7 @@ def _check_not_empty(address: str, out: Folder, manifest: Manifest) -> None:
     told = (msgspec.json.decode(line.data, type=Quarantined) for line in read_lines(out, QUARANTINE))
     first = next(told)
     # What failed before any work is part of the plan: mended, it is another one.
-    is_planned = first.stage in _PLANNED and all(one.stage in _PLANNED for one in told)
+    is_planned = first.stage in PLANNED and all(one.stage in PLANNED for one in told)
     raise ConversionStopped(
         f"{address}: nothing could be converted ({counted(refused, 'item')} in {QUARANTINE} there); the first, "
         f"{first.path}: {first.message}; mend the raw data or the options, and run the command again with "
