@@ -3,7 +3,7 @@
 The packages, from the bottom up; imports only ever point down this list:
 
 - `schema`: the record (one conversation with its images) and its forms on disk. No source and no model framework.
-- `converters`: raw sources (UCF-101, or your own) become records and pictures. Runs without torch.
+- `converters`: raw sources (UCF-101, or your own) become records and images. Runs without torch.
 - `trainer`: records become a fine-tuned model; `trainer.phi3v` is the model itself, natively on transformers.
 - `cli`: the command `phi3v-data`, one file a command.
 """

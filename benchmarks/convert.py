@@ -59,7 +59,7 @@ def moving_picture(seed: int) -> Iterator[np.ndarray]:
 
 
 def generated(folder: Path, codec: str, gop: int, suffix: str) -> list[Path]:
-    from phi3v_data.converters.media.synthesis import write_clip
+    from phi3v_data.converters.video.synthesis import write_clip
 
     folder.mkdir(parents=True)
     made = [folder / f"clip-{seed}{suffix}" for seed in range(DISTINCT)]
@@ -182,8 +182,8 @@ def identical(clips: list[Path]) -> str:
     """Compare every frame the engine takes with the same frame of a sequential decode."""
     import av
 
-    from phi3v_data.converters.media.sampling import Sampling
-    from phi3v_data.converters.media.video import read_frames
+    from phi3v_data.converters.video import read_frames
+    from phi3v_data.converters.video.sampling import Sampling
 
     same = 0
     for clip in clips:

@@ -1,4 +1,4 @@
-"""What the conversion engine itself costs: 10,000 items of one tiny picture each.
+"""What the conversion engine itself costs: 10,000 items of one tiny image each.
 
     python benchmarks/engine.py [--items N]
 
@@ -22,24 +22,24 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from phi3v_data.converters.media.pictures import PictureSettings
-from phi3v_data.converters.media.pictures.store import StoredPicture, stored_picture, stored_pixels
+from phi3v_data.converters.images import ImageSettings
+from phi3v_data.converters.images.store import StoredImage, stored_image, stored_pixels
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.record import encode_record
 
 _SOURCE = '''
-"""One tiny picture an item."""
+"""One tiny image an item."""
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 import numpy as np
 from msgspec import Meta
 from phi3v_data.converters.base import Item
-from phi3v_data.schema.folder import Folder
+from phi3v_data.storage import Folder
 from phi3v_data.schema.record import Record, Turn
 
 @dataclass(frozen=True)
 class Tiny:
-    """One tiny picture an item."""
+    """One tiny image an item."""
     name: ClassVar[str] = "tiny"
     input: Folder
     items: Annotated[int, Meta(description="how many")] = 1
@@ -47,10 +47,10 @@ class Tiny:
     def discover(self):
         for number in range(self.items):
             name = f"{number // 100:04d}/{number:08d}"
-            yield Item(id=f"train-{number:010d}", split="train", path=name, pictures=f"train/{name}")
+            yield Item(id=f"train-{number:010d}", split="train", path=name, images=f"train/{name}")
 
     def convert(self, item, images):
-        shown = images.save(f"{item.pictures}.0.jpg", np.full((8, 8, 3), 128, np.uint8))
+        shown = images.save(f"{item.images}.0.jpg", np.full((8, 8, 3), 128, np.uint8))
         return Record(id=item.id, source=self.name, conversations=[Turn(images=[shown], user="?", assistant="grey")])
 '''
 
@@ -90,21 +90,21 @@ def _plain_loop(root: Path, items: int) -> float:
 
 
 class _PlainFiles:
-    """Writes pictures straight to where they belong."""
+    """Writes images straight to where they belong."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
-        """Encode and write one picture."""
-        return self._write(PurePosixPath(name), stored_pixels(picture, PurePosixPath(name).suffix, PictureSettings()))
+    def save(self, name: str, image: np.ndarray | Image.Image) -> str:
+        """Encode and write one image."""
+        return self._write(PurePosixPath(name), stored_pixels(image, PurePosixPath(name).suffix, ImageSettings()))
 
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
-        """Write one encoded picture."""
+        """Write one encoded image."""
         raw = data() if callable(data) else data
-        return self._write(PurePosixPath(f"{name}.jpg"), stored_picture(raw, PictureSettings()))
+        return self._write(PurePosixPath(f"{name}.jpg"), stored_image(raw, ImageSettings()))
 
-    def _write(self, name: PurePosixPath, stored: StoredPicture) -> str:
+    def _write(self, name: PurePosixPath, stored: StoredImage) -> str:
         path = self._folder / name.with_suffix(stored.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(stored.data)

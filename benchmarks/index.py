@@ -24,10 +24,10 @@ from pathlib import Path
 from PIL import Image
 
 from phi3v_data.schema.dataset import open_dataset
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.index import Counting, RecordIndex, record_costs
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
-from phi3v_data.trainer.data.index import Counting, RecordIndex, record_costs
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.data.plan import Plan, Stream
 
 _SHAPES = [(2550, 3300), (1700, 2200), (3300, 2550), (1654, 2339), (640, 480)]
@@ -51,7 +51,7 @@ def main() -> None:
         began = time.perf_counter()
         _generate(Path(folder), arguments.records)
         seconds = time.perf_counter() - began
-        print(f"{arguments.records:,} records with {_pictures(arguments.records):,} pictures, made in {seconds:.0f} s")
+        print(f"{arguments.records:,} records with {_images(arguments.records):,} images, made in {seconds:.0f} s")
         print(f"{arguments.workers} workers, {'the given' if arguments.tokenizer else 'the tiny'} tokenizer\n")
         cold = _in_a_process(folder, arguments)
         warm = _in_a_process(folder, arguments)
@@ -77,7 +77,7 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
 
 
-def _pictures(records: int) -> int:
+def _images(records: int) -> int:
     return records + (records + 9) // 10
 
 

@@ -2,11 +2,11 @@
 
     python benchmarks/load.py [--rounds N]
 
-Every contender loads the same generated pictures in this process, in turns, and its best turn counts, in seconds of
+Every contender loads the same generated images in this process, in turns, and its best turn counts, in seconds of
 processor time over all its threads: samples/s are those of one core, and what else the machine does disturbs little. A
 sample is ready when its tensors are: the recipe's way makes them with the published processor (Pillow, float32, padded
 crops, one sample at a time), ours with uint8 crops. Each peer is measured twice: as one would use it, with the
-published processor, and with our cutting of pictures put into it, so that only its store and its loader differ.
+published processor, and with our cutting of images put into it, so that only its store and its loader differ.
 
 Peers that are not installed are left out, and named. `webdataset` and `datasets` come with this project; the others'
 own requirements do not suit it, so give them a folder of their own:
@@ -43,7 +43,7 @@ from loading.ours import (
     write_dataset,
 )
 from loading.peers import PEERS, missing
-from loading.samples import CASES, Case, RawSample, raw_sample, small_picture
+from loading.samples import CASES, Case, RawSample, raw_sample, small_image
 
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor, Phi3VProcessor
 from phi3v_data.trainer.phi3v.tiny import tiny_tokenizer
@@ -151,7 +151,7 @@ def _verdict(case: Case, measured: dict[str, Measured], peers: list[str]) -> str
 def _print_resumption(peers: list[str]) -> None:
     print(f"| loader | seconds to the first sample after {_RESUMED // 2:,} of {_RESUMED:,} | order kept |")
     print("| --- | ---: | --- |")
-    raw = [raw_sample(number, *small_picture(number)) for number in range(_RESUMED)]
+    raw = [raw_sample(number, *small_image(number)) for number in range(_RESUMED)]
     with tempfile.TemporaryDirectory() as folder:
         for name in [_OURS, *peers]:
             root = Path(folder) / name

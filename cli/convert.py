@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ..converters.media.pictures import PictureFormat, PictureSettings
+from ..converters.images import ImageFormat, ImageSettings
 from ..schema.wording import counted
 from .settings import parse_settings
 from .source_command import SourceCommand, effective_yaml, given_for_source
@@ -40,16 +40,16 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     "--input", "given_input", metavar="PATH", help="Raw data: a folder or an archive.  [default: public copy]"
 )
 @click.option("--out", metavar="DIR", help="The dataset folder, local or s3://...  [default: data/<source>]")
-@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG pictures.  [default: 75]")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG images.  [default: 75]")
 @click.option(
-    "--picture-format",
-    type=click.Choice(get_args(PictureFormat)),
-    help="What pictures are stored as; keep leaves plain JPEG and PNG files as they are.  [default: keep]",
+    "--image-format",
+    type=click.Choice(get_args(ImageFormat)),
+    help="What images are stored as; keep leaves plain JPEG and PNG files as they are.  [default: keep]",
 )
-@click.option("--max-pixels", type=click.IntRange(1), help="Scale larger pictures down to so many pixels.")
-@click.option("--max-side", type=click.IntRange(1), help="Scale pictures down whose longer side has more pixels.")
+@click.option("--max-pixels", type=click.IntRange(1), help="Scale larger images down to so many pixels.")
+@click.option("--max-side", type=click.IntRange(1), help="Scale images down whose longer side has more pixels.")
 @click.option(
-    "--fit-crops", type=click.IntRange(1), help="Scale pictures down to what the model sees of them at so many crops."
+    "--fit-crops", type=click.IntRange(1), help="Scale images down to what the model sees of them at so many crops."
 )
 @click.option("--splits", metavar="A,B", callback=_split_list, help="Only these splits; the others count as skipped.")
 @click.option("--limit", type=click.IntRange(1), help="Only so many items of each split; the others count as skipped.")
@@ -57,7 +57,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option(
     "--shard-size", metavar="SIZE", callback=_size, help="Of a shard at most, such as 100MB or 1GB.  [default: 256MB]"
 )
-@click.option("--no-images", is_flag=True, help="Keep pictures in the shards alone, not as files.")
+@click.option("--no-images", is_flag=True, help="Keep images in the shards alone, not as files.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -80,7 +80,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option("--show-config", is_flag=True, help="Print all options as a file for --config, and do nothing else.")
 @click.pass_context
 def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **given: Any) -> None:
-    """Turn a source into a dataset folder: pictures, a JSONL a split, and dataset.json.
+    """Turn a source into a dataset folder: images, a JSONL a split, and dataset.json.
 
     A run that was stopped, by whatever, goes on when the same command is given again. Each source has options of its
     own: convert --source NAME --help.
@@ -100,9 +100,9 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         out=given["out"] or f"data/{cls.name}",
         input=given["given_input"],
         options=options,
-        pictures=_picture_settings(given),
+        images=_image_settings(given),
         shard_size=_shard_size(given),
-        images=not given["no_images"],
+        image_files=not given["no_images"],
         selection=Selection(given["splits"], given["limit"]),
         engine=given["engine"],
         workers=given["workers"],
@@ -113,9 +113,9 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     _report(convert(request, progress_for()))
 
 
-def _picture_settings(given: dict[str, Any]) -> PictureSettings:
-    chosen = {name: given[name] for name in PictureSettings.__struct_fields__ if given[name] is not None}
-    return PictureSettings(**chosen)
+def _image_settings(given: dict[str, Any]) -> ImageSettings:
+    chosen = {name: given[name] for name in ImageSettings.__struct_fields__ if given[name] is not None}
+    return ImageSettings(**chosen)
 
 
 def _shard_size(given: dict[str, Any]) -> int | None:

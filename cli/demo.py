@@ -88,7 +88,7 @@ def _quoted(path: Path) -> str:
 def _places(data: Path, run: Path) -> str:
     rows = {
         data / "ucf101_train.jsonl": "records, one a line",
-        data / "images": "their pictures",
+        data / "images": "their images",
         data / "dataset.json": "what made them, and how many",
         run / "model": "the trained model and its processor",
         run / "eval_after.json": "every answer after training",

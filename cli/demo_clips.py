@@ -57,7 +57,7 @@ def write_clips(folder: Path) -> int:
     Returns:
         The number of clips.
     """
-    from ..converters.media.synthesis import write_clip
+    from ..converters.video.synthesis import write_clip
 
     count = 0
     for split, groups in GROUPS.items():
@@ -80,7 +80,7 @@ def _frames(name: str, group: int) -> Iterator[npt.NDArray[np.uint8]]:
     for number in range(_FRAMES):
         dx, dy = CLASSES[name](phase + number / _FRAMES)
         x, y = scene.centre[0] + swing * dx, scene.centre[1] + swing * dy
-        picture = Image.new("RGB", (_WIDTH, _HEIGHT), scene.background)
+        image = Image.new("RGB", (_WIDTH, _HEIGHT), scene.background)
         box = (x - scene.radius, y - scene.radius, x + scene.radius, y + scene.radius)
-        ImageDraw.Draw(picture).ellipse(box, fill=scene.disc)
-        yield np.asarray(picture)
+        ImageDraw.Draw(image).ellipse(box, fill=scene.disc)
+        yield np.asarray(image)

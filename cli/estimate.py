@@ -33,7 +33,7 @@ _LISTED = 20
 @click.option(
     "--model", help="Hub id, local folder, or 'tiny'; no weights.  [default: microsoft/Phi-3.5-vision-instruct]"
 )
-@click.option("--num-crops", type=int, help="Most crops a picture.  [default: the model's]")
+@click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
 @click.option("--accumulate", type=int, help="Forward passes a GPU takes for a step.  [default: one a record]")
 @click.option("--gpus", "--ranks", "ranks", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
@@ -49,7 +49,7 @@ def command(
 ) -> None:
     """Say what a run is going to read: tokens, crops, steps, balance between GPUs, and what packing saves.
 
-    The headers of the pictures are read, and of the model its tokenizer and configuration. What was counted is kept
+    The headers of the images are read, and of the model its tokenizer and configuration. What was counted is kept
     beside the data, and `train` takes it from there.
     """
     import msgspec
@@ -60,8 +60,8 @@ def command(
     config = make_config({**given, **parse_settings(settings)})
     sources = open_sources(data, mixture)
     prepare_training_packages()
+    from ..schema.index import Counting
     from ..trainer.checkpoint import load_run_config, load_run_processor
-    from ..trainer.data.index import Counting
     from ..trainer.estimate import estimate_data
 
     counting = Counting.of(load_run_processor(config))
@@ -92,7 +92,7 @@ def _lines(found: DataEstimate) -> list[str]:
         "",
         f"{'a record':<12}" + "".join(f"{name:>10}" for name in ("mean", "least", "p50", "p90", "p99", "most")),
     ]
-    for name, spread in (("tokens", found.tokens), ("pictures", found.pictures), ("crops", found.crops)):
+    for name, spread in (("tokens", found.tokens), ("images", found.images), ("crops", found.crops)):
         numbers = (spread.least, spread.p50, spread.p90, spread.p99, spread.most)
         lines.append(f"{name:<12}{spread.mean:>10,.1f}" + "".join(f"{number:>10,}" for number in numbers))
     dealing = found.dealing
@@ -100,11 +100,11 @@ def _lines(found: DataEstimate) -> list[str]:
     return [
         *lines,
         "",
-        f"{found.tokens.total:,} tokens, {found.pictures.total:,} pictures and {found.crops.total:,} crops in all",
+        f"{found.tokens.total:,} tokens, {found.images.total:,} images and {found.crops.total:,} crops in all",
         f"{found.teraflop:,.3g} TFLOP to train on a record, forward and backward",
         "",
         f"without padding  {dealing.padding:.1%} of the tokens saved, against micro-batches padded to their longest",
-        f"                 {found.crop_padding:.1%} of the crops saved, against pictures padded to the most crops",
+        f"                 {found.crop_padding:.1%} of the crops saved, against images padded to the most crops",
         f"dealt by cost    the costliest GPU has {dealing.imbalance:.1%} more than the mean; "
         f"{dealing.worst_imbalance:.1%} in the worst step; {dealing.imbalance_in_order:.1%} if dealt in order",
         f"                 ({where})",

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from ..schema.folder import LocalFolder
+from ..storage import LocalFolder
 from ..trainer.config import Precision
 from .settings import parse_settings, prepare_training_packages
 

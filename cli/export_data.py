@@ -20,15 +20,15 @@ __all__ = ["command"]
 )
 @click.option("--out", metavar="DIR", required=True, help="An empty or new folder, local or s3://...")
 def command(data: str | None, form: str, out: str) -> None:
-    """Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files: one a split, and the pictures beside them.
+    """Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files: one a split, and the images beside them.
 
-    DATA is a dataset folder or one split's JSONL; left out, the one dataset under data/. Pictures are copied, and rows
+    DATA is a dataset folder or one split's JSONL; left out, the one dataset under data/. Images are copied, and rows
     name them relative to DIR. `convert --source chat --input DIR` gives the same records back.
     """
     from ..converters.chat.export import export_chat
     from ..schema.dataset import the_dataset
-    from ..schema.folder import open_folder
+    from ..storage import open_folder
 
     for split in export_chat(the_dataset(data), form, open_folder(out)):
-        counts = f"{counted(split.records, 'record')}, {counted(split.pictures, 'picture')}"
+        counts = f"{counted(split.records, 'record')}, {counted(split.images, 'image')}"
         click.echo(f"{out}/{split.file}: {counts} copied")

@@ -34,7 +34,7 @@ def command(data: str | None, mixture: tuple[str, ...], steps: str, settings: tu
     """Print the record ids of each optimizer step: what `train` reads with the same data, settings and seed.
 
     One JSON object a line: `step` and `ids`; of several datasets also `data`, the number of each record's (from 0). No
-    picture is touched, and no model or tokenizer is needed, unless --max-tokens leaves records out by their tokens. The
+    image is touched, and no model or tokenizer is needed, unless --max-tokens leaves records out by their tokens. The
     number of processes, workers and micro-batches does not change the order.
     """
     import msgspec

@@ -10,8 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 import msgspec
 
-from ..converters.media.sampling import Sampling, Strategy
 from ..converters.registry import Option, options_of
+from ..converters.video.sampling import Sampling, Strategy
 
 __all__ = ["SourceOption", "source_options", "source_values", "value_in"]
 

@@ -52,7 +52,7 @@ def new(name: str, out: str) -> None:
 
     path, class_name = write_template(name, out)
     click.echo(f"{path}: a source to start from; beside it, its test and its card")
-    click.echo(f"try it: phi3v-data convert --source {path}:{class_name} --input PICTURES")
+    click.echo(f"try it: phi3v-data convert --source {path}:{class_name} --input IMAGES")
     click.echo(f"test it: pytest {path.with_name(f'test_{path.name}')}")
 
 

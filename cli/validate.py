@@ -14,7 +14,7 @@ __all__ = ["command"]
     type=click.Choice(["records", "files"]),
     default="files",
     show_default=True,
-    help="How deep to look: the records alone, or the header of every picture, too.",
+    help="How deep to look: the records alone, or the header of every image, too.",
 )
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to report."

@@ -1,1 +1,1 @@
-"""Raw sources become records and pictures."""
+"""Raw sources become records and images."""

@@ -5,19 +5,19 @@ default, its bounds and its help in the annotation, so that the command line, th
 same line::
 
     @dataclass(frozen=True)
-    class Pictures:
-        \"\"\"A folder of pictures, each with its caption beside it.\"\"\"
+    class Images:
+        \"\"\"A folder of images, each with its caption beside it.\"\"\"
 
-        name: ClassVar[str] = "pictures"
+        name: ClassVar[str] = "images"
         input: Folder
-        question: Annotated[str, Meta(description="what is asked of every picture")] = "What is this?"
+        question: Annotated[str, Meta(description="what is asked of every image")] = "What is this?"
 
         def discover(self) -> Iterator[Item]:
             for number, entry in enumerate(e for e in self.input.list() if e.name.endswith(".png")):
-                yield Item(id=f"train-{number:010d}", split="train", path=entry.name, pictures=f"train/{entry.name}")
+                yield Item(id=f"train-{number:010d}", split="train", path=entry.name, images=f"train/{entry.name}")
 
         def convert(self, item: Item, images: ImageSink) -> Record:
-            shown = images.keep(f"{item.pictures}.0", self.input.read(item.path))
+            shown = images.keep(f"{item.images}.0", self.input.read(item.path))
             answer = self.input.read(item.path + ".txt").decode()
             turn = Turn(images=[shown], user=self.question, assistant=answer)
             return Record(id=item.id, source=self.name, conversations=[turn])
@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 import msgspec
 from msgspec import Meta
 
-from ..schema.folder import Folder
 from ..schema.record import Record
+from ..storage import Folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,11 +51,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         id: its record's id, unique in the dataset.
         split: the split it belongs to.
         path: where it lies in the input, as people are shown it when it fails: a file, or `train.jsonl:17` for a row.
-        pictures: what the names of its pictures start with, unique among all items but those of one `shared`. The
-            engine checks both, so that no two samples ever write different pictures to the same file.
+        images: what the names of its images start with, unique among all items but those of one `shared`. The
+            engine checks both, so that no two samples ever write different images to the same file.
         data: whatever else the converter wants to carry from discovery to conversion (plain JSON values).
-        shared: the raw picture (its path or key) that this item shows in common with others: those that name the same
-            one may have the same `pictures`. It is stored once, so what is saved under one name must follow from
+        shared: the raw image (its path or key) that this item shows in common with others: those that name the same
+            one may have the same `images`. It is stored once, so what is saved under one name must follow from
             `shared` and the options alone. Items that follow one another are given to the worker that has stored it.
         fault: why this sample cannot be converted, where discovery knows already (a row that is no JSON, a missing
             key): it is quarantined at the stage "discover", and no worker sees it.
@@ -64,37 +64,37 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: Annotated[str, Meta(min_length=1)]
     split: Annotated[str, Meta(min_length=1)]
     path: str
-    pictures: Annotated[str, Meta(min_length=1)]
+    images: Annotated[str, Meta(min_length=1)]
     data: dict[str, Any] = {}
     shared: str = ""
     fault: str = ""
 
 
 class ImageSink(Protocol):
-    """Where a converter puts its pictures. The engine's options (--max-side, --picture-format ...) apply to all."""
+    """Where a converter puts its images. The engine's options (--max-side, --image-format ...) apply to all."""
 
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
-        """Put an encoded picture under the dataset's images/ and return the path a record shows it by.
+        """Put an encoded image under the dataset's images/ and return the path a record shows it by.
 
-        A plain RGB JPEG or PNG keeps its bytes; any other picture is brought to one.
+        A plain RGB JPEG or PNG keeps its bytes; any other image is brought to one.
 
         Args:
-            name: relative path without a suffix: the item's `pictures`, a dot, and a part without dots or slashes, such
-                as `train/clip.0`. Where the last segment of `pictures` has no dot, `pictures` itself will do. So no
-                two items can ever name the same picture, unless they share it.
-            data: a file's bytes, or what gives them: of a shared picture it is not called where this worker has
+            name: relative path without a suffix: the item's `images`, a dot, and a part without dots or slashes, such
+                as `train/clip.0`. Where the last segment of `images` has no dot, `images` itself will do. So no
+                two items can ever name the same image, unless they share it.
+            data: a file's bytes, or what gives them: of a shared image it is not called where this worker has
                 stored it already.
 
         Raises:
-            MediaError: the bytes are no picture, damaged, or hold more pixels than a picture may have.
+            MediaError: the bytes are no image, damaged, or hold more pixels than an image may have.
         """
 
-    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+    def save(self, name: str, image: np.ndarray | Image.Image) -> str:
         """Encode decoded pixels under the dataset's images/ and return the path a record shows them by.
 
         Args:
             name: as for `keep`, and .jpg or .png: `train/clip.0.jpg`.
-            picture: uint8 [height, width, 3] RGB, or any PIL image.
+            image: uint8 [height, width, 3] RGB, or any PIL image.
         """
 
 

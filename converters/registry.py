@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ..schema.errors import UsageError
-from ..schema.folder import open_folder
+from ..storage import open_folder
 from .base import Converter
 
 __all__ = [

@@ -1,6 +1,6 @@
 """A source to start from: a converter, its test and its card, written under a new name.
 
-The converter is a whole one, of pictures with an answer beside each: it has an option, splits by hash, and refuses what
+The converter is a whole one, of images with an answer beside each: it has an option, splits by hash, and refuses what
 it cannot use by name.
 """
 
@@ -16,13 +16,13 @@ from .registry import source_names
 
 __all__ = ["Written", "write_template"]
 
-_CONVERTER = '''"""my_source: pictures, each with an answer in a text file beside it.
+_CONVERTER = '''"""my_source: images, each with an answer in a text file beside it.
 
-One raw sample is a picture, and a text of the same name::
+One raw sample is an image, and a text of the same name::
 
     bus.png    bus.png.txt: A red bus.
 
-It becomes one question about the picture::
+It becomes one question about the image::
 
     {"id": "train-0000000000", "source": "my_source",
      "conversations": [{"images": ["train/bus.png.0.png"], "user": "What is this?", "assistant": "A red bus."}]}
@@ -39,7 +39,7 @@ from msgspec import Meta
 from phi3v_data.converters.base import ImageSink, Item
 from phi3v_data.converters.splits import SplitRatio, parse_ratios
 from phi3v_data.schema.errors import ItemError
-from phi3v_data.schema.folder import Folder
+from phi3v_data.storage import Folder
 from phi3v_data.schema.record import Record, Turn
 
 __all__ = ["MySource"]
@@ -47,16 +47,16 @@ __all__ = ["MySource"]
 
 @dataclass(frozen=True)
 class MySource:
-    """Pictures with an answer beside each."""
+    """Images with an answer beside each."""
 
     name: ClassVar[str] = "my_source"
 
     input: Folder
-    question: Annotated[str, Meta(description="what is asked about every picture")] = "What is this?"
+    question: Annotated[str, Meta(description="what is asked about every image")] = "What is this?"
     split_ratio: SplitRatio = "train=0.9,val=0.1"
 
     def discover(self) -> Iterator[Item]:
-        """Find every picture, in the order of their names."""
+        """Find every image, in the order of their names."""
         ratios = parse_ratios(self.split_ratio)
         names = [entry.name for entry in self.input.list()]
         for number, name in enumerate(name for name in names if name.endswith((".jpg", ".png"))):
@@ -65,12 +65,12 @@ class MySource:
                 id=f"{split}-{number:010d}",
                 split=split,
                 path=name,
-                pictures=f"{split}/{name}",
+                images=f"{split}/{name}",
                 fault="" if f"{name}.txt" in names else f"no answer beside it; expected {name}.txt",
             )
 
     def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show a picture, ask what it is.
+        """Show an image, ask what it is.
 
         Raises:
             ItemError: its answer is empty.
@@ -78,7 +78,7 @@ class MySource:
         answer = self.input.read(f"{item.path}.txt").decode().strip()
         if not answer:
             raise ItemError(f"{item.path}.txt: empty; expected the answer")
-        shown = images.keep(f"{item.pictures}.0", self.input.read(item.path))
+        shown = images.keep(f"{item.images}.0", self.input.read(item.path))
         turn = Turn(images=[shown], user=self.question, assistant=answer)
         return Record(id=item.id, source=self.name, conversations=[turn])
 '''
@@ -102,7 +102,7 @@ def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_pictures_become_questions_and_what_has_no_answer_is_refused_by_name(tmp_path: Path) -> None:
+def test_images_become_questions_and_what_has_no_answer_is_refused_by_name(tmp_path: Path) -> None:
     """One sample is good, one is refused by the converter, one by discovery."""
     raw, out = tmp_path / "raw", tmp_path / "out"
     raw.mkdir()
@@ -126,19 +126,19 @@ def test_pictures_become_questions_and_what_has_no_answer_is_refused_by_name(tmp
 
 _CARD = """# my_source
 
-Pictures, each with an answer in a text file beside it.
+Images, each with an answer in a text file beside it.
 
 | | |
 | --- | --- |
 | Raw data | where it comes from, who made it, and how |
-| Licence | of the pictures and of the answers |
-| Splits | by hash of the picture's name: `--split-ratio train=0.9,val=0.1` |
+| Licence | of the images and of the answers |
+| Splits | by hash of the image's name: `--split-ratio train=0.9,val=0.1` |
 | Not to be used for | what it says nothing about, or gets wrong |
 
 ## A raw sample
 
 ```
-bus.png        a picture, JPEG or PNG
+bus.png        an image, JPEG or PNG
 bus.png.txt    A red bus.
 ```
 
@@ -152,10 +152,10 @@ bus.png.txt    A red bus.
 ## The command
 
 ```console
-$ phi3v-data convert --source my_source.py:MySource --input pictures/ --question 'What does the picture show?'
+$ phi3v-data convert --source my_source.py:MySource --input images/ --question 'What does the image show?'
 ```
 
-A picture without a text beside it, or with an empty one, is written to `quarantine.jsonl` with the reason.
+An image without a text beside it, or with an empty one, is written to `quarantine.jsonl` with the reason.
 """
 
 

@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from ..storage import Folder, is_remote, open_folder
 from .errors import DatasetError
-from .folder import Folder, is_remote, open_folder
+from .images import ImageFiles, Images, ShardedImages
 from .jsonl import read_records
 from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
-from .pictures import PictureFiles, Pictures, ShardedPictures
 from .record import Record, decode_record
 from .shards import Shard, index_name
 
@@ -25,13 +25,13 @@ DEFAULT_ROOT = "data"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Records beside their pictures.
+    """Records beside their images.
 
     Args:
         folder: the dataset folder.
         files: the JSONL file of each split, relative to the folder; empty where DATA names shards.
         manifest: its dataset.json; None for what was not made by `convert`, or is not the whole of it.
-        shards: the tars of each split, where its pictures are in tars alone.
+        shards: the tars of each split, where its images are in tars alone.
     """
 
     folder: Folder
@@ -59,15 +59,15 @@ class Dataset:
                 yield from (decode_record(sample.record) for sample in shard)
 
     @cached_property
-    def pictures(self) -> Pictures:
-        """The pictures that the records show.
+    def images(self) -> Images:
+        """The images that the records show.
 
         Raises:
             DatasetError: they are in shards alone, and a tar or its index is missing or damaged.
         """
         if not self.shards:
-            return PictureFiles(self.folder)
-        return ShardedPictures(self.folder, [name for names in self.shards.values() for name in names])
+            return ImageFiles(self.folder)
+        return ShardedImages(self.folder, [name for names in self.shards.values() for name in names])
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, over the names and bytes of every split's records, or of its shards' indexes."""
@@ -101,7 +101,7 @@ def open_dataset(address: str) -> Dataset:
         raise DatasetError(f"{address}: no such dataset folder; make one with: phi3v-data convert --out {address}")
     if folder.exists(MANIFEST):
         manifest = read_manifest(folder)
-        in_tars = not manifest.options.get("picture_files", True)
+        in_tars = not manifest.options.get("image_files", True)
         shards = {row.split: row.shards for row in manifest.splits} if in_tars else {}
         return Dataset(folder, {row.split: row.file for row in manifest.splits}, manifest, shards)
     names = [e.name for e in folder.list() if e.name.endswith(".jsonl") and not e.is_folder and e.name != QUARANTINE]

@@ -13,7 +13,7 @@
     │   └── MissingDependencyError  an optional package; names the `pip install` that brings it
     └── RunError                  the work itself failed half-way: exit code 1
         ├── ItemError               one raw sample could not be converted (the engine quarantines it)
-        │   └── MediaError            its video or picture could not be decoded
+        │   └── MediaError            its video or image could not be decoded
         └── ConversionStopped       a conversion ended early; what was done is kept
 
 A message is one line: what was given, what was expected, what to do.
@@ -98,7 +98,7 @@ class ItemError(RunError):
 
 
 class MediaError(ItemError):
-    """A video or picture could not be decoded."""
+    """A video or image could not be decoded."""
 
 
 class ConversionStopped(RunError):

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ..storage import Folder
 from .errors import DatasetError, RecordError
-from .folder import Folder
 from .record import Record, decode_record, encode_record
 
 __all__ = ["Line", "Written", "read_lines", "read_records", "write_records"]

@@ -3,7 +3,7 @@
 ::
 
     dataset.json                 the manifest
-    images/<split>/...           pictures
+    images/<split>/...           images
     <source>_<split>.jsonl       records, in discovery order
     quarantine.jsonl             what could not be converted
     shards/<source>-<split>-000000.tar
@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from ..storage import Folder
 from .errors import DatasetError
-from .folder import Folder
 
 __all__ = [
     "FORMAT_VERSION",
@@ -59,7 +59,7 @@ class SplitRow(msgspec.Struct, frozen=True, kw_only=True):
         file: its JSONL, relative to the dataset folder.
         sha256: of that file, in hex.
         records: lines in it.
-        images: pictures its records show; one that several show counts for each.
+        images: images its records show; one that several show counts for each.
         discovered: raw samples found.
         written: records made of them.
         quarantined: samples that failed, listed in quarantine.jsonl.
@@ -88,7 +88,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         options: every option that shapes the output.
         options_digest: SHA-256 of the options, in hex.
         plan_digest: SHA-256 of the list of raw samples, in hex; tells whether the input is still the same.
-        decoders: version of each library that shapes the pictures.
+        decoders: version of each library that shapes the images.
         splits: a row a split, in discovery order.
     """
 

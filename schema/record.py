@@ -1,4 +1,4 @@
-"""The record: one conversation, with the pictures each turn shows.
+"""The record: one conversation, with the images each turn shows.
 
 A record is one JSON object a line::
 
@@ -28,14 +28,14 @@ __all__ = ["ImagePath", "Record", "Turn", "decode_record", "encode_record", "jso
 _RELATIVE = r"^(?![A-Za-z]:)(?:(?!\.{1,2}/)[^/\\\u0000]+/)*(?!\.{1,2}$)[^/\\\u0000]+$"
 
 ImagePath: TypeAlias = Annotated[
-    str, Meta(pattern=_RELATIVE, description="A picture's path, relative to the dataset's images/, with / between.")
+    str, Meta(pattern=_RELATIVE, description="An image's path, relative to the dataset's images/, with / between.")
 ]
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user shows and asks, and what the assistant answers."""
 
-    images: Annotated[list[ImagePath], Meta(description="Pictures shown in this turn, in order; may be empty.")] = (
+    images: Annotated[list[ImagePath], Meta(description="Images shown in this turn, in order; may be empty.")] = (
         msgspec.field(default_factory=list)
     )
     user: Annotated[str, Meta(description="The user's text.")]
@@ -50,7 +50,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One conversation of a dataset.
 
     `meta` is free, with reserved names: `group` (what must never be split between train and test), `label`, and the
-    provenance of each picture (`video`, `sha256`, `frames`, `pts`).
+    provenance of each image (`video`, `sha256`, `frames`, `pts`).
     """
 
     id: Annotated[str, Meta(min_length=1, description="Unique in the dataset.")]
@@ -61,7 +61,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = UNSET
 
     def images(self) -> Iterator[str]:
-        """Every picture's path, turn by turn: the order in which the model sees them."""
+        """Every image's path, turn by turn: the order in which the model sees them."""
         for turn in self.conversations:
             yield from turn.images
 

@@ -1,16 +1,16 @@
-"""WebDataset shards: tar files of records with their pictures, each with an index of where everything lies.
+"""WebDataset shards: tar files of records with their images, each with an index of where everything lies.
 
 A sample's members share a key and follow one another, sorted::
 
     train-0000000000.0.jpg   train-0000000000.1.jpg   train-0000000000.json
 
 The key is the record's id; characters that mean something to a path or to WebDataset (which cuts names at their first
-dot) are percent-encoded. Picture k is the k-th that the record shows. The same samples give the same bytes: members
+dot) are percent-encoded. Image k is the k-th that the record shows. The same samples give the same bytes: members
 carry no times, owners or permissions of their own.
 
 `datasets.load_dataset("webdataset", ...)` learns its columns from the first five samples of a shard and takes a later
 sample's missing column for an empty one, but fails on a new one. So the first five samples of every shard are given
-every column: what they lack is filled with a picture of one black pixel, which no record shows and no index lists.
+every column: what they lack is filled with an image of one black pixel, which no record shows and no index lists.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
+from ..storage import Folder
 from .errors import DatasetError
-from .folder import Folder
 from .layout import shard_name
 from .record import Record, decode_record
 
@@ -41,10 +41,10 @@ _LEADING = 5
 
 
 class Sample(NamedTuple):
-    """One record, encoded, and the bytes of the pictures it shows, in order."""
+    """One record, encoded, and the bytes of the images it shows, in order."""
 
     record: bytes
-    pictures: Sequence[bytes]
+    images: Sequence[bytes]
 
 
 _Bytes: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -52,12 +52,12 @@ _Place: TypeAlias = tuple[_Bytes, _Bytes]
 
 
 class ShardEntry(msgspec.Struct, frozen=True):
-    """Where a sample lies in its tar: offset and size of the record, and of each picture it shows.
+    """Where a sample lies in its tar: offset and size of the record, and of each image it shows.
 
     Args:
         id: the record's.
         record: offset and size of its JSON.
-        images: offset and size of each picture.
+        images: offset and size of each image.
     """
 
     id: str
@@ -76,7 +76,7 @@ def sample_key(identity: str) -> str:
 
 
 def sample_columns(record: Record) -> list[str]:
-    """Name the columns of a record's pictures: `0.jpg`, `1.png` ..."""
+    """Name the columns of a record's images: `0.jpg`, `1.png` ..."""
     return [f"{number}{PurePosixPath(name).suffix}" for number, name in enumerate(record.images())]
 
 
@@ -88,7 +88,7 @@ class ShardWriter:
         source: the converter's name.
         split: the split.
         size: bytes that a tar does not exceed unless one sample alone does.
-        columns: every column that a picture of the dataset has.
+        columns: every column that an image of the dataset has.
     """
 
     def __init__(self, folder: Folder, source: str, split: str, *, size: int, columns: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ class ShardWriter:
         """Append a sample, in a new tar where the present one is full."""
         record = decode_record(sample.record)
         columns = sample_columns(record)
-        members = {**dict(zip(columns, sample.pictures, strict=True)), "json": sample.record}
+        members = {**dict(zip(columns, sample.images, strict=True)), "json": sample.record}
         needed = sum(_padded(len(data)) + _BLOCK for data in members.values())
         if self._tar is None or self._offset + needed + len(_END) > self._size:
             self._finish()
@@ -233,8 +233,8 @@ class Shard:
         """Return a sample's record alone."""
         return decode_record(self._read(self.entries[number].record))
 
-    def picture(self, number: int, which: int) -> bytes:
-        """Return one of a sample's pictures, in the order the record shows them."""
+    def image(self, number: int, which: int) -> bytes:
+        """Return one of a sample's images, in the order the record shows them."""
         return self._read(self.entries[number].images[which])
 
     def __iter__(self) -> Iterator[Sample]:

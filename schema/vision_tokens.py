@@ -1,6 +1,6 @@
 """From an image's size to its crops and its number of tokens: arithmetic only, no pixels.
 
-The rules are those of the published Phi-3-vision image processor ("HD transform"): a picture is scaled to a canvas of
+The rules are those of the published Phi-3-vision image processor ("HD transform"): an image is scaled to a canvas of
 `columns x rows` crops, padded to whole crops, and shown beside one global crop of the whole canvas. Each crop gives
 `tokens_per_side ** 2` tokens; every row of tokens ends with a separator and one more stands between crops and global
 crop.
@@ -33,12 +33,12 @@ class VisionGeometry:
 
 @dataclass(frozen=True)
 class CropGrid:
-    """How one picture is cut.
+    """How one image is cut.
 
     Args:
         rows: sub-crops from top to bottom.
         columns: sub-crops from left to right.
-        content_width: width of the scaled picture on the canvas, in pixels.
+        content_width: width of the scaled image on the canvas, in pixels.
         content_height: its height; the rest of the canvas is padding.
         geometry: the sizes it was computed with.
     """
@@ -56,7 +56,7 @@ class CropGrid:
 
     @property
     def tokens(self) -> int:
-        """Number of tokens the picture costs in the prompt, separators included."""
+        """Number of tokens the image costs in the prompt, separators included."""
         side = self.geometry.tokens_per_side
         return (self.rows * self.columns + 1) * side * side + 1 + (self.rows + 1) * side
 
@@ -65,7 +65,7 @@ _DEFAULT = VisionGeometry()
 
 
 def crop_grid(width: int, height: int, num_crops: int, geometry: VisionGeometry = _DEFAULT) -> CropGrid:
-    """Lay a picture of `width x height` pixels out on at most `num_crops` crops.
+    """Lay an image of `width x height` pixels out on at most `num_crops` crops.
 
     A portrait is laid out as its transpose and turned back, so that the long side decides in both cases. The float
     arithmetic (a ratio, a floor) is the published processor's and is kept: integers would differ by a pixel at times.
@@ -74,7 +74,7 @@ def crop_grid(width: int, height: int, num_crops: int, geometry: VisionGeometry 
         ValueError: a size or `num_crops` under 1.
     """
     if width < 1 or height < 1:
-        raise ValueError(f"a picture of {width}x{height} pixels; both sides must be at least 1")
+        raise ValueError(f"an image of {width}x{height} pixels; both sides must be at least 1")
     if num_crops < 1:
         raise ValueError(f"num_crops is {num_crops}; it must be at least 1")
     if width < height:

@@ -33,7 +33,7 @@ def _real_data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real clips, scans and pictures; never written to."""
+    """The folder of real clips, scans and images; never written to."""
     folder = _real_data_folder()
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; PHI3V_REAL_DATA names the folder")

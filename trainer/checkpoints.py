@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ..schema.errors import ModelFolderError, UsageError
-from ..schema.folder import LocalFolder
+from ..storage import LocalFolder
 from .data.bad_samples import BadSamples
 
 __all__ = ["DataState", "complete_checkpoint", "keep_newest", "last_checkpoint", "read_state"]

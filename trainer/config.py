@@ -51,12 +51,12 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which records are trained on, and how their pictures are cut."""
+    """Which records are trained on, and how their images are cut."""
 
     train_split: Annotated[str, Meta(description="the split that is trained on")] = "train"
     eval_split: Annotated[str | None, Meta(description="the split that is judged on; default: val or test")] = None
     num_crops: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="most crops a picture; default: the model's")
+        Annotated[int, Meta(ge=1)] | None, Meta(description="most crops an image; default: the model's")
     ] = None
     max_tokens: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="longest record; default: as long as the model takes")
@@ -65,10 +65,10 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     exact_pixels: Annotated[bool, Meta(description="Pillow's resize, bit for bit the published one; slower")] = False
     workers: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="processes a GPU that load pictures; default: one a core, at most 8; none without a GPU"),
+        Meta(description="processes a GPU that load images; default: one a core, at most 8; none without a GPU"),
     ] = None
     bad_samples_in_a_row: Annotated[
-        int, Meta(ge=1, description="so many pictures that cannot be read, one after the other, end the run")
+        int, Meta(ge=1, description="so many images that cannot be read, one after the other, end the run")
     ] = 10
     shards_per_block: Annotated[int, Meta(ge=1, description="shards that are mixed with one another")] = 8
     cache_folder: Annotated[

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..schema.index import Counting, RecordCosts, RecordIndex, record_costs
 from .config import TrainConfig
 from .data.deal import deal, imbalance, sample_cost
-from .data.index import Counting, RecordCosts, RecordIndex, record_costs
 from .data.plan import Plan
 from .data.sources import Source
 from .data.training_data import TrainingData
@@ -75,10 +75,10 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
         pieces: micro-batches a rank in a step.
         epochs: how often as many samples as there are records.
         steps: optimizer steps.
-        tokens: of a record, pictures included.
-        pictures: of a record.
+        tokens: of a record, images included.
+        images: of a record.
         crops: of a record, as the tower sees them.
-        crop_padding: share of the crops that would be padding, were each picture padded to the most it may have.
+        crop_padding: share of the crops that would be padding, were each image padded to the most it may have.
         teraflop: operations to train on the mean record, forward and backward.
         dealing: of the first steps.
     """
@@ -93,7 +93,7 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
     epochs: float
     steps: int
     tokens: Spread
-    pictures: Spread
+    images: Spread
     crops: Spread
     crop_padding: float
     teraflop: float
@@ -127,12 +127,12 @@ def estimate_data(
     longest = config.data.max_tokens
     kept = [np.arange(len(of)) if longest is None else of.kept(longest) for of in costs]
     plan = data.plan(config.batch_size, config.seed, kept)
-    tokens, pictures, crops = (
+    tokens, images, crops = (
         np.concatenate([getattr(of, name)[shown] for of, shown in zip(costs, kept, strict=True)])
-        for name in ("tokens", "pictures", "crops")
+        for name in ("tokens", "images", "crops")
     )
     steps, pieces = plan.steps(config.epochs), config.pieces(ranks)
-    most_crops = int(pictures.sum()) * (counting.num_crops + 1)
+    most_crops = int(images.sum()) * (counting.num_crops + 1)
     return DataEstimate(
         records=data.records,
         faulty=sum(len(of.faults) for of in costs),
@@ -144,7 +144,7 @@ def estimate_data(
         epochs=config.epochs,
         steps=steps,
         tokens=_spread(tokens),
-        pictures=_spread(pictures),
+        images=_spread(images),
         crops=_spread(crops),
         crop_padding=1 - int(crops.sum()) / most_crops if most_crops else 0.0,
         teraflop=float(np.mean(sample_cost(tokens, crops, model))) / 1e12,

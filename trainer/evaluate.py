@@ -12,9 +12,9 @@ from msgspec import UNSET
 
 from ..schema.dataset import Dataset
 from ..schema.errors import DatasetError
+from ..schema.index import RecordIndex
 from .config import EvaluationConfig
-from .data.collate import join_pictures
-from .data.index import RecordIndex
+from .data.collate import join_images
 from .data.samples import Sample, SampleSource
 from .metrics import consistency, right
 from .phi3v.padding import attention_mask, pad_rows
@@ -122,10 +122,10 @@ class _Question(NamedTuple):
     def prompt(self) -> list[int]:
         return self.sample.text.prompt(self.turn)
 
-    def pictures(self) -> Sample:
-        """The sample with only the pictures shown up to this turn."""
+    def images(self) -> Sample:
+        """The sample with only the images shown up to this turn."""
         shown = sum(len(turn.images) for turn in self.sample.record.conversations[: self.turn + 1])
-        return self.sample.first_pictures(shown)
+        return self.sample.first_images(shown)
 
 
 def evaluate(
@@ -195,7 +195,7 @@ def answer_questions(
     batch = {
         "input_ids": pad_rows(rows, tokenizer.pad_token_id, "left"),
         "attention_mask": attention_mask(rows, "left"),
-        **join_pictures([question.pictures() for question in questions]),
+        **join_images([question.images() for question in questions]),
     }
     # The type of transformers' generate knows only models of its own.
     answering: Any = model

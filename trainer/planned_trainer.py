@@ -73,7 +73,7 @@ def training_arguments(
         label_names=["labels"],
     )
     # With several GPUs in sight of one process, Trainer would wrap the model in DataParallel, which cuts a batch's row
-    # and its pictures apart in different places.
+    # and its images apart in different places.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 

@@ -26,7 +26,7 @@ import msgspec
 
 from .. import __version__
 from ..schema.errors import OutputError
-from ..schema.folder import LocalFolder
+from ..storage import LocalFolder
 from .config import TrainConfig
 from .data.sources import Source
 

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from phi3v_data.schema.dataset import open_dataset
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.index import RecordIndex
 from phi3v_data.schema.jsonl import write_records
+from phi3v_data.schema.prompt import encode_record
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.config import DataConfig
 from phi3v_data.trainer.data.collate import PackedCollator
-from phi3v_data.trainer.data.crops import scaled_picture
-from phi3v_data.trainer.data.index import RecordIndex
+from phi3v_data.trainer.data.crops import scaled_image
 from phi3v_data.trainer.data.loader import MicroBatch, RankSteps, micro_batches, opened
-from phi3v_data.trainer.data.prompt import encode_record
 from phi3v_data.trainer.data.samples import Sample, SampleSource
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.data.training_data import TrainingData
@@ -33,7 +33,7 @@ def write_dataset(samples: Sequence[RawSample], folder: Path) -> None:
     """Write samples as a dataset folder."""
     write_records(LocalFolder(folder), "bench_train.jsonl", [raw.record for raw in samples])
     for raw in samples:
-        for name, data in zip(raw.record.images(), raw.pictures, strict=True):
+        for name, data in zip(raw.record.images(), raw.images, strict=True):
             path = folder / "images" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
@@ -58,8 +58,8 @@ def recipe_samples(folder: Path, processor: Phi3VProcessor) -> Iterator[RawSampl
 
 
 def recipes_tensors(raw: RawSample, processor: Phi3VProcessor) -> Tensors:
-    """Prepare a sample by the published processor: Pillow, float32, every picture padded to the most crops."""
-    made = processor.image_processor([Image.open(io.BytesIO(data)) for data in raw.pictures])
+    """Prepare a sample by the published processor: Pillow, float32, every image padded to the most crops."""
+    made = processor.image_processor([Image.open(io.BytesIO(data)) for data in raw.images])
     text = encode_record(raw.record, processor.tokenizer, made.pop("num_img_tokens"), processor.image_token_id)
     ids = {"input_ids": torch.tensor([text.input_ids]), "labels": torch.tensor([text.labels])}
     return {**made, **ids, "attention_mask": torch.ones_like(ids["input_ids"])}
@@ -67,7 +67,7 @@ def recipes_tensors(raw: RawSample, processor: Phi3VProcessor) -> Tensors:
 
 def our_tensors(raw: RawSample, processor: Phi3VProcessor) -> Tensors:
     """Prepare a sample by our own functions, whatever it was read by."""
-    pictures = [scaled_picture(data, processor.image_processor) for data in raw.pictures]
-    tokens = [picture.grid.tokens for picture in pictures]
+    images = [scaled_image(data, processor.image_processor) for data in raw.images]
+    tokens = [image.grid.tokens for image in images]
     text = encode_record(raw.record, processor.tokenizer, tokens, processor.image_token_id)
-    return PackedCollator(0)([Sample(raw.record, text, pictures)])
+    return PackedCollator(0)([Sample(raw.record, text, images)])

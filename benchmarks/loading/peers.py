@@ -43,14 +43,14 @@ class WebDataset:
 
         with webdataset.TarWriter(str(folder / "train.tar")) as tar:
             for raw in samples:
-                pictures = {f"{place:03d}.pic": data for place, data in enumerate(raw.pictures)}
-                tar.write({"__key__": raw.record.id, "json": encode_record(raw.record), **pictures})
+                images = {f"{place:03d}.pic": data for place, data in enumerate(raw.images)}
+                tar.write({"__key__": raw.record.id, "json": encode_record(raw.record), **images})
 
     def __iter__(self) -> Iterator[RawSample]:
         for sample in itertools.islice(iter(self._samples), self._seen, None):
             self._seen += 1
-            pictures = [sample[name] for name in sorted(sample) if name.endswith(".pic")]
-            yield RawSample(decode_record(sample["json"]), pictures)
+            images = [sample[name] for name in sorted(sample) if name.endswith(".pic")]
+            yield RawSample(decode_record(sample["json"]), images)
 
     def state(self) -> int:
         return self._seen
@@ -77,13 +77,13 @@ class Datasets:
 
         columns = {
             "record": [encode_record(raw.record) for raw in samples],
-            "pictures": [raw.pictures for raw in samples],
+            "images": [raw.images for raw in samples],
         }
         pq.write_table(pa.table(columns), folder / "train.parquet", row_group_size=100)
 
     def __iter__(self) -> Iterator[RawSample]:
         for row in self._stream:
-            yield RawSample(decode_record(row["record"]), row["pictures"])
+            yield RawSample(decode_record(row["record"]), row["images"])
 
     def state(self) -> Any:
         return self._stream.state_dict()
@@ -106,17 +106,17 @@ class MosaicStreaming:
     @staticmethod
     def write(samples: Sequence[RawSample], folder: Path) -> None:
         streaming = _import_streaming()
-        pictures = {f"picture{place}": "bytes" for place in range(len(samples[0].pictures))}
-        with streaming.MDSWriter(out=str(folder), columns={"record": "bytes", **pictures}) as out:
+        images = {f"image{place}": "bytes" for place in range(len(samples[0].images))}
+        with streaming.MDSWriter(out=str(folder), columns={"record": "bytes", **images}) as out:
             for raw in samples:
-                own = {f"picture{place}": data for place, data in enumerate(raw.pictures)}
+                own = {f"image{place}": data for place, data in enumerate(raw.images)}
                 out.write({"record": encode_record(raw.record), **own})
 
     def __iter__(self) -> Iterator[RawSample]:
         for row in self._dataset:
             self._seen += 1
-            pictures = [row[f"picture{place}"] for place in range(len(row) - 1)]
-            yield RawSample(decode_record(row["record"]), pictures)
+            images = [row[f"image{place}"] for place in range(len(row) - 1)]
+            yield RawSample(decode_record(row["record"]), images)
 
     def state(self) -> Any:
         return self._dataset.state_dict(self._seen, from_beginning=True)
@@ -139,15 +139,15 @@ class LitData:
 
         writer = BinaryWriter(str(folder), chunk_bytes=64_000_000)
         for number, raw in enumerate(samples):
-            own = {f"picture{place}": data for place, data in enumerate(raw.pictures)}
+            own = {f"image{place}": data for place, data in enumerate(raw.images)}
             writer.add_item(number, {"record": encode_record(raw.record), **own})
         writer.done()
         writer.merge(1)
 
     def __iter__(self) -> Iterator[RawSample]:
         for row in self._loader:
-            pictures = [row[f"picture{place}"] for place in range(len(row) - 1)]
-            yield RawSample(decode_record(row["record"]), pictures)
+            images = [row[f"image{place}"] for place in range(len(row) - 1)]
+            yield RawSample(decode_record(row["record"]), images)
 
     def state(self) -> Any:
         return self._loader.state_dict()

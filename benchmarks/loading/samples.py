@@ -1,4 +1,4 @@
-"""What is loaded: generated records with pictures as such data has them."""
+"""What is loaded: generated records with images as such data has them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from phi3v_data.converters.media.pictures.encode import encode_png
+from phi3v_data.converters.images.encode import encode_png
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor
 
 
 class RawSample(NamedTuple):
-    """One record, and the encoded pictures that it shows, in order."""
+    """One record, and the encoded images that it shows, in order."""
 
     record: Record
-    pictures: list[bytes]
+    images: list[bytes]
 
 
 class Case(NamedTuple):
@@ -26,9 +26,9 @@ class Case(NamedTuple):
 
     Args:
         name: for the table.
-        num_crops: most crops a picture.
+        num_crops: most crops an image.
         samples: how many are loaded.
-        make: returns the encoded pictures of sample k, and their suffix.
+        make: returns the encoded images of sample k, and their suffix.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Case(NamedTuple):
         return [raw_sample(number, *self.make(number)) for number in range(self.samples)]
 
 
-def raw_sample(number: int, pictures: list[bytes], suffix: str) -> RawSample:
-    """Make a record of pictures."""
-    shown = [f"train/{number // 1000}/{number}.{place}{suffix}" for place in range(len(pictures))]
+def raw_sample(number: int, images: list[bytes], suffix: str) -> RawSample:
+    """Make a record of images."""
+    shown = [f"train/{number // 1000}/{number}.{place}{suffix}" for place in range(len(images))]
     turn = Turn(images=shown, user="What is to be seen here? Answer in one word.", assistant="Something.")
-    return RawSample(Record(id=f"train-{number:010d}", conversations=[turn]), pictures)
+    return RawSample(Record(id=f"train-{number:010d}", conversations=[turn]), images)
 
 
 def frames(number: int) -> tuple[list[bytes], str]:
@@ -87,16 +87,16 @@ def fitted_page(number: int) -> tuple[list[bytes], str]:
     return [encode_png(np.asarray(fitted))], ".png"
 
 
-def small_picture(number: int) -> tuple[list[bytes], str]:
-    """Next to nothing, for what does not depend on pictures."""
+def small_image(number: int) -> tuple[list[bytes], str]:
+    """Next to nothing, for what does not depend on images."""
     colour = (number % 256, number // 256 % 256, 90)
     return [encoded(Image.new("RGB", (32, 32), colour), "JPEG")], ".jpg"
 
 
-def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
-    """Encode a picture."""
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    """Encode an image."""
     stream = io.BytesIO()
-    picture.save(stream, form, **options)
+    image.save(stream, form, **options)
     return stream.getvalue()
 
 

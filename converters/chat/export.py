@@ -1,4 +1,4 @@
-"""A dataset as files of a chat format, a file a split, with the pictures beside them."""
+"""A dataset as files of a chat format, a file a split, with the images beside them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import msgspec
 
 from ...schema.dataset import Dataset
 from ...schema.errors import DatasetError, OutputError
-from ...schema.folder import Folder
 from ...schema.layout import IMAGES
 from ...schema.record import Record
+from ...storage import Folder
 from .writing import FORMATS, Format
 
 __all__ = ["ExportedSplit", "export_chat"]
 
 
 class ExportedSplit(NamedTuple):
-    """One split that was written: its name, its file, its records, and the pictures copied for them."""
+    """One split that was written: its name, its file, its records, and the images copied for them."""
 
     split: str
     file: str
     records: int
-    pictures: int
+    images: int
 
 
 def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSplit]:
     """Write every split of a dataset, one after the other, as `<split>.json` or `<split>.jsonl`.
 
-    Pictures are copied to `images/`, under the paths that records show them by, and rows name them relative to `out`:
+    Images are copied to `images/`, under the paths that records show them by, and rows name them relative to `out`:
     so that the folder can be moved, and holds all that is needed.
 
     Args:
@@ -40,7 +40,7 @@ def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSp
 
     Raises:
         OutputError: the folder holds something.
-        DatasetError: a record cannot be read, or a picture of it is missing.
+        DatasetError: a record cannot be read, or an image of it is missing.
         UsageError: a record says what the format has no way to say.
     """
     if out.exists("") and out.list():
@@ -58,21 +58,21 @@ def _write(dataset: Dataset, split: str, form: Format, out: Folder, name: str, c
     number = 0
     with out.create(name) as stream:
         for number, record in enumerate(dataset.records(split), start=1):
-            _copy_pictures(dataset, record, out, copied)
+            _copy_images(dataset, record, out, copied)
             stream.write(start if number == 1 else between)
             stream.write(msgspec.json.encode(form.row(record, lambda image: f"{IMAGES}/{image}")))
         stream.write(end if number else start + end.lstrip())
     return number
 
 
-def _copy_pictures(dataset: Dataset, record: Record, out: Folder, copied: set[str]) -> None:
+def _copy_images(dataset: Dataset, record: Record, out: Folder, copied: set[str]) -> None:
     for number, image in enumerate(record.images()):
         if image in copied:
             continue
         try:
-            with dataset.pictures.open(record, number) as source, out.create(f"{IMAGES}/{image}") as target:
+            with dataset.images.open(record, number) as source, out.create(f"{IMAGES}/{image}") as target:
                 shutil.copyfileobj(source, target)
         except FileNotFoundError:
-            place = dataset.pictures.place(record, number)
+            place = dataset.images.place(record, number)
             raise DatasetError(f"{dataset.folder.address}/{place}: missing; convert the data again") from None
         copied.add(image)

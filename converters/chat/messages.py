@@ -1,4 +1,4 @@
-r"""From a row of any chat format to its messages: who says what, and which pictures are shown with it.
+r"""From a row of any chat format to its messages: who says what, and which images are shown with it.
 
 A conversation stands under `conversations` (LLaVA, ShareGPT), under `messages` (OpenAI, TRL), or in two parts under
 `prompt` and `completion` (TRL). A message names who speaks under `from` or `role`, and says it under `value` or
@@ -9,7 +9,7 @@ A conversation stands under `conversations` (LLaVA, ShareGPT), under `messages` 
     {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a.jpg"}},
                                  {"type": "text", "text": "What is this?"}]}
 
-Pictures are named where they are shown, or in order in a list of the row, `images` (or `image`), and marked where they
+Images are named where they are shown, or in order in a list of the row, `images` (or `image`), and marked where they
 are shown: by `<image>` in a text, or by a part of the type image.
 """
 
@@ -22,20 +22,20 @@ from ...schema.errors import ItemError
 from ...schema.wording import counted
 from .marks import MARK, take_marks
 
-__all__ = ["Cell", "Message", "Picture", "Row", "read_messages"]
+__all__ = ["Cell", "ImageRef", "Message", "Row", "read_messages"]
 
 Row: TypeAlias = Mapping[str, Any]
 
 
 class Cell(NamedTuple):
-    """A picture whose bytes lie in the row itself, as Parquet files have them: its column, its place there."""
+    """An image whose bytes lie in the row itself, as Parquet files have them: its column, its place there."""
 
     column: str
     which: int
 
 
 # What a message shows: a path, a data: URI, or a cell of its row.
-Picture: TypeAlias = str | Cell
+ImageRef: TypeAlias = str | Cell
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
@@ -46,22 +46,22 @@ class Message(NamedTuple):
     Args:
         role: user, assistant or system.
         text: what is said, marks taken out; None where an answer is not known.
-        pictures: what is shown with it, in order.
-        in_front: whether every picture stood in front of the text.
+        images: what is shown with it, in order.
+        in_front: whether every image stood in front of the text.
     """
 
     role: str
     text: str | None
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[ImageRef, ...] = ()
     in_front: bool = True
 
 
 class _Said(NamedTuple):
-    """A message whose pictures may still have to be looked up in the row's list: None stands for the next of them."""
+    """A message whose images may still have to be looked up in the row's list: None stands for the next of them."""
 
     role: str
     text: str | None
-    pictures: list[Picture | None]
+    images: list[ImageRef | None]
     in_front: bool
 
 
@@ -69,13 +69,13 @@ def read_messages(row: Row) -> list[Message]:
     """Read the messages of a row, in order.
 
     Raises:
-        ItemError: it holds no conversation, a message is none, or pictures and marks do not go together.
+        ItemError: it holds no conversation, a message is none, or images and marks do not go together.
     """
-    listed = _listed_pictures(row)
+    listed = _listed_images(row)
     # Without a list that they could point to, marks are words like any other.
     marked = listed is not None or "conversations" in row
     said = [_said(number, message, marked) for number, message in enumerate(_conversation(row), start=1)]
-    return _with_pictures(said, listed or [])
+    return _with_images(said, listed or [])
 
 
 def _conversation(row: Row) -> Iterator[Any]:
@@ -131,62 +131,62 @@ def _said(number: int, message: Any, marked: bool) -> _Said:
 
 def _parts(where: str, role: str, parts: list[Any]) -> _Said:
     texts: list[str] = []
-    pictures: list[Picture | None] = []
+    images: list[ImageRef | None] = []
     in_front = True
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif kind in ("image", "image_url"):
-            pictures.append(_picture(where, part))
+            images.append(_image(where, part))
             in_front = in_front and not any(texts)
         else:
             raise ItemError(f"{where} has the part {_shown(part)}; expected one of the type text, image or image_url")
-    return _Said(role, "\n".join(texts), pictures, in_front)
+    return _Said(role, "\n".join(texts), images, in_front)
 
 
-def _picture(where: str, part: Row) -> str | None:
+def _image(where: str, part: Row) -> str | None:
     """Return what a part shows; None where it is the next of the row's list."""
     named = [part[key] for key in ("image_url", "image", "url", "path") if part.get(key) is not None]
     if not named and part["type"] == "image":
         return None
     value = named[0].get("url") if named and isinstance(named[0], dict) else named[0] if named else None
     if not isinstance(value, str) or not value:
-        raise ItemError(f"{where} shows {_shown(part)}; expected a picture's path or a data: URI")
+        raise ItemError(f"{where} shows {_shown(part)}; expected an image's path or a data: URI")
     return value
 
 
-def _listed_pictures(row: Row) -> list[Picture] | None:
+def _listed_images(row: Row) -> list[ImageRef] | None:
     given = {key: row[key] for key in ("image", "images") if row.get(key) is not None}
     if not given:
         return None
     if len(given) > 1:
-        raise ItemError("pictures stand under both image and images; expected one of the two")
+        raise ItemError("images stand under both image and images; expected one of the two")
     ((key, value),) = given.items()
-    pictures: list[Picture] = []
-    for which, picture in enumerate(value if isinstance(value, list) else [value]):
-        path = picture.get("path") if isinstance(picture, dict) else picture
-        if isinstance(picture, dict) and picture.get("bytes") is True:
-            pictures.append(Cell(key, which))
+    images: list[ImageRef] = []
+    for which, image in enumerate(value if isinstance(value, list) else [value]):
+        path = image.get("path") if isinstance(image, dict) else image
+        if isinstance(image, dict) and image.get("bytes") is True:
+            images.append(Cell(key, which))
         elif isinstance(path, str) and path:
-            pictures.append(path)
+            images.append(path)
         else:
-            raise ItemError(f"{key} holds {_shown(picture)}; expected a picture's path or a data: URI")
-    return pictures
+            raise ItemError(f"{key} holds {_shown(image)}; expected an image's path or a data: URI")
+    return images
 
 
-def _with_pictures(said: list[_Said], listed: list[Picture]) -> list[Message]:
-    marks = sum(picture is None for message in said for picture in message.pictures)
+def _with_images(said: list[_Said], listed: list[ImageRef]) -> list[Message]:
+    marks = sum(image is None for message in said for image in message.images)
     if listed and not marks:
         # Nobody says where they belong: with the first question, as TRL has it.
         first = next((number for number, message in enumerate(said) if message.role == "user"), 0)
-        said[first].pictures[:0] = [None] * len(listed)
+        said[first].images[:0] = [None] * len(listed)
     elif marks != len(listed):
-        raise ItemError(f"{marks} {MARK} or picture parts for {counted(len(listed), 'picture')}; expected one for each")
+        raise ItemError(f"{marks} {MARK} or image parts for {counted(len(listed), 'image')}; expected one for each")
     rest = iter(listed)
     return [
-        Message(role, text, tuple(next(rest) if name is None else name for name in pictures), in_front)
-        for role, text, pictures, in_front in said
+        Message(role, text, tuple(next(rest) if name is None else name for name in images), in_front)
+        for role, text, images, in_front in said
     ]
 
 

@@ -1,4 +1,4 @@
-"""From messages to the turns of a record: a question with its pictures, and the answer."""
+"""From messages to the turns of a record: a question with its images, and the answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from ...schema.errors import ItemError
-from .messages import Message, Picture
+from .messages import ImageRef, Message
 
 __all__ = ["ChatTurn", "Misplaced", "Rules", "chat_turns"]
 
@@ -17,7 +17,7 @@ Misplaced: TypeAlias = Literal["front", "refuse"]
 class ChatTurn(NamedTuple):
     """One turn: what is shown, asked and answered; the answer is "" where it is not known."""
 
-    pictures: tuple[Picture, ...]
+    images: tuple[ImageRef, ...]
     user: str
     assistant: str
 
@@ -29,7 +29,7 @@ class Rules:
     Args:
         system: a system message at the start is put in front of the first question, with an empty line between, or
             refused.
-        marks: a picture in the middle of a text moves to the front of its turn, where a record has it, or is refused.
+        marks: an image in the middle of a text moves to the front of its turn, where a record has it, or is refused.
         blank: whether a question or an answer may be blank.
     """
 
@@ -42,15 +42,15 @@ def chat_turns(messages: Sequence[Message], rules: Rules) -> list[ChatTurn]:
     """Pair questions and answers.
 
     Raises:
-        ItemError: they do not alternate, one is blank, an answer shows pictures, or a rule refuses something.
+        ItemError: they do not alternate, one is blank, an answer shows images, or a rule refuses something.
     """
     system = ""
     if messages and messages[0].role == "system":
         first, messages = messages[0], messages[1:]
         if rules.system == "refuse":
             raise ItemError("it has a system message; give --system front to put it in front of the first question")
-        if first.pictures:
-            raise ItemError("its system message shows a picture; pictures stand in questions")
+        if first.images:
+            raise ItemError("its system message shows an image; images stand in questions")
         system = f"{first.text}\n\n" if first.text else ""
     turns = []
     for number, message in enumerate(messages):
@@ -64,20 +64,20 @@ def chat_turns(messages: Sequence[Message], rules: Rules) -> list[ChatTurn]:
         if expected == "assistant":
             question = messages[number - 1]
             text = (system if number == 1 else "") + (question.text or "")
-            turns.append(ChatTurn(question.pictures, text, message.text or ""))
+            turns.append(ChatTurn(question.images, text, message.text or ""))
     if not turns or len(messages) % 2:
         raise ItemError("it ends without an answer; where none is known, give one that is null")
     return turns
 
 
 def _check(message: Message, rules: Rules) -> None:
-    if message.role == "assistant" and message.pictures:
-        raise ItemError("an answer shows a picture; pictures stand in questions")
+    if message.role == "assistant" and message.images:
+        raise ItemError("an answer shows an image; images stand in questions")
     if not message.in_front and rules.marks == "refuse":
-        raise ItemError("a picture stands after its text; give --marks front to move it to the front of its turn")
+        raise ItemError("an image stands after its text; give --marks front to move it to the front of its turn")
     if rules.blank or message.text is None:
         return
-    if not message.text.strip() and not message.pictures:
+    if not message.text.strip() and not message.images:
         raise ItemError(
             "a question is blank" if message.role == "user" else "an answer is empty; null is one not known"
         )

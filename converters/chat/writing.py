@@ -22,7 +22,7 @@ _Row = dict[str, Any]
 class Format(NamedTuple):
     """One format: the suffix of its files (.json holds an array, .jsonl a row a line), and how a row is made.
 
-    `row` takes a record and a function that turns a picture's name into the path that the row gives it.
+    `row` takes a record and a function that turns an image's name into the path that the row gives it.
     """
 
     suffix: str
@@ -64,7 +64,7 @@ def _marked(record: Record) -> list[_Row]:
     for turn in record.conversations:
         if MARK in turn.user or MARK in turn.assistant:
             raise UsageError(
-                f"the record {record.id!r} has {MARK} in a text, which this format would take for a picture; "
+                f"the record {record.id!r} has {MARK} in a text, which this format would take for an image; "
                 "give --format openai or trl"
             )
     return [

@@ -10,9 +10,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ...schema.errors import RunError
-from ...schema.folder import Folder
 from ...schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, SplitRow, encode_manifest, records_name
 from ...schema.record import decode_record
+from ...storage import Folder
 from ..base import Item
 from . import faults
 from .leftovers import discard_unshown
@@ -65,12 +65,12 @@ class _SplitFile:
         )
 
 
-def assemble(out: Folder, pictures: str, outcomes: Outcomes, settings: Settings, packing: Packing | None) -> Manifest:
+def assemble(out: Folder, images: str, outcomes: Outcomes, settings: Settings, packing: Packing | None) -> Manifest:
     """Write every split's JSONL, quarantine.jsonl, the shards if asked for, and, last of all, the manifest.
 
     Args:
         out: the dataset folder.
-        pictures: the folder in it that the pictures lie in.
+        images: the folder in it that the images lie in.
         outcomes: what became of every item.
         settings: what made the records.
         packing: how shards are made; None for no shards.
@@ -99,7 +99,7 @@ def assemble(out: Folder, pictures: str, outcomes: Outcomes, settings: Settings,
         out.delete(QUARANTINE)
     faults.point("quarantine-written")
     if has_failures:
-        discard_unshown(out, pictures, outcomes)
+        discard_unshown(out, images, outcomes)
     shards = pack(out, packing, outcomes, settings.source) if packing is not None else {}
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -1,4 +1,4 @@
-"""Which item a worker is given next: those that share a picture go to one worker, which stores it once."""
+"""Which item a worker is given next: those that share an image go to one worker, which stores it once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .messages import Work
 
 __all__ = ["Deal"]
 
-# So many items wait for the worker that has their picture; the next goes to another, which stores the picture, too.
+# So many items wait for the worker that has their image; the next goes to another, which stores the image, too.
 _MOST_WAITING = 32
 
 
@@ -25,7 +25,7 @@ class _Lane:
 
 
 class Deal:
-    """Deals items to workers, in order but for those that share a picture with the ones before them.
+    """Deals items to workers, in order but for those that share an image with the ones before them.
 
     Args:
         works: the items.

@@ -36,7 +36,7 @@ class Driver:
     journal: Journal
     on_error: OnError
     progress: Progress
-    _failing: set[int | str] = field(default_factory=set)  # in a row; those that share a picture count once
+    _failing: set[int | str] = field(default_factory=set)  # in a row; those that share an image count once
 
     def run(self, executor: Callable[[int], Executor]) -> None:
         """Convert every item that is not settled yet.

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..base import Item
-from ..media.pictures import PictureSettings
+from ..images import ImageSettings
 from ..registry import ConverterSpec
 
 __all__ = ["PLANNED", "Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
@@ -22,14 +22,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         spec: how to build the converter.
         out: address of the dataset folder.
-        folder: the folder in it that pictures go to.
-        pictures: how they are stored.
+        folder: the folder in it that images go to.
+        images: how they are stored.
     """
 
     spec: ConverterSpec
     out: str
     folder: str
-    pictures: PictureSettings
+    images: ImageSettings
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """An item became a record; `sizes` are the bytes of its pictures, in the order the record shows them."""
+    """An item became a record; `sizes` are the bytes of its images, in the order the record shows them."""
 
     index: int
     record: msgspec.Raw

@@ -47,7 +47,7 @@ class Names:
     ) -> None:
         self._list.close()
 
-    def take(self, kind: Literal["id", "pictures"], name: str, item: Item) -> Owner | None:
+    def take(self, kind: Literal["id", "images"], name: str, item: Item) -> Owner | None:
         """Take a name for an item.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Shards: the records and pictures of a finished conversion, put into tars in the plan's order."""
+"""Shards: the records and images of a finished conversion, put into tars in the plan's order."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ...schema.folder import Folder, LocalFolder
 from ...schema.layout import SHARDS
 from ...schema.record import decode_record
 from ...schema.shards import Sample, Shard, ShardWriter, sample_columns
+from ...storage import Folder, LocalFolder
 from . import faults
 from .outcomes import Outcomes
 
@@ -27,11 +27,11 @@ class Packing:
 
     Args:
         size: bytes that a tar does not exceed unless one sample alone does.
-        pictures: the folder in the dataset that the pictures lie in.
+        images: the folder in the dataset that the images lie in.
     """
 
     size: int
-    pictures: str
+    images: str
 
 
 def pack(out: Folder, packing: Packing, outcomes: Outcomes, source: str) -> dict[str, list[str]]:
@@ -50,7 +50,7 @@ def pack(out: Folder, packing: Packing, outcomes: Outcomes, source: str) -> dict
     columns = sorted({column for _, record in outcomes.records() for column in sample_columns(decode_record(record))})
     with contextlib.ExitStack() as stack:
         writers: dict[str, ShardWriter] = {}
-        for split, sample in _samples(out, packing.pictures, outcomes.records()):
+        for split, sample in _samples(out, packing.images, outcomes.records()):
             if split not in writers:
                 writer = ShardWriter(out, source, split, size=packing.size, columns=columns)
                 writers[split] = stack.enter_context(writer)
@@ -60,9 +60,9 @@ def pack(out: Folder, packing: Packing, outcomes: Outcomes, source: str) -> dict
     return {split: writer.names for split, writer in writers.items()}
 
 
-def _samples(out: Folder, pictures: str, records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:
+def _samples(out: Folder, images: str, records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:
     def sample(record: bytes) -> Sample:
-        return Sample(record, [out.read(f"{pictures}/{name}") for name in decode_record(record).images()])
+        return Sample(record, [out.read(f"{images}/{name}") for name in decode_record(record).images()])
 
     if isinstance(out, LocalFolder):
         for split, record in records:
@@ -79,10 +79,10 @@ def _samples(out: Folder, pictures: str, records: Iterable[tuple[str, bytes]]) -
             yield last, future.result()
 
 
-def unpack(out: Folder, shards: Iterable[str], pictures: str) -> None:
-    """Put the pictures of finished shards back into a folder of the dataset, so that they can be packed again."""
+def unpack(out: Folder, shards: Iterable[str], images: str) -> None:
+    """Put the images of finished shards back into a folder of the dataset, so that they can be packed again."""
     for name in shards:
         with Shard(out, name) as shard:
             for sample in shard:
-                for path, data in zip(decode_record(sample.record).images(), sample.pictures, strict=True):
-                    out.write(f"{pictures}/{path}", data)
+                for path, data in zip(decode_record(sample.record).images(), sample.images, strict=True):
+                    out.write(f"{images}/{path}", data)

@@ -1,7 +1,7 @@
 """The plan: every item of a conversion in discovery order, checked, and kept in a temporary file.
 
 Discovery runs once, from start to end, before anything is written. What cannot be converted whatever its contents
-(a second item of the same id, a picture name that is taken) is settled here; so is what discovery itself found to be
+(a second item of the same id, an image name that is taken) is settled here; so is what discovery itself found to be
 no sample, and what was not asked for.
 """
 
@@ -15,8 +15,8 @@ from typing import IO, NamedTuple
 import msgspec
 
 from ...schema.errors import InputError, Phi3VDataError, UsageError
-from ...schema.folder import name_key
 from ...schema.record import ImagePath
+from ...storage import name_key
 from ..base import Converter, Item
 from ..splits import is_split_name
 from .messages import Failure, encode
@@ -145,13 +145,13 @@ def _storable(item: Item) -> tuple[Item, Failure | None]:
     except UnicodeEncodeError:
         return _spelt_out(item), _failure("its name is not valid Unicode; rename it")
     except msgspec.ValidationError as error:
-        return _spelt_out(item), _failure(f"its id or picture name is not usable ({error})")
+        return _spelt_out(item), _failure(f"its id or image name is not usable ({error})")
     return item, None
 
 
 def _spelt_out(item: Item) -> Item:
-    id_, split, path, pictures = (_spelt(text) or "(empty)" for text in (item.id, item.split, item.path, item.pictures))
-    return Item(id=id_, split=split, path=path, pictures=pictures)
+    id_, split, path, images = (_spelt(text) or "(empty)" for text in (item.id, item.split, item.path, item.images))
+    return Item(id=id_, split=split, path=path, images=images)
 
 
 def _spelt(text: str) -> str:
@@ -170,15 +170,15 @@ def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
 def _collision(item: Item, names: Names) -> Failure | None:
     """Say what makes an item impossible before it is even opened, and take its names where nothing does."""
     try:
-        msgspec.convert(f"{item.pictures}.0.jpg", ImagePath)
+        msgspec.convert(f"{item.images}.0.jpg", ImagePath)
     except msgspec.ValidationError:
-        return _failure(f"its pictures {item.pictures!r} would leave the dataset; rename it")
+        return _failure(f"its images {item.images!r} would leave the dataset; rename it")
     owner = names.take("id", item.id, item)
     if owner is not None:
         return _failure(f"its id {item.id!r} is already that of {owner.path}")
-    owner = names.take("pictures", name_key(item.pictures), item)
+    owner = names.take("images", name_key(item.images), item)
     if owner is not None and not (item.shared and item.shared == owner.shared):
-        return _failure(f"its pictures {item.pictures!r} would overwrite those of {owner.path}; rename it")
+        return _failure(f"its images {item.images!r} would overwrite those of {owner.path}; rename it")
     return None
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import msgspec
 
 from ...schema.errors import DatasetError, OutputError, UsageError
-from ...schema.folder import Folder, LocalFolder
 from ...schema.jsonl import Line, read_lines
 from ...schema.layout import IMAGES, MANIFEST, Manifest, read_manifest
 from ...schema.record import Record, decode_record
+from ...storage import Folder, LocalFolder
 from .journal import Journal
 from .messages import Done, encode
 from .pack import unpack
@@ -31,11 +31,11 @@ class Wish:
         header: what it is to make.
         restart: throw away what is there.
         retry: try again what was quarantined.
-        pictures: the folder in the dataset that pictures go to.
+        images: the folder in the dataset that images go to.
     """
 
     header: Header
-    pictures: str
+    images: str
     restart: bool
     retry: bool
 
@@ -112,7 +112,7 @@ def _refuse(out: Folder, what: str, differences: list[str]) -> None:
 
 
 def _settings(wish: Wish, manifest: Manifest) -> Settings:
-    # Newer libraries matter only where more pictures are to be made.
+    # Newer libraries matter only where more images are to be made.
     decoders = manifest.decoders if wish.retry else wish.header.settings.decoders
     return Settings(source=manifest.source, options=manifest.options, decoders=decoders)
 
@@ -122,8 +122,8 @@ def _noted(wish: Wish, out: Folder, plan: Plan, manifest: Manifest) -> Iterator[
 
     Records lie in the plan's order, so one pass over each file is enough.
     """
-    if wish.pictures != IMAGES:
-        unpack(out, [shard for row in manifest.splits for shard in row.shards], wish.pictures)
+    if wish.images != IMAGES:
+        unpack(out, [shard for row in manifest.splits for shard in row.shards], wish.images)
     files = {row.split: read_lines(out, row.file) for row in manifest.splits}
     heads: dict[str, Line | None] = {split: next(lines, None) for split, lines in files.items()}
     for index, planned in enumerate(plan):
@@ -133,34 +133,34 @@ def _noted(wish: Wish, out: Folder, plan: Plan, manifest: Manifest) -> Iterator[
             continue
         record = decode_record(head.data)
         if record.id == planned.item.id:
-            yield encode(Done(index, msgspec.Raw(head.data), _sizes(out, wish.pictures, record))) + b"\n"
+            yield encode(Done(index, msgspec.Raw(head.data), _sizes(out, wish.images, record))) + b"\n"
             heads[split] = next(files[split], None)
 
 
-def _sizes(out: Folder, pictures: str, record: Record) -> list[int]:
-    return [out.size(f"{pictures}/{name}") for name in record.images()] if isinstance(out, LocalFolder) else []
+def _sizes(out: Folder, images: str, record: Record) -> list[int]:
+    return [out.size(f"{images}/{name}") for name in record.images()] if isinstance(out, LocalFolder) else []
 
 
-def reopen_damaged(out: Folder, pictures: str, journal: Journal) -> None:
-    """Look for pictures that are not as they were written, and have their items done again.
+def reopen_damaged(out: Folder, images: str, journal: Journal) -> None:
+    """Look for images that are not as they were written, and have their items done again.
 
     A kill cannot cause that, but a loss of power can, and so can people. On an object store nothing is looked at.
 
     Args:
         out: the dataset folder.
-        pictures: the folder in it that pictures go to.
+        images: the folder in it that images go to.
         journal: what was noted.
     """
     if not isinstance(out, LocalFolder):
         return
     for index in range(len(journal)):
         outcome = journal.outcome(index)
-        if isinstance(outcome, Done) and not _intact(out, pictures, outcome):
+        if isinstance(outcome, Done) and not _intact(out, images, outcome):
             journal.reopen(index)
 
 
-def _intact(out: Folder, pictures: str, done: Done) -> bool:
+def _intact(out: Folder, images: str, done: Done) -> bool:
     try:
-        return _sizes(out, pictures, decode_record(bytes(done.record))) == done.sizes
+        return _sizes(out, images, decode_record(bytes(done.record))) == done.sizes
     except FileNotFoundError:
         return False

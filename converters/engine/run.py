@@ -11,13 +11,13 @@ from typing import Any, Literal
 import msgspec
 
 from ...schema.errors import ConversionStopped, UsageError
-from ...schema.folder import Folder, is_remote, open_folder
 from ...schema.jsonl import read_lines
 from ...schema.layout import IMAGES, QUARANTINE, Manifest
 from ...schema.wording import counted
+from ...storage import Folder, is_remote, open_folder
 from ..base import Converter
-from ..inputs import resolve_input
-from ..media.pictures import PictureSettings
+from ..images import ImageSettings
+from ..input.resolve import resolve_input
 from ..registry import ConverterSpec
 from .assemble import Quarantined, assemble
 from .driver import Driver, OnError
@@ -46,9 +46,9 @@ class ConvertRequest:
         out: the dataset folder, a local path or an fsspec address.
         input: the raw data, a folder or an archive, local or an fsspec address; None for the source's public copy.
         options: the source's options by name, as plain values.
-        pictures: how pictures are stored.
+        images: how images are stored.
         shard_size: write WebDataset shards of at most so many bytes; None for no shards.
-        images: keep the pictures as files, too; without, they are in the shards alone.
+        image_files: keep the images as files, too; without, they are in the shards alone.
         selection: the splits and the number of items asked for.
         engine: local processes, or a Ray cluster.
         workers: processes; None for one a core.
@@ -61,9 +61,9 @@ class ConvertRequest:
     out: str
     input: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    pictures: PictureSettings = field(default_factory=PictureSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
     shard_size: int | None = None
-    images: bool = True
+    image_files: bool = True
     selection: Selection = field(default_factory=Selection)
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
@@ -72,16 +72,16 @@ class ConvertRequest:
     retry_quarantined: bool = False
 
     def __post_init__(self) -> None:
-        if not self.images and self.shard_size is None:
-            raise UsageError("--no-images without --shards would keep no pictures at all; give --shards too")
+        if not self.image_files and self.shard_size is None:
+            raise UsageError("--no-images without --shards would keep no images at all; give --shards too")
 
     def engine_options(self) -> dict[str, Any]:
         """Collect the engine's own options that shape the output."""
         splits = self.selection.splits
         return {
-            **msgspec.to_builtins(self.pictures),
+            **msgspec.to_builtins(self.images),
             "shard_size": self.shard_size,
-            "picture_files": self.images,
+            "image_files": self.image_files,
             "splits": sorted(splits) if splits is not None else None,
             "limit": self.selection.limit,
         }
@@ -122,8 +122,8 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         spec = _resolved(request, unbound, state)
         plan = make_plan(spec.build(), request.selection, spooled)
         header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
-        pictures = IMAGES if request.images else STAGING
-        finished = prepare(Wish(header, pictures, request.restart, request.retry_quarantined), state, plan)
+        images = IMAGES if request.image_files else STAGING
+        finished = prepare(Wish(header, images, request.restart, request.retry_quarantined), state, plan)
         if finished is not None:
             state.sweep()
             _check_not_empty(request.out, out, finished)
@@ -131,12 +131,12 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         journal = state.journal(len(plan))
         if request.retry_quarantined:
             journal.reopen_failed()
-        reopen_damaged(out, pictures, journal)
-        job = Job(spec=spec, out=_absolute(request.out), folder=pictures, pictures=request.pictures)
+        reopen_damaged(out, images, journal)
+        job = Job(spec=spec, out=_absolute(request.out), folder=images, images=request.images)
         driver = Driver(plan, journal, request.on_error, progress or Silent())
         driver.run(lambda items: _executor(request, job, items))
-        packing = Packing(request.shard_size, pictures) if request.shard_size is not None else None
-        manifest = assemble(out, pictures, Outcomes(plan, journal), settings, packing)
+        packing = Packing(request.shard_size, images) if request.shard_size is not None else None
+        manifest = assemble(out, images, Outcomes(plan, journal), settings, packing)
         state.finish()
     _check_not_empty(request.out, out, manifest)
     return Summary(request.out, manifest)

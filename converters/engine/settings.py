@@ -9,9 +9,9 @@ import msgspec
 
 from ...schema.errors import UsageError
 from ..base import Converter
-from ..media.pictures.encode import encoder_versions
-from ..media.video.read import decoder_versions
+from ..images.encode import encoder_versions
 from ..registry import options_of
+from ..video.read import decoder_versions
 from .messages import encode
 
 __all__ = ["Settings", "settings_of"]
@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         source: the converter's name.
         options: its own options and the engine's that shape the output, as plain values.
-        decoders: the version of each library that shapes pictures.
+        decoders: the version of each library that shapes images.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Where a worker puts an item's pictures."""
+"""Where a worker puts an item's images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...schema.errors import ItemError
-from ...schema.folder import Folder, name_key
 from ...schema.record import Record
+from ...storage import Folder, name_key
 from ..base import Item
 from . import faults
 from .messages import Job
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["SharedPictures", "Sink", "check_name", "is_own"]
+__all__ = ["SharedImages", "Sink", "check_name", "is_own"]
 
-# How many shared pictures a worker remembers: enough for items that follow one another.
+# How many shared images a worker remembers: enough for items that follow one another.
 _REMEMBERED = 64
 
 
@@ -30,41 +30,41 @@ class _Stored(NamedTuple):
     size: int
 
 
-class SharedPictures:
-    """The shared pictures that a worker stored last, by what is shared and by the name it was kept under."""
+class SharedImages:
+    """The shared images that a worker stored last, by what is shared and by the name it was kept under."""
 
     def __init__(self) -> None:
         self._stored: OrderedDict[tuple[str, str], _Stored] = OrderedDict()
 
     def find(self, shared: str, name: str) -> _Stored | None:
-        """Return where a picture was stored, and its size in bytes; None where it was not, or is forgotten."""
+        """Return where an image was stored, and its size in bytes; None where it was not, or is forgotten."""
         found = self._stored.get((shared, name))
         if found is not None:
             self._stored.move_to_end((shared, name))
         return found
 
     def note(self, shared: str, name: str, path: str, size: int) -> None:
-        """Remember a picture; the one that was asked for least recently is forgotten for it."""
+        """Remember an image; the one that was asked for least recently is forgotten for it."""
         self._stored[shared, name] = _Stored(path, size)
         if len(self._stored) > _REMEMBERED:
             self._stored.popitem(last=False)
 
 
 class Sink:
-    """Encodes an item's pictures and puts them into the dataset; see `ImageSink`.
+    """Encodes an item's images and puts them into the dataset; see `ImageSink`.
 
     Args:
-        item: whose pictures they are.
+        item: whose images they are.
         out: the dataset folder.
-        job: where in it pictures go to, and how they are stored.
-        shared: what this worker has stored of shared pictures.
+        job: where in it images go to, and how they are stored.
+        shared: what this worker has stored of shared images.
 
     Attributes:
         stage: what it is at, as a failure names it.
-        saved: size in bytes of every picture the item has saved, by name.
+        saved: size in bytes of every image the item has saved, by name.
     """
 
-    def __init__(self, item: Item, out: Folder, job: Job, shared: SharedPictures) -> None:
+    def __init__(self, item: Item, out: Folder, job: Job, shared: SharedImages) -> None:
         self.stage = "convert"
         self.saved: dict[str, int] = {}
         self._item = item
@@ -74,8 +74,8 @@ class Sink:
         self._keys: set[str] = set()
 
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
-        """Store an encoded picture; see `ImageSink`."""
-        from ..media.pictures.store import stored_picture
+        """Store an encoded image; see `ImageSink`."""
+        from ..images.store import stored_image
 
         known = self._shared.find(self._item.shared, name) if self._item.shared else None
         if known is not None:
@@ -85,7 +85,7 @@ class Sink:
         raw = data() if callable(data) else data
         self.stage = "encode"
         try:
-            stored = stored_picture(raw, self._job.pictures)
+            stored = stored_image(raw, self._job.images)
         except ItemError as error:
             # An item may show several, and its path be that of a row.
             raise type(error)(f"{name}: {error}") from error
@@ -94,20 +94,20 @@ class Sink:
             self._shared.note(self._item.shared, name, path, len(stored.data))
         return path
 
-    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
+    def save(self, name: str, image: np.ndarray | Image.Image) -> str:
         """Encode and store pixels; see `ImageSink`."""
-        from ..media.pictures.store import stored_pixels
+        from ..images.store import stored_pixels
 
-        check_name(name, self._item.pictures)
+        check_name(name, self._item.images)
         suffix = PurePosixPath(name).suffix
         self.stage = "encode"
-        stored = stored_pixels(picture, suffix, self._job.pictures)
+        stored = stored_pixels(image, suffix, self._job.images)
         return self._write(name.removesuffix(suffix) + stored.suffix, stored.data)
 
     def _claim(self, name: str) -> None:
-        check_name(name, self._item.pictures)
+        check_name(name, self._item.images)
         if name_key(name) in self._keys:
-            raise ItemError(f"the picture {name!r} was saved twice")
+            raise ItemError(f"the image {name!r} was saved twice")
         self._keys.add(name_key(name))
 
     def _write(self, name: str, data: bytes) -> str:
@@ -115,20 +115,20 @@ class Sink:
         self._claim(name)
         self.stage = "write"
         with self._out.create(f"{self._job.folder}/{name}") as stream:
-            faults.write(stream, data, "picture-half-written")
-        faults.point("picture-written")
+            faults.write(stream, data, "image-half-written")
+        faults.point("image-written")
         self.stage = "convert"
         self.saved[name] = len(data)
         return name
 
     def discard(self) -> None:
-        """Remove what was saved. Shared pictures stay until the end, for others may show them."""
+        """Remove what was saved. Shared images stay until the end, for others may show them."""
         if not self._item.shared:
             for name in self.saved:
                 self._out.delete(f"{self._job.folder}/{name}")
 
     def sizes_of(self, record: Record) -> list[int]:
-        """Return the bytes of the pictures a record shows, in its order."""
+        """Return the bytes of the images a record shows, in its order."""
         return [self.saved[name] for name in record.images()]
 
 
@@ -138,21 +138,21 @@ _PART = re.compile(r"\.[^./\\\x00]+\.(?:jpg|png)")
 _NO_PART = re.compile(r"\.(?:jpg|png)")
 
 
-def is_own(name: str, pictures: str) -> bool:
-    """Tell whether a picture's name is that of an item whose names start with `pictures`."""
-    if not name.startswith(pictures):
+def is_own(name: str, images: str) -> bool:
+    """Tell whether an image's name is that of an item whose names start with `images`."""
+    if not name.startswith(images):
         return False
-    rest = name[len(pictures) :]
+    rest = name[len(images) :]
     if _PART.fullmatch(rest):
         return True
-    return "." not in pictures.rpartition("/")[2] and _NO_PART.fullmatch(rest) is not None
+    return "." not in images.rpartition("/")[2] and _NO_PART.fullmatch(rest) is not None
 
 
-def check_name(name: str, pictures: str) -> None:
-    """Make sure that a picture's name is its item's own: no other prefix of the plan leads to it.
+def check_name(name: str, images: str) -> None:
+    """Make sure that an image's name is its item's own: no other prefix of the plan leads to it.
 
     Raises:
         ItemError: it is not.
     """
-    if not is_own(name, pictures):
-        raise ItemError(f"a picture is named {name!r}; expected {pictures}.<part>.jpg or .png, the part without . or /")
+    if not is_own(name, images):
+        raise ItemError(f"an image is named {name!r}; expected {images}.<part>.jpg or .png, the part without . or /")

@@ -4,7 +4,7 @@
 
     run.json            the settings, the input and the plan's digest; while it is there, the dataset is not finished
     journal/000000.jsonl  what is settled; on an object store, more segments follow
-    images/             with --no-images: the pictures on their way into the shards
+    images/             with --no-images: the images on their way into the shards
     input-*/            the raw data, where it came as an archive
     lock                held while a run is at work (this machine's disks only)
 
@@ -24,8 +24,8 @@ import msgspec
 from msgspec import Meta
 
 from ...schema.errors import DatasetError
-from ...schema.folder import PARTIAL, Folder
 from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, SHARDS
+from ...storage import PARTIAL, Folder
 from . import faults
 from .journal import Journal
 from .messages import encode

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from ...schema.errors import OutputError
-from ...schema.folder import PARTIAL, Folder, LocalFolder
+from ...storage import PARTIAL, Folder, LocalFolder
 from .journal import Journal
 from .state import SEGMENTS, STATE, State, segment_name
 from .trouble import one_line
@@ -68,7 +68,7 @@ class _LocalState(State):
                     path.rmdir()
 
     def journal(self, items: int) -> Journal:
-        # Every picture passes through this folder; empty, it would be made and removed around each of them.
+        # Every image passes through this folder; empty, it would be made and removed around each of them.
         keeper = self._root / PARTIAL / "keep"
         keeper.parent.mkdir(exist_ok=True)
         keeper.touch()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 
 from ...schema.errors import ConversionStopped, MediaError, Phi3VDataError
-from ...schema.outage import one_line, outage
+from ...storage.outage import one_line, outage
 from .messages import Failure
 
 __all__ = ["failure_of", "machine_trouble_stops", "one_line", "outage_of"]

@@ -1,15 +1,15 @@
-"""One worker's work: an item in, its pictures on disk and its record out."""
+"""One worker's work: an item in, its images on disk and its record out."""
 
 from __future__ import annotations
 
 import msgspec
 
 from ...schema.errors import ItemError
-from ...schema.folder import open_folder
 from ...schema.record import Record, decode_record, encode_record
+from ...storage import open_folder
 from ..base import Item
 from .messages import Done, Failed, Halted, Job, Outcome, Work
-from .sink import SharedPictures, Sink
+from .sink import SharedImages, Sink
 from .trouble import failure_of, outage_of
 
 __all__ = ["Worker"]
@@ -26,7 +26,7 @@ class Worker:
         self._job = job
         self._converter = job.spec.build()
         self._out = open_folder(job.out)
-        self._shared = SharedPictures()
+        self._shared = SharedImages()
 
     def convert(self, work: Work) -> Outcome:
         """Convert one item. Its failure is an answer like any other; only the machine's own trouble halts the run."""

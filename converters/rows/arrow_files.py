@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...schema.folder import Folder
+from ...storage import Folder
 
 __all__ = ["arrow_batches", "open_parquet"]
 

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...schema.folder import Folder
+from ...storage import Folder
 from .arrow_files import arrow_batches, open_parquet
 from .cells import has_bytes, marked, plain_values
 from .row import Row

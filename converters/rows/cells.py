@@ -1,4 +1,4 @@
-"""Arrow's cells as plain JSON values, and the place of a picture's bytes in them."""
+"""Arrow's cells as plain JSON values, and the place of an image's bytes in them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _is_picture(kind: pa.DataType) -> bool:
-    """Tell whether this is how `datasets` stores a picture: a struct of its bytes and its path."""
+def _is_image(kind: pa.DataType) -> bool:
+    """Tell whether this is how `datasets` stores an image: a struct of its bytes and its path."""
     index = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
     return index >= 0 and _is_binary(kind.field(index).type)
 
@@ -70,7 +70,7 @@ def marked(value: Any, kind: pa.DataType) -> Any:
         return value or _mark(None)
     if value is None:
         return None
-    if _is_picture(kind):
+    if _is_image(kind):
         path = value.get("path")
         return _mark(path if isinstance(path, str) else None)
     if _is_list(kind):

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from ...schema.folder import Folder
+from ...storage import Folder
 from .row import LONGEST_ROW, Row, other_encoding
 
 __all__ = ["read_csv"]

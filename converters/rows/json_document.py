@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from ...schema.folder import Folder
+from ...storage import Folder
 from .json_lines import read_json_lines
 from .json_scan import JsonScan
 from .row import LONGEST_ROW, Row, decoded_row, other_encoding

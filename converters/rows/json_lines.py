@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...schema.folder import Folder
+from ...storage import Folder
 from .row import LONGEST_ROW, Row, decoded_row, other_encoding
 
 __all__ = ["read_json_lines"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ...schema.errors import InputError
-from ...schema.folder import Folder
+from ...storage import Folder
 from .row import Row
 
 __all__ = ["ROW_SUFFIXES", "read_rows"]
@@ -19,7 +19,7 @@ def read_rows(folder: Folder, name: str) -> Iterator[Row]:
 
     A `.json` file holds an array of objects; or an object with such an array under `data`, or under the only key that
     has one; or JSON lines, as NLVR2 publishes them. CSV and TSV name their columns in the first line. A cell with a
-    picture's bytes (binary, or a struct of bytes and path as `datasets` stores pictures, or a list of them) becomes
+    image's bytes (binary, or a struct of bytes and path as `datasets` stores images, or a list of them) becomes
     `{"path": str | None, "bytes": true}`, and the bytes are not loaded.
 
     Args:

@@ -1,4 +1,4 @@
-"""Conversations in LLaVA, ShareGPT, OpenAI or TRL files: one or more questions about pictures, each with its answer.
+"""Conversations in LLaVA, ShareGPT, OpenAI or TRL files: one or more questions about images, each with its answer.
 
 One raw sample is one row of a JSON, JSONL, Parquet or Arrow file; each says its form by its keys::
 
@@ -17,7 +17,7 @@ It becomes a record of as many turns::
                        {"images": [], "user": "What feature can be seen on the back of the bus?",
                         "assistant": "The back of the bus features an advertisement."}]}
 
-What the other forms look like, and the rules for marks, system messages and pictures: docs/sources/chat.md. What
+What the other forms look like, and the rules for marks, system messages and images: docs/sources/chat.md. What
 `export-data` writes comes back as the records it was made of.
 """
 
@@ -34,14 +34,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ...schema.errors import InputError, ItemError
-from ...schema.folder import Folder, check_readable
 from ...schema.record import Record, Turn
+from ...storage import Folder, check_readable
 from ..base import ImageSink, Item
-from ..chat.messages import Cell, Picture
-from ..chat.pictures import PictureNames, PictureSet, check_picture, read_picture
+from ..chat.images import ImageNames, ImageSet, check_image, read_image
+from ..chat.messages import Cell, ImageRef
 from ..chat.rows import ChatRow, read_chat
 from ..chat.turns import Misplaced, Rules
-from ..rows import Row, RowPictures, read_rows
+from ..rows import Row, RowImages, read_rows
 from ..splits import Ratios, SplitRatio, parse_ratios
 
 __all__ = ["Chat"]
@@ -50,11 +50,11 @@ _SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
 
 
 class _Found(msgspec.Struct, omit_defaults=True):
-    """What discovery knows of a row: a record, its pictures by the names they will be stored under, and its place."""
+    """What discovery knows of a row: a record, its images by the names they will be stored under, and its place."""
 
     turns: list[tuple[list[str], str, str]]
     answers: list[list[str] | None]
-    pictures: dict[str, Picture]
+    images: dict[str, ImageRef]
     file: str
     row: int
     source: str | UnsetType = UNSET
@@ -63,7 +63,7 @@ class _Found(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Chat:
-    """Conversations about pictures in LLaVA, ShareGPT, OpenAI or TRL files."""
+    """Conversations about images in LLaVA, ShareGPT, OpenAI or TRL files."""
 
     name: ClassVar[str] = "chat"
 
@@ -75,8 +75,8 @@ class Chat:
             ".json, .jsonl, .parquet and .arrow directly in the input where empty"
         ),
     ] = ()
-    picture_folder: Annotated[
-        str, Meta(description="folder in the input that the paths of pictures start from; the input itself where empty")
+    image_folder: Annotated[
+        str, Meta(description="folder in the input that the paths of images start from; the input itself where empty")
     ] = ""
     ids: Annotated[
         Literal["own", "number"], Meta(description="whether records keep the ids of their rows, or are numbered")
@@ -87,7 +87,7 @@ class Chat:
     ] = "front"
     marks: Annotated[
         Misplaced,
-        Meta(description="a picture after its text is moved to the front of its turn (front), or its row refused"),
+        Meta(description="an image after its text is moved to the front of its turn (front), or its row refused"),
     ] = "front"
     split_ratio: Annotated[SplitRatio, Meta(description="(where empty, a file is a split)")] = ""
 
@@ -102,50 +102,48 @@ class Chat:
             InputError: there is no such file, or none at all.
         """
         check_readable(self.input)
-        names, number = PictureNames(), 0
+        names, number = ImageNames(), 0
         for split, file in self._splits_and_files():
             for row in read_rows(self.input, file):
                 yield self._item(split, file, row, number, names)
                 number += 1
 
     def convert(self, item: Item, images: ImageSink) -> Record:
-        """Store the pictures of a row and make its turns.
+        """Store the images of a row and make its turns.
 
         Raises:
-            ItemError: a picture is missing.
-            MediaError: a picture is damaged.
+            ItemError: an image is missing.
+            MediaError: an image is damaged.
         """
         found = msgspec.convert(item.data, _Found)
-        stored = {
-            name: images.keep(name, partial(self._read, found, picture)) for name, picture in found.pictures.items()
-        }
+        stored = {name: images.keep(name, partial(self._read, found, image)) for name, image in found.images.items()}
         turns = [
             Turn(images=[stored[name] for name in names], user=user, assistant=assistant, answers=answers or UNSET)
             for (names, user, assistant), answers in zip(found.turns, found.answers, strict=True)
         ]
         return Record(id=item.id, source=found.source, conversations=turns, meta=found.meta)
 
-    def _read(self, found: _Found, picture: Picture) -> bytes:
-        if isinstance(picture, Cell):
-            return self._cells.read(found.file, found.row, picture.column, picture.which)
-        return read_picture(self.input, self.picture_folder, picture)
+    def _read(self, found: _Found, image: ImageRef) -> bytes:
+        if isinstance(image, Cell):
+            return self._cells.read(found.file, found.row, image.column, image.which)
+        return read_image(self.input, self.image_folder, image)
 
-    def _item(self, file_split: str, file: str, row: Row, number: int, names: PictureNames) -> Item:
+    def _item(self, file_split: str, file: str, row: Row, number: int, names: ImageNames) -> Item:
         try:
             chat = self._chat(row)
         except ItemError as error:
             numbered = f"{file_split}-{number:010d}"
             nothing = f"{file_split}/text-{number:010d}"
-            return Item(id=numbered, split=file_split, path=row.place, pictures=nothing, fault=str(error))
+            return Item(id=numbered, split=file_split, path=row.place, images=nothing, fault=str(error))
         split = self._ratios.split_of(_group(chat)) if self._ratios else file_split
         numbered = f"{split}-{number:010d}"
-        pictures = list(dict.fromkeys(picture for turn in chat.turns for picture in turn.pictures))
-        kept = names.name(pictures, f"{split}/{number:010d}") if pictures else PictureSet(f"{split}/text-{number:010d}")
-        name_of = dict(zip(pictures, kept.names, strict=True))
+        images = list(dict.fromkeys(image for turn in chat.turns for image in turn.images))
+        kept = names.name(images, f"{split}/{number:010d}") if images else ImageSet(f"{split}/text-{number:010d}")
+        name_of = dict(zip(images, kept.names, strict=True))
         found = _Found(
-            [([name_of[picture] for picture in shown], user, assistant) for shown, user, assistant in chat.turns],
+            [([name_of[image] for image in shown], user, assistant) for shown, user, assistant in chat.turns],
             chat.answers,
-            dict(zip(kept.names, pictures, strict=True)),
+            dict(zip(kept.names, images, strict=True)),
             file,
             row.number,
             chat.source,
@@ -155,7 +153,7 @@ class Chat:
             id=chat.id if chat.id and self.ids == "own" else numbered,
             split=split,
             path=row.place,
-            pictures=kept.prefix,
+            images=kept.prefix,
             data=msgspec.to_builtins(found),
             shared=kept.shared,
         )
@@ -165,8 +163,8 @@ class Chat:
             raise ItemError(row.fault)
         chat = read_chat(row.values, Rules(self.system, self.marks), self.name)
         for turn in chat.turns:
-            for picture in turn.pictures:
-                check_picture(picture)
+            for image in turn.images:
+                check_image(image)
         return chat
 
     def _splits_and_files(self) -> list[tuple[str, str]]:
@@ -183,8 +181,8 @@ class Chat:
         return found
 
     @cached_property
-    def _cells(self) -> RowPictures:
-        return RowPictures(self.input)
+    def _cells(self) -> RowImages:
+        return RowImages(self.input)
 
     @cached_property
     def _ratios(self) -> Ratios | None:
@@ -192,9 +190,9 @@ class Chat:
 
 
 def _group(chat: ChatRow) -> str:
-    """Return what must not be parted: its group where it has one, else its first picture, else itself."""
+    """Return what must not be parted: its group where it has one, else its first image, else itself."""
     group = chat.meta.get("group") if isinstance(chat.meta, dict) else None
-    first = next((picture for turn in chat.turns for picture in turn.pictures if isinstance(picture, str)), None)
+    first = next((image for turn in chat.turns for image in turn.images if isinstance(image, str)), None)
     return group if isinstance(group, str) else first or msgspec.json.encode(chat.turns).decode()
 
 

@@ -12,7 +12,7 @@ It becomes one record::
      "conversations": [{"images": ["documents/linn.0.png"],
                         "user": "What is the TELEX number of Linn Electronics?\\nAnswer briefly.",
                         "assistant": "298949", "answers": ["298949", "#298949"]}],
-     "meta": {"group": "linn", "pictures": ["documents/linn.png"]}}
+     "meta": {"group": "linn", "images": ["documents/linn.png"]}}
 
 Two forms of the hub are read from Parquet or Arrow files below the input, told apart by their columns:
 
@@ -36,17 +36,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ...schema.errors import ItemError, UsageError
-from ...schema.folder import Folder, check_readable
 from ...schema.record import Record
-from ..annotations.cauldron import CauldronForm
-from ..annotations.conversations import conversations
-from ..annotations.fields import cell_at, name_at, text_at, texts_at
-from ..annotations.files import FileNames
-from ..annotations.forms import Form, RawRow, annotation_files, find_items
-from ..annotations.questions import Asker, Cell, Question, Sample
+from ...storage import Folder, check_readable
 from ..base import ImageSink, Item, PublicCopy
 from ..drawing import draw
 from ..prompts import Prompts
+from ..questions.cauldron import CauldronForm
+from ..questions.conversations import conversations
+from ..questions.fields import cell_at, name_at, text_at, texts_at
+from ..questions.files import FileNames
+from ..questions.forms import Form, RawRow, annotation_files, find_items
+from ..questions.questions import Asker, Cell, Question, Sample
 
 __all__ = ["DocVQA"]
 
@@ -68,7 +68,7 @@ class DocVQA:
     input: Folder
     turns: Annotated[
         Literal["question", "document"],
-        Meta(description="a record a question, or one conversation a page with its picture in the first turn"),
+        Meta(description="a record a question, or one conversation a page with its image in the first turn"),
     ] = "question"
     prompt: Annotated[
         tuple[str, ...],
@@ -140,15 +140,15 @@ class _Challenge:
 
     def items(self, row: RawRow) -> list[Item]:
         identity = _record_id(row.file.split, name_at(row.values, "questionId"))
-        picture = self._files.find(text_at(row.values, "image"), beside=row.file.name)
-        stem = picture.removesuffix(PurePosixPath(picture).suffix)
+        image = self._files.find(text_at(row.values, "image"), beside=row.file.name)
+        stem = image.removesuffix(PurePosixPath(image).suffix)
         document = row.values.get("ucsf_document_id")
         sample = Sample(
-            pictures=[picture],
+            images=[image],
             questions=[_question(row, identity, text_at(row.values, "question"), self._seed)],
             meta={
                 "group": document if isinstance(document, str) and document else PurePosixPath(stem).name,
-                "pictures": [picture],
+                "images": [image],
             },
         )
         return [
@@ -156,9 +156,9 @@ class _Challenge:
                 id=identity,
                 split=row.file.split,
                 path=row.place,
-                pictures=stem,
+                images=stem,
                 data=sample.as_data(),
-                shared=picture,
+                shared=image,
             )
         ]
 
@@ -189,7 +189,7 @@ class _Nielsr:
         if cell_at(row.values, "image") is None:
             raise ItemError("'image' is empty")
         sample = Sample(
-            pictures=[Cell(row.file.name, row.number, "image")],
+            images=[Cell(row.file.name, row.number, "image")],
             questions=[_question(row, identity, text_at(query, self._language), self._seed)],
             meta={"row": row.place},
             hashed=["group"],
@@ -199,7 +199,7 @@ class _Nielsr:
                 id=identity,
                 split=row.file.split,
                 path=row.place,
-                pictures=f"{row.file.split}/{identity}",
+                images=f"{row.file.split}/{identity}",
                 data=sample.as_data(),
             )
         ]

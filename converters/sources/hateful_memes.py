@@ -1,7 +1,7 @@
 """Hateful Memes: is the meme hateful?
 
 One raw sample is one line of `train|dev_seen|dev_unseen|test_seen|test_unseen.jsonl` (`dev.jsonl` and `test.jsonl` in
-the first release), beside the folder with the pictures::
+the first release), beside the folder with the images::
 
     {"id": 42953, "img": "img/42953.png", "label": 0, "text": "its their character not their color that matters"}
 
@@ -10,10 +10,10 @@ It becomes one record::
     {"id": "train-42953", "source": "hateful_memes",
      "conversations": [{"images": ["img/42953.0.png"], "user": "Is this meme hateful? Answer Yes or No.",
                         "assistant": "No"}],
-     "meta": {"group": "42953", "label": "0", "text": "its their ...", "pictures": ["img/42953.png"]}}
+     "meta": {"group": "42953", "label": "0", "text": "its their ...", "images": ["img/42953.png"]}}
 
 Memes stand in more than one split, under one id or several: dev_seen and dev_unseen overlap. Each such record names the
-others in `meta.duplicates`, all of them have the group of the first, their picture is stored once, and a line on
+others in `meta.duplicates`, all of them have the group of the first, their image is stored once, and a line on
 standard error says how many there are.
 
 Rows of a test split may have no label, as in the first release: they become records to predict on.
@@ -34,17 +34,17 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from ...schema.errors import ItemError, UsageError
-from ...schema.folder import Folder, check_readable
 from ...schema.record import Record
-from ..annotations.cauldron import CauldronForm
-from ..annotations.duplicates import find_duplicates
-from ..annotations.fields import cell_at, name_at, text_at
-from ..annotations.files import FileNames
-from ..annotations.forms import Form, RawRow, annotation_files, find_items, is_table
-from ..annotations.labels import LabelAnswers
-from ..annotations.questions import Asker, Question, Sample
+from ...storage import Folder, check_readable
 from ..base import ImageSink, Item, PublicCopy
 from ..prompts import Prompts
+from ..questions.cauldron import CauldronForm
+from ..questions.duplicates import find_duplicates
+from ..questions.fields import cell_at, name_at, text_at
+from ..questions.files import FileNames
+from ..questions.forms import Form, RawRow, annotation_files, find_items, is_table
+from ..questions.labels import LabelAnswers
+from ..questions.questions import Asker, Question, Sample
 
 __all__ = ["HatefulMemes"]
 
@@ -104,7 +104,7 @@ class HatefulMemes:
 
         Raises:
             ItemError: the prompt cannot be made.
-            MediaError: the picture is missing or damaged.
+            MediaError: the image is missing or damaged.
         """
         return self._asker.record(item, images)
 
@@ -134,23 +134,23 @@ class _Challenge:
     def items(self, row: RawRow) -> list[Item]:
         split = row.file.split
         identity = name_at(row.values, "id")
-        picture = self._files.find(text_at(row.values, "img"), beside=row.file.name)
+        image = self._files.find(text_at(row.values, "img"), beside=row.file.name)
         text = cell_at(row.values, "text")
         if not isinstance(text, str):
             raise ItemError(f"'text' is {text!r}; expected a text")
         answer, label = self._answers.of(row)
         sample = Sample(
-            pictures=[picture],
+            images=[image],
             questions=[Question(values={"text": text}, assistant=answer)],
-            meta={"group": identity, **label, "text": text, "pictures": [picture]},
+            meta={"group": identity, **label, "text": text, "images": [image]},
         )
         return [
             Item(
                 id=f"{split}-{identity}",
                 split=split,
                 path=row.place,
-                pictures=picture.removesuffix(PurePosixPath(picture).suffix),
+                images=image.removesuffix(PurePosixPath(image).suffix),
                 data=sample.as_data(),
-                shared=picture,
+                shared=image,
             )
         ]

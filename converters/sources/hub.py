@@ -26,13 +26,13 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from ...schema.folder import Folder, LocalFolder
+from ...storage import Folder, LocalFolder
 from ..base import PublicCopy
-from ..media.hub_dataset import FILES, HubView, make_view, read_view, with_class_names
-from ..media.hub_stream import HubStream
-from ..rows import ROW_SUFFIXES, Row, RowPictures, read_rows
-from .row_mapping import FoundRow, RowMapping
-from .row_media import Shown
+from ..input.hub_dataset import FILES, HubView, make_view, read_view, with_class_names
+from ..input.hub_stream import HubStream
+from ..mapping.columns import FoundRow, RowMapping
+from ..mapping.media import Shown
+from ..rows import ROW_SUFFIXES, Row, RowImages, read_rows
 
 __all__ = ["Hub"]
 
@@ -76,7 +76,7 @@ class Hub(RowMapping):
     def read_file(self, path: str) -> bytes:
         """Return the bytes of a file of the dataset that a row names; it is fetched where it was not needed before."""
         if not self.folder.exists(path):
-            from ..media.hub import fetch
+            from ..input.hub import fetch
 
             return fetch(PublicCopy(self.repo, path, self._view.commit)).read_bytes()
         return self.folder.read(path)
@@ -106,8 +106,8 @@ class Hub(RowMapping):
         return self._view.module in _READ_HERE and not self._view.arguments and suffixes <= set(ROW_SUFFIXES)
 
     @cached_property
-    def _cells(self) -> RowPictures:
-        return RowPictures(self.folder)
+    def _cells(self) -> RowImages:
+        return RowImages(self.folder)
 
     @cached_property
     def _streams(self) -> dict[str, HubStream]:

@@ -1,6 +1,6 @@
 """NLVR, the first corpus: is the sentence true of the three boxes?
 
-One raw sample is one line of `{train,dev,test}.json`. Its picture shows three boxes side by side, and lies below the
+One raw sample is one line of `{train,dev,test}.json`. Its image shows three boxes side by side, and lies below the
 file six times, once in each order of the boxes: `images/<directory>/dev-1572-0-<0 to 5>.png`::
 
     {"sentence": "Each grey box contains atleast one yellow object touching the edge", "label": "true",
@@ -11,10 +11,10 @@ It becomes one record for each order asked for::
     {"id": "dev-1572-0-0", "source": "nlvr",
      "conversations": [{"images": ["dev/dev-1572-0-0.0.png"],
                         "user": "Each grey box contains atleast one yellow object touching the edge\\nIs this statement
-                        about the picture true? Answer True or False.", "assistant": "True"}],
-     "meta": {"group": "dev-1572", "label": "true", "pictures": ["images/2/dev-1572-0-0.png"]}}
+                        about the image true? Answer True or False.", "assistant": "True"}],
+     "meta": {"group": "dev-1572", "label": "true", "images": ["images/2/dev-1572-0-0.png"]}}
 
-The first part of an identifier is the sentence, which was written for a set of pictures: the group.
+The first part of an identifier is the sentence, which was written for a set of images: the group.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from ...schema.errors import ItemError
-from ...schema.folder import Folder, check_readable
 from ...schema.record import Record
-from ..annotations.fields import name_at, text_at
-from ..annotations.files import FileNames
-from ..annotations.forms import RawRow, annotation_files, faulty, find_items
-from ..annotations.labels import LabelAnswers
-from ..annotations.questions import Asker, Question, Sample
+from ...storage import Folder, check_readable
 from ..base import ImageSink, Item
 from ..prompts import Prompts
+from ..questions.fields import name_at, text_at
+from ..questions.files import FileNames
+from ..questions.forms import RawRow, annotation_files, faulty, find_items
+from ..questions.labels import LabelAnswers
+from ..questions.questions import Asker, Question, Sample
 
 __all__ = ["NLVR"]
 
 _PUBLISHED = re.compile(r"(train|dev|test)\.json")
 _IDENTIFIER = re.compile(r"(\d+)-\d+")
 _EXPECTED = "train.json, dev.json or test.json beside images/<directory>/<split>-<identifier>-<permutation>.png"
-_PROMPT = "{{ sentence }}\nIs this statement about the picture true? Answer True or False."
+_PROMPT = "{{ sentence }}\nIs this statement about the image true? Answer True or False."
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class NLVR:
 
         Raises:
             ItemError: the prompt cannot be made.
-            MediaError: the picture is missing or damaged.
+            MediaError: the image is missing or damaged.
         """
         return self._asker.record(item, images)
 
@@ -118,7 +118,7 @@ class _Published:
         identifier = name_at(row.values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
         if found is None:
-            raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<picture>, as 1572-0")
+            raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<image>, as 1572-0")
         split = row.file.split
         answer, label = self._answers.of(row)
         question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
@@ -128,10 +128,10 @@ class _Published:
             name = f"{split}-{identifier}-{permutation}"
             path = f"images/{name_at(row.values, 'directory')}/{name}.png"
             try:
-                picture = self._files.find(path, beside=row.file.name)
+                image = self._files.find(path, beside=row.file.name)
             except ItemError as error:
                 items.append(faulty(f"{row.place}, permutation {permutation}", split, str(error)))
                 continue
-            sample = Sample(pictures=[picture], questions=[question], meta={**meta, "pictures": [picture]})
-            items.append(Item(id=name, split=split, path=row.place, pictures=f"{split}/{name}", data=sample.as_data()))
+            sample = Sample(images=[image], questions=[question], meta={**meta, "images": [image]})
+            items.append(Item(id=name, split=split, path=row.place, images=f"{split}/{name}", data=sample.as_data()))
         return items

@@ -1,6 +1,6 @@
 """NLVR2: is the sentence true of the two photographs?
 
-One raw sample is one line of `{train,dev,test1}.json`, about a pair of pictures that lie anywhere below the input under
+One raw sample is one line of `{train,dev,test1}.json`, about a pair of images that lie anywhere below the input under
 the names that follow from the identifier, `dev-850-0-img0.png` (left) and `dev-850-0-img1.png` (right)::
 
     {"sentence": "The right image shows a curving walkway of dark glass circles embedded in dirt and flanked by
@@ -13,14 +13,14 @@ It becomes one record::
      "conversations": [{"images": ["dev/dev-850-0.0.png", "dev/dev-850-0.1.png"],
                         "user": "The right image shows a curving walkway ...\\nIs this statement about the two images
                         true? Answer True or False.", "assistant": "False"}],
-     "meta": {"group": "dev-850", "pair": "dev-850-0", "sentence": "dev-850--0", "label": "False", "pictures": [...]}}
+     "meta": {"group": "dev-850", "pair": "dev-850-0", "sentence": "dev-850--0", "label": "False", "images": [...]}}
 
 The parts of an identifier are the split, the image set, the pair and the sentence. All sentences about a pair right is
 what the metric `consistency` counts; a sentence right of all its pairs, `sentence_consistency`, which NLVR2's own
 evaluation calls consistency.
 
 HuggingFaceM4/the_cauldron, config nlvr2 (`images`, `texts[{user, assistant, source}]`, a pair a row) is read from
-Parquet or Arrow files below the input. It has lost the identifiers: pair and group are the hash of the two pictures.
+Parquet or Arrow files below the input. It has lost the identifiers: pair and group are the hash of the two images.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ...schema.errors import ItemError
-from ...schema.folder import Folder, check_readable
 from ...schema.record import Record
-from ..annotations.cauldron import CauldronForm
-from ..annotations.conversations import conversations
-from ..annotations.fields import name_at, text_at
-from ..annotations.files import FileNames
-from ..annotations.forms import Form, RawRow, annotation_files, find_items
-from ..annotations.labels import LabelAnswers
-from ..annotations.questions import Asker, Question, Sample
+from ...storage import Folder, check_readable
 from ..base import ImageSink, Item, PublicCopy
 from ..prompts import Prompts
+from ..questions.cauldron import CauldronForm
+from ..questions.conversations import conversations
+from ..questions.fields import name_at, text_at
+from ..questions.files import FileNames
+from ..questions.forms import Form, RawRow, annotation_files, find_items
+from ..questions.labels import LabelAnswers
+from ..questions.questions import Asker, Question, Sample
 
 __all__ = ["NLVR2"]
 
 _PUBLISHED = re.compile(r"(train|dev|test1|test2)\.json")
 _IDENTIFIER = re.compile(r"(?P<set>(?P<split>[a-z0-9]+)-\d+)-\d+-(?P<sentence>\d+)")
 _EXPECTED = (
-    "train.json, dev.json or test1.json with pictures <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or Arrow "
+    "train.json, dev.json or test1.json with images <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or Arrow "
     "files of the_cauldron (nlvr2)"
 )
 _PROMPT = "{{ sentence }}\nIs this statement about the two images true? Answer True or False."
@@ -67,7 +67,7 @@ class NLVR2:
     input: Folder
     turns: Annotated[
         Literal["statement", "pair"],
-        Meta(description="a record a statement, or one conversation a pair with its pictures in the first turn"),
+        Meta(description="a record a statement, or one conversation a pair with its images in the first turn"),
     ] = "statement"
     prompt: Annotated[
         tuple[str, ...],
@@ -98,7 +98,7 @@ class NLVR2:
             whole = self.turns == "pair"
             forms: list[Form] = [
                 _Published(files, self._answers),
-                CauldronForm("nlvr2", pictures=2, whole=whole, hashed=("group", "pair")),
+                CauldronForm("nlvr2", images=2, whole=whole, hashed=("group", "pair")),
             ]
             items = find_items(self.input, annotations, forms)
             yield from conversations(items, _pair_id) if whole else items
@@ -108,7 +108,7 @@ class NLVR2:
 
         Raises:
             ItemError: the prompt cannot be made.
-            MediaError: a picture is missing or damaged.
+            MediaError: an image is missing or damaged.
         """
         return self._asker.record(item, images)
 
@@ -147,18 +147,18 @@ class _Published:
         if found["split"] != row.file.split:
             raise ItemError(f"{identifier!r} is of the split {found['split']}; it has no place in {row.file.split}")
         pair = identifier.rpartition("-")[0]
-        pictures = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
+        images = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
         answer, label = self._answers.of(row)
         question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
         sentence = f"{found['set']}--{found['sentence']}"
-        meta = {"group": found["set"], "pair": pair, "sentence": sentence, **label, "pictures": pictures}
-        sample = Sample(pictures=[*pictures], questions=[question], meta=meta)
+        meta = {"group": found["set"], "pair": pair, "sentence": sentence, **label, "images": images}
+        sample = Sample(images=[*images], questions=[question], meta=meta)
         return [
             Item(
                 id=identifier,
                 split=row.file.split,
                 path=row.place,
-                pictures=f"{row.file.split}/{pair}",
+                images=f"{row.file.split}/{pair}",
                 data=sample.as_data(),
                 shared=pair,
             )

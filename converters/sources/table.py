@@ -26,10 +26,10 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from ...schema.errors import InputError
-from ...schema.folder import Folder, check_readable, open_folder
-from ..rows import ROW_SUFFIXES, RowPictures, read_rows
-from .row_mapping import FoundRow, RowMapping, split_in_name
-from .row_media import Shown
+from ...storage import Folder, check_readable, open_folder
+from ..mapping.columns import FoundRow, RowMapping, split_in_name
+from ..mapping.media import Shown
+from ..rows import ROW_SUFFIXES, RowImages, read_rows
 
 __all__ = ["Table"]
 
@@ -94,5 +94,5 @@ class Table(RowMapping):
         return self.input, ""
 
     @cached_property
-    def _cells(self) -> RowPictures:
-        return RowPictures(self.folder)
+    def _cells(self) -> RowImages:
+        return RowImages(self.folder)

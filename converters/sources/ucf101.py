@@ -37,16 +37,16 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from ...schema.errors import ItemError
-from ...schema.folder import Folder
 from ...schema.record import Record, Turn
+from ...storage import Folder
 from ..base import ImageSink, Item, PublicCopy
-from ..media.sampling import Sampling
-from ..media.video import Decoder
+from ..folders.labelled_folder import LabelPrompt
+from ..folders.split_lists import UNLISTED
+from ..folders.ucf101_forms import Form, find_form
 from ..prompts import Prompts
-from .clips import show_clip
-from .labelled_folder import LabelPrompt
-from .split_lists import UNLISTED
-from .ucf101_forms import Form, find_form
+from ..video import Decoder
+from ..video.clips import show_clip
+from ..video.sampling import Sampling
 
 __all__ = ["UCF101"]
 
@@ -83,7 +83,7 @@ class UCF101:
                 split=clip.split,
                 path=form.base + form.path(clip),
                 # Only the last suffix goes: v.a.avi and v.b.avi stay apart.
-                pictures=f"{clip.split}/{clip.label}/{PurePosixPath(clip.name).stem}",
+                images=f"{clip.split}/{clip.label}/{PurePosixPath(clip.name).stem}",
             )
 
     def convert(self, item: Item, images: ImageSink) -> Record:

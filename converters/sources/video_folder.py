@@ -27,11 +27,11 @@ from msgspec import Meta
 
 from ...schema.record import Record
 from ..base import ImageSink, Item
-from ..media.sampling import Sampling
-from ..media.video import Decoder
-from .class_folders import CLIPS, Kind
-from .clips import show_clip
-from .labelled_folder import LabelledFolder, LabelPrompt
+from ..folders.class_folders import CLIPS, Kind
+from ..folders.labelled_folder import LabelledFolder, LabelPrompt
+from ..video import Decoder
+from ..video.clips import show_clip
+from ..video.sampling import Sampling
 
 __all__ = ["VideoFolder"]
 

@@ -1,4 +1,4 @@
-"""Rules on the pictures as files: each one shown is there and starts like a picture; none lies about unshown."""
+"""Rules on the images as files: each one shown is there and starts like an image; none lies about unshown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FileRules"]
 
 
 class FileRules:
-    """Looks at the header of every picture a record shows, once each.
+    """Looks at the header of every image a record shows, once each.
 
     Args:
         dataset: what to look at.
@@ -26,9 +26,9 @@ class FileRules:
         self._faults: dict[str, str | None] = {}
 
     def check(self, file: str, line: int, record: Record) -> Iterator[Finding]:
-        """Yield what is wrong with the pictures of one record."""
+        """Yield what is wrong with the images of one record."""
         for number, _ in enumerate(record.images()):
-            place = self.dataset.pictures.place(record, number)
+            place = self.dataset.images.place(record, number)
             if place not in self._faults:
                 self._faults[place] = self._fault(record, number)
             fault = self._faults[place]
@@ -46,14 +46,14 @@ class FileRules:
 
     def _fault(self, record: Record, number: int) -> str | None:
         try:
-            with self.dataset.pictures.open(record, number) as stream, Image.open(stream) as picture:
-                width, height = picture.size
+            with self.dataset.images.open(record, number) as stream, Image.open(stream) as image:
+                width, height = image.size
         except FileNotFoundError:
             return "does not exist"
         except UnidentifiedImageError:
-            return "is no picture"
+            return "is no image"
         except Image.DecompressionBombError:
-            return "has more pixels than a picture may have"
+            return "has more pixels than an image may have"
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
         except (ValueError, RuntimeError) as error:

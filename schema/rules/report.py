@@ -46,7 +46,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         dataset: its address.
         level: how deep it was looked at.
         records: records read, a split.
-        images: pictures the records show.
+        images: images the records show.
         findings: in the order of files and lines.
     """
 

@@ -19,7 +19,7 @@ def validate(dataset: Dataset, level: Level = "files") -> Report:
 
     Args:
         dataset: what to look at.
-        level: `records` reads the JSONL and the manifest; `files` opens the header of every picture, too.
+        level: `records` reads the JSONL and the manifest; `files` opens the header of every image, too.
 
     Raises:
         DatasetError: a file of records cannot be read at all.
@@ -29,7 +29,7 @@ def validate(dataset: Dataset, level: Level = "files") -> Report:
     for file, line, record in records.read():
         if level == "files":
             findings += files.check(file, line, record)
-    # Without a manifest the folder may hold other people's pictures, and one JSONL need not show them all.
+    # Without a manifest the folder may hold other people's images, and one JSONL need not show them all.
     if level == "files" and dataset.manifest is not None:
         findings += files.unshown()
     findings += records.findings

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from phi3v_data.cli.convert import command
 from phi3v_data.cli.sources import command as sources
-from phi3v_data.converters.media.synthesis import write_clip
+from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.errors import Phi3VDataError, UsageError
 
 PATCHES = Path(__file__).parent.parent / "converters" / "engine" / "patches.py"
@@ -115,7 +115,7 @@ def test_sources_lists_every_source_with_its_options() -> None:
     assert {"frames", "sampling", "decoder", "fold"} <= {option["name"] for option in ucf101["options"]}
 
 
-def test_shards_are_written_beside_or_instead_of_the_pictures(patches: Path) -> None:
+def test_shards_are_written_beside_or_instead_of_the_images(patches: Path) -> None:
     result = run("--source", f"{PATCHES}:Patches", "--input", "raw", "--out", "out", "--shards", "--no-images")
     assert result.exit_code == 0, result.output
     assert (patches / "out/shards/patches-train-000000.tar").exists()

@@ -7,16 +7,16 @@ import pytest
 from PIL import Image
 
 from phi3v_data.cli.main import run_command
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.data.deal import sample_cost
 from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_processor
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Ten records with 0, 1, 2, 0 ... pictures; the last has a long answer."""
+    """Ten records with 0, 1, 2, 0 ... images; the last has a long answer."""
     root = tmp_path_factory.mktemp("estimate")
     (root / "images").mkdir()
     Image.new("RGB", (300, 200)).save(root / "images" / "a.png")
@@ -42,7 +42,7 @@ def test_the_numbers_are_those_of_the_records(data: str, capsys: pytest.CaptureF
     found = estimate(capsys, data, "--num-crops", "4", "--batch-size", "4", "--epochs", "1.5")
     assert (found["records"], found["steps"], found["faulty"], found["too_long"]) == (10, 4, 0, [])
     grid = tiny_processor().image_processor.crop_grid(300, 200, 4)
-    assert found["pictures"]["total"] == 9
+    assert found["images"]["total"] == 9
     assert found["crops"]["total"] == 9 * (grid.rows * grid.columns + 1)
     assert found["crops"]["most"] == 2 * (grid.rows * grid.columns + 1)
     assert found["crop_padding"] == pytest.approx(1 - (grid.rows * grid.columns + 1) / 5)
@@ -52,7 +52,7 @@ def test_the_numbers_are_those_of_the_records(data: str, capsys: pytest.CaptureF
 
 def test_operations_are_those_of_the_records(data: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = estimate(capsys, data, "--max-tokens", "30")
-    # Only the records without pictures are left, and all of those are alike.
+    # Only the records without images are left, and all of those are alike.
     tokens = found["tokens"]["most"]
     assert tokens == found["tokens"]["least"]
     assert found["teraflop"] * 1e12 == pytest.approx(sample_cost(tokens, 0, tiny_config()))

@@ -20,7 +20,7 @@ def export(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of three pictures in two splits, which keeps them in shards alone."""
+    """A dataset of three images in two splits, which keeps them in shards alone."""
     root = tmp_path_factory.mktemp("dataset")
     for number, name in enumerate(("train/cat/a.png", "train/dog/b.jpg", "val/dog/c.jpg")):
         (root / "raw" / name).parent.mkdir(parents=True)
@@ -34,8 +34,8 @@ def test_what_is_exported_from_shards_converts_back_to_the_same_lines(dataset: P
     result = export(dataset, "--format", "trl", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
-        f"{tmp_path}/out/train.jsonl: 2 records, 2 pictures copied",
-        f"{tmp_path}/out/val.jsonl: 1 record, 1 picture copied",
+        f"{tmp_path}/out/train.jsonl: 2 records, 2 images copied",
+        f"{tmp_path}/out/val.jsonl: 1 record, 1 image copied",
     ]
     line = ["convert", "--source", "chat", "--input", str(tmp_path / "out"), "--workers", "1"]
     assert run_command([*line, "--out", str(tmp_path / "back")]) == 0

@@ -15,17 +15,17 @@ from phi3v_data.cli.main import run_command
 from phi3v_data.cli.mixture import open_sources
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.schema.index import Counting, RecordIndex, record_costs
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
-from phi3v_data.trainer.data.index import Counting, RecordIndex, record_costs
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
 
 
 def write(root: Path, count: int, prefix: str = "r") -> str:
-    """Write records of growing length, whose pictures are nowhere."""
+    """Write records of growing length, whose images are nowhere."""
     records = [
         Record(id=f"{prefix}{number}", conversations=[Turn(user="?" * (1 + number), assistant="!")])
         for number in range(count)
@@ -35,7 +35,7 @@ def write(root: Path, count: int, prefix: str = "r") -> str:
 
 
 def in_shards(data: str, root: Path) -> str:
-    """Write the records of a dataset without pictures as shards of one each, and return their pattern."""
+    """Write the records of a dataset without images as shards of one each, and return their pattern."""
     with ShardWriter(LocalFolder(root), "x", "train", size=1, columns=[]) as writer:
         for record in open_dataset(data).records("train"):
             writer.add(Sample(encode_record(record), []))
@@ -93,7 +93,7 @@ def test_what_is_printed_is_what_training_reads(tmp_path: Path, capsys: pytest.C
     assert all("r6" not in ids for ids in printed.values())
 
 
-def test_no_picture_is_touched_and_neither_torch_nor_a_tokenizer_is_loaded(tmp_path: Path) -> None:
+def test_no_image_is_touched_and_neither_torch_nor_a_tokenizer_is_loaded(tmp_path: Path) -> None:
     records = [Record(id="r", conversations=[Turn(images=["missing.jpg"], user="?", assistant="!")])]
     write_records(LocalFolder(tmp_path), "x_train.jsonl", records)
     program = (

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 from phi3v_data.converters.base import Item
-from phi3v_data.converters.media.sampling import Sampling
+from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.record import Record, Turn
 
 
@@ -37,7 +37,7 @@ class Made:
 
     def discover(self):
         for number in range(self.count):
-            yield Item(id=f"train-{number}", split="train", path=str(number), pictures=f"train/{number}")
+            yield Item(id=f"train-{number}", split="train", path=str(number), images=f"train/{number}")
 
     def convert(self, item, images):
         said = " ".join(self.words) + ("!" if self.loud_voice else ".") + self.kind

@@ -65,7 +65,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_plug_in_that_works_is_listed_with_its_package(site: Path, started: Path) -> None:
     install(site, "good-pack", (started / "my_pages.py").read_text(), pages="MyPages")
     text = sources().output
-    assert "pages (of the package good-pack)  Pictures with an answer beside each." in text
+    assert "pages (of the package good-pack)  Images with an answer beside each." in text
     (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["name"] == "pages")
     assert (listed["package"], listed["fault"]) == ("good-pack", "")
     assert "question" in [option["name"] for option in listed["options"]]
@@ -98,7 +98,7 @@ def test_a_plug_in_that_cannot_be_used_is_named_with_the_reason_and_hides_no_oth
     (line,) = (line for line in result.output.splitlines() if line.startswith("page (of the package bad-pack)"))
     assert "cannot be used: " in line
     assert reason in line
-    assert "pages (of the package good-pack)  Pictures with" in result.output
+    assert "pages (of the package good-pack)  Images with" in result.output
     assert "\nucf101  Clips of UCF-101" in result.output
     (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["fault"])
     assert reason in listed["fault"]
@@ -155,14 +155,14 @@ def test_a_new_source_passes_its_own_test_and_the_linter(started: Path) -> None:
 def test_the_command_of_a_new_sources_card_converts(started: Path, tmp_path: Path) -> None:
     (command_line,) = (line for line in (started / "my_pages.md").read_text().splitlines() if line.startswith("$ "))
     shutil.copy(started / "my_pages.py", tmp_path)
-    (tmp_path / "pictures").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "pictures/bus.png")
-    (tmp_path / "pictures/bus.png.txt").write_text("A red bus.\n")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images/bus.png")
+    (tmp_path / "images/bus.png.txt").write_text("A red bus.\n")
     done = phi3v(*shlex.split(command_line)[2:], "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (record,) = (tmp_path / "data/my_pages/my_pages_train.jsonl").read_text().splitlines()
     shown = (started / "my_pages.md").read_text().partition("```json\n")[2].partition("```")[0]
-    asked = {**json.loads(shown)["conversations"][0], "user": "What does the picture show?"}
+    asked = {**json.loads(shown)["conversations"][0], "user": "What does the image show?"}
     assert json.loads(record) == {**json.loads(shown), "conversations": [asked]}
 
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from phi3v_data.converters import base
-from phi3v_data.converters.media.sampling import Sampling
 from phi3v_data.converters.registry import ENTRY_POINTS, ConverterSpec, load_source, options_of, source_names
 from phi3v_data.converters.sources.ucf101 import UCF101
+from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.errors import UsageError
 
 OWN = '''
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 from msgspec import Meta
 from phi3v_data.converters.base import ImageSink, Item
-from phi3v_data.schema.folder import Folder
+from phi3v_data.storage import Folder
 from phi3v_data.schema.record import Record, Turn
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Notes:
 
     def discover(self) -> Iterator[Item]:
         for number, entry in enumerate(self.input.list()):
-            yield Item(id=str(number), split="train", path=entry.name, pictures=entry.name)
+            yield Item(id=str(number), split="train", path=entry.name, images=entry.name)
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         return Record(id=item.id, conversations=[Turn(user=item.path, assistant=str(self.count))])
@@ -109,7 +109,7 @@ def test_an_installed_package_brings_a_source(installed: Path) -> None:
 def test_a_class_in_a_local_file_is_a_source(own: Path) -> None:
     made = spec(f"{own}:Notes", own.parent).build()
     (item,) = made.discover()
-    record = made.convert(item, None)  # type: ignore[arg-type]  # it shows no pictures
+    record = made.convert(item, None)  # type: ignore[arg-type]  # it shows no images
     assert record.conversations[0].user == "my notes.py"
 
 
@@ -123,7 +123,7 @@ def test_a_spec_travels_to_a_worker(own: Path) -> None:
 def test_a_source_of_ones_own_takes_under_forty_lines() -> None:
     example = inspect.getdoc(base) or ""
     lines = example[example.index("@dataclass") : example.index("The engine owns")].strip().splitlines()
-    assert "class Pictures" in example
+    assert "class Images" in example
     assert len(lines) < 40
 
 

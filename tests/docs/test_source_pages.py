@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pages import blocks, make_files, records_in, run_console, same
 
-from phi3v_data.converters.media.synthesis import write_clip
 from phi3v_data.converters.registry import ENTRY_POINTS
+from phi3v_data.converters.video.synthesis import write_clip
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("converters.md", "sources/chat.md", "sources/image-folder.md", "sources/video-folder.md")

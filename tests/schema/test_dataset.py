@@ -8,10 +8,10 @@ from PIL import Image
 
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Sample, ShardWriter, index_name
+from phi3v_data.storage import LocalFolder
 
 
 def record(identity: str) -> Record:
@@ -41,8 +41,8 @@ def test_a_pattern_over_several_splits_keeps_them_apart(shards: Path) -> None:
     dataset = open_dataset(f"{shards}/*.tar")
     assert {split: len(names) for split, names in dataset.shards.items()} == {"train": 5, "val": 1}
     assert [each.id for each in dataset.records("val")] == ["val-0", "val-1"]
-    picture = dataset.pictures.open(record("val-1"), 0)
-    assert Image.open(picture).size == (40, 30)
+    image = dataset.images.open(record("val-1"), 0)
+    assert Image.open(image).size == (40, 30)
 
 
 def test_one_shard_is_a_pattern_too_and_names_are_taken_as_they_are(shards: Path) -> None:

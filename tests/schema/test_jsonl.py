@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.schema.errors import DatasetError, RecordError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import Line, read_lines, read_records, write_records
 from phi3v_data.schema.record import Record, Turn, encode_record
+from phi3v_data.storage import LocalFolder
 
 
 def record(number: int, text: str = "what?") -> Record:

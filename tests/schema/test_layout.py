@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from phi3v_data.schema.errors import DatasetError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.layout import (
     FORMAT_VERSION,
     MANIFEST,
@@ -19,6 +18,7 @@ from phi3v_data.schema.layout import (
     records_name,
     shard_name,
 )
+from phi3v_data.storage import LocalFolder
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def with_turn(**changes: Any) -> dict[str, Any]:
     return {"id": "1", "conversations": [{**TURN, **changes}]}
 
 
-def with_picture(path: str) -> dict[str, Any]:
+def with_image(path: str) -> dict[str, Any]:
     return with_turn(images=[path])
 
 
@@ -44,7 +44,7 @@ GOOD = [
     {**RECIPE, "meta": {}},
     with_turn(images=[]),
     with_turn(answers=["this", "that"]),
-    *map(with_picture, ["a b/ü.jpg", "..a/b..jpg", ".hidden/a.jpg", "ab:c.jpg", "x/C:/a.jpg", "a\n.jpg"]),
+    *map(with_image, ["a b/ü.jpg", "..a/b..jpg", ".hidden/a.jpg", "ab:c.jpg", "x/C:/a.jpg", "a\n.jpg"]),
 ]
 BAD = [
     [],
@@ -70,8 +70,8 @@ BAD = [
     with_turn(answers="this"),
     with_turn(images="a.jpg"),
     with_turn(images=[1]),
-    *map(with_picture, ["", "/a.jpg", "../a.jpg", "a/../b.jpg", "a/..", "..", ".", "./a.jpg", "a/./b.jpg", "a//b.jpg"]),
-    *map(with_picture, ["a/", "a\\b.jpg", "C:/a.jpg", "c:a.jpg", "\\\\host\\a.jpg", "a\0.jpg"]),
+    *map(with_image, ["", "/a.jpg", "../a.jpg", "a/../b.jpg", "a/..", "..", ".", "./a.jpg", "a/./b.jpg", "a//b.jpg"]),
+    *map(with_image, ["a/", "a\\b.jpg", "C:/a.jpg", "c:a.jpg", "\\\\host\\a.jpg", "a\0.jpg"]),
 ]
 
 

@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from phi3v_data.schema.errors import DatasetError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.record import Record, Turn, decode_record, encode_record
 from phi3v_data.schema.shards import Sample, Shard, ShardWriter, index_name, sample_columns, sample_key
+from phi3v_data.storage import LocalFolder
 
 
-def picture(size: int, kind: str = "JPEG") -> bytes:
+def image(size: int, kind: str = "JPEG") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (size, size)).save(buffer, kind)
     return buffer.getvalue()
 
 
-def sample(identity: str, pictures: int, suffix: str = "jpg") -> Sample:
-    turn = Turn(images=[f"{identity}.{k}.{suffix}" for k in range(pictures)], user="?", assistant="!")
-    data = [picture(4 + k, "PNG" if suffix == "png" else "JPEG") for k in range(pictures)]
+def sample(identity: str, images: int, suffix: str = "jpg") -> Sample:
+    turn = Turn(images=[f"{identity}.{k}.{suffix}" for k in range(images)], user="?", assistant="!")
+    data = [image(4 + k, "PNG" if suffix == "png" else "JPEG") for k in range(images)]
     return Sample(encode_record(Record(id=identity, conversations=[turn])), data)
 
 
@@ -49,7 +49,7 @@ def test_every_sample_comes_back_from_its_place(tmp_path: Path) -> None:
         assert list(shard) == samples
         assert [entry.id for entry in shard.entries] == [f"id-{n}" for n in range(9)]
         assert shard.record(7).id == "id-7"
-        assert shard.picture(7, 2) == samples[7].pictures[2]
+        assert shard.image(7, 2) == samples[7].images[2]
 
 
 def test_a_shard_holds_no_times_owners_or_order_of_its_own(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_keys_tell_ids_apart_and_end_where_the_column_begins(first: str, second:
     assert not set(sample_key(first)) & set("./\\\n\0")
 
 
-def test_later_samples_hold_their_own_pictures_only_and_the_first_hold_every_column(tmp_path: Path) -> None:
+def test_later_samples_hold_their_own_images_only_and_the_first_hold_every_column(tmp_path: Path) -> None:
     names = write(tmp_path, [sample(f"id-{n}", n) for n in range(8)] + [sample("p", 2, "png")])
     found = by_webdataset(tmp_path, names)
     columns = [{key for key in s if key.endswith(("jpg", "png"))} for s in found]
@@ -110,7 +110,7 @@ def test_later_samples_hold_their_own_pictures_only_and_the_first_hold_every_col
 
 
 def test_a_writer_that_fails_leaves_no_shard_under_its_name(tmp_path: Path) -> None:
-    short = sample("b", 2)._replace(pictures=[])
+    short = sample("b", 2)._replace(images=[])
     with pytest.raises(ValueError, match="shorter"):
         write(tmp_path, [sample("a", 0), short])
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -34,7 +34,7 @@ def test_the_grid_and_the_tokens_are_the_published_processors(
 
 
 @given(width=SIDES, height=SIDES, num_crops=CROPS)
-def test_a_canvas_holds_the_picture_in_whole_crops_and_no_more_than_asked(
+def test_a_canvas_holds_the_image_in_whole_crops_and_no_more_than_asked(
     width: int, height: int, num_crops: int
 ) -> None:
     grid = crop_grid(width, height, num_crops)
@@ -56,7 +56,7 @@ def test_a_portrait_is_laid_out_as_its_transpose(width: int, height: int, num_cr
 
 
 @given(width=SIDES, height=SIDES, num_crops=CROPS)
-def test_the_shape_of_the_picture_is_kept_to_a_pixel(width: int, height: int, num_crops: int) -> None:
+def test_the_shape_of_the_image_is_kept_to_a_pixel(width: int, height: int, num_crops: int) -> None:
     grid = crop_grid(width, height, num_crops)
     long, short = max(grid.content_width, grid.content_height), min(grid.content_width, grid.content_height)
     exact = long * min(width, height) / max(width, height)

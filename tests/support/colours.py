@@ -1,4 +1,4 @@
-"""A dataset that a tiny model can learn in seconds: pictures of one colour, and what the colour is called."""
+"""A dataset that a tiny model can learn in seconds: images of one colour, and what the colour is called."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import LocalFolder
 
 __all__ = ["COLOURS", "colour_records", "turn", "write_dataset"]
 
@@ -23,7 +23,7 @@ def turn(answer: str, *, images: Sequence[str] = (), user: str = "Which colour?"
 
 
 def write_dataset(root: Path, splits: dict[str, list[Record]]) -> Dataset:
-    """Write records as a bare dataset folder, with a plain picture for each path they show."""
+    """Write records as a bare dataset folder, with a plain image for each path they show."""
     for split, records in splits.items():
         write_records(LocalFolder(root), f"colours_{split}.jsonl", records)
         for record in records:

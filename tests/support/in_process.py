@@ -10,7 +10,7 @@ from typing import Any
 from phi3v_data.converters.engine.messages import Done, Failed, Failure, Job, Work
 from phi3v_data.converters.engine.plan import Selection, make_plan
 from phi3v_data.converters.engine.work import Worker
-from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.record import Record, decode_record
 
@@ -35,7 +35,7 @@ class Converted:
 def convert_here(source: str, folder: Path | str, out: Path, **options: Any) -> Converted:
     """Convert a folder of raw data into `out`/images, with the source's options as the command line would give them."""
     spec = ConverterSpec(source=source, input=str(folder), options=options)
-    job = Job(spec=spec, out=str(out), folder="images", pictures=PictureSettings())
+    job = Job(spec=spec, out=str(out), folder="images", images=ImageSettings())
     worker, found = Worker(job), Converted(out / "images")
     with tempfile.TemporaryFile() as stream:
         plan = make_plan(spec.build(), Selection(), stream)

@@ -1,6 +1,6 @@
 """Pages of the documentation, run: their files are made, their commands given, what they show is compared.
 
-Fenced blocks say by their first line what they are: `text layout` lists files (a picture or clip by its suffix, a text
+Fenced blocks say by their first line what they are: `text layout` lists files (an image or clip by its suffix, a text
 by what stands behind the name; a name that comes again adds a line), `json NAME` and `python` (by `# NAME:`) are files,
 `console` are commands and what they print, `json` is a record that some command has written.
 """

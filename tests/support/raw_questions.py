@@ -16,26 +16,26 @@ from PIL import Image
 from phi3v_data.converters.base import Item
 from phi3v_data.converters.engine.run import ConvertRequest, convert
 from phi3v_data.converters.registry import ConverterSpec
-from phi3v_data.schema.folder import open_folder
 from phi3v_data.schema.jsonl import read_records
 from phi3v_data.schema.layout import SplitRow
 from phi3v_data.schema.record import Record
+from phi3v_data.storage import open_folder
 
-PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 TEXT = pa.struct({"user": pa.string(), "assistant": pa.string(), "source": pa.string()})
-CAULDRON = pa.schema({"images": pa.list_(PICTURE), "texts": pa.list_(TEXT)})
+CAULDRON = pa.schema({"images": pa.list_(IMAGE), "texts": pa.list_(TEXT)})
 
 
-def picture(number: int = 0, form: str = "PNG") -> bytes:
-    """A small picture; another number is another picture."""
+def image(number: int = 0, form: str = "PNG") -> bytes:
+    """A small image; another number is another image."""
     buffer = io.BytesIO()
     Image.new("RGB", (12, 8), (number % 256, number // 256 % 256, 90)).save(buffer, form)
     return buffer.getvalue()
 
 
 def cell(number: int = 0) -> dict[str, Any]:
-    """A picture as `datasets` stores it."""
-    return {"bytes": picture(number), "path": None}
+    """An image as `datasets` stores it."""
+    return {"bytes": image(number), "path": None}
 
 
 def text(user: str, assistant: str, source: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ class Result:
     records: dict[str, Record]
     quarantine: dict[str, str]
     counts: dict[str, tuple[int, int, int]]
-    pictures: dict[str, bytes]
+    images: dict[str, bytes]
 
 
 class Raw:
@@ -77,9 +77,9 @@ class Raw:
         target.write_bytes(data)
         return target
 
-    def pictures(self, *paths: str, first: int = 0) -> None:
+    def images(self, *paths: str, first: int = 0) -> None:
         for number, path in enumerate(paths, start=first):
-            self.write(path, picture(number))
+            self.write(path, image(number))
 
     def table(self, path: str, rows: list[dict[str, Any]], schema: pa.Schema = CAULDRON) -> None:
         target = self.root / path
@@ -121,7 +121,7 @@ def read_result(out: Path, splits: list[SplitRow]) -> Result:
         records={record.id: record for row in splits for record in read_records(open_folder(out), row.file)},
         quarantine={entry["path"]: entry["message"] for entry in map(json.loads, lines)},
         counts={row.split: (row.discovered, row.written, row.quarantined) for row in splits},
-        pictures={str(p.relative_to(images)): p.read_bytes() for p in sorted(images.rglob("*")) if p.is_file()},
+        images={str(p.relative_to(images)): p.read_bytes() for p in sorted(images.rglob("*")) if p.is_file()},
     )
 
 

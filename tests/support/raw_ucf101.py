@@ -11,22 +11,22 @@ from PIL import Image
 from phi3v_data.converters.base import Item
 from phi3v_data.converters.sources.ucf101 import UCF101
 from phi3v_data.schema.errors import InputError
-from phi3v_data.schema.folder import open_folder
 from phi3v_data.schema.record import Record
+from phi3v_data.storage import open_folder
 
 FRAMES = 10
 PROMPT = "Classify the video into one of the following classes: "
 
 
 class Shown:
-    """Keeps the pictures it is given."""
+    """Keeps the images it is given."""
 
     def __init__(self) -> None:
-        self.pictures: dict[str, np.ndarray] = {}
+        self.images: dict[str, np.ndarray] = {}
 
-    def save(self, name: str, picture: np.ndarray | Image.Image) -> str:
-        assert name not in self.pictures
-        self.pictures[name] = np.asarray(picture)
+    def save(self, name: str, image: np.ndarray | Image.Image) -> str:
+        assert name not in self.images
+        self.images[name] = np.asarray(image)
         return name
 
 

@@ -21,10 +21,10 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="session")
 def mixed_conversations(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Pictures in any turn, turns without pictures, and a record without any."""
+    """Images in any turn, turns without images, and a record without any."""
     records = [
         Record(
-            id="late-pictures",
+            id="late-images",
             conversations=[
                 turn("hello", user="Hi."),
                 turn("red", images=["a/red-0.png"]),

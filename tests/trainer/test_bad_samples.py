@@ -1,4 +1,4 @@
-"""Pictures that vanish, and machines that fail, in the middle of a run."""
+"""Images that vanish, and machines that fail, in the middle of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiny_runs import history, tiny_config, traced
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import RunError
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.data.bad_samples import BadSample, BadSamples
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.sources import Source
@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> Dataset:
     return write_dataset(tmp_path / "data", {"train": colour_records("train", RECORDS)})
 
 
-def picture(data: Dataset, number: int) -> Path:
+def image(data: Dataset, number: int) -> Path:
     (name,) = colour_records("train", RECORDS)[number].images()
     return Path(data.folder.address) / "images" / name
 
@@ -60,7 +60,7 @@ def shown_at(step: int) -> list[int]:
 @pytest.mark.parametrize("damage", ["vanished", "broken"])
 def test_a_bad_sample_is_replaced_by_nothing_counted_and_named(data: Dataset, tmp_path: Path, damage: str) -> None:
     lost, kept = shown_at(2)
-    path = picture(data, lost)
+    path = image(data, lost)
     said: list[str] = []
     happen = path.unlink if damage == "vanished" else lambda: path.write_bytes(path.read_bytes()[:60])
     result = run_with(data, tmp_path / "run", said, happen)
@@ -78,7 +78,7 @@ def test_a_bad_sample_is_replaced_by_nothing_counted_and_named(data: Dataset, tm
 def test_a_step_without_a_sample_left_has_a_loss_of_nothing(data: Dataset, tmp_path: Path) -> None:
     def happen() -> None:
         for number in shown_at(2):
-            picture(data, number).unlink()
+            image(data, number).unlink()
 
     result = run_with(data, tmp_path / "run", [], happen)
     assert result.bad_samples == 2
@@ -100,7 +100,7 @@ def test_too_many_in_a_row_end_the_run_and_it_goes_on_when_they_are_back(data: D
 
 
 class Failing(LocalFolder):
-    """A disk that fails at a picture once it is told to."""
+    """A disk that fails at an image once it is told to."""
 
     error: OSError | None = None
 
@@ -133,11 +133,11 @@ def test_what_no_sample_can_be_blamed_for_is_fatal_at_once(
 
 
 def test_workers_say_what_they_could_not_read(data: Dataset, tmp_path: Path) -> None:
-    # Workers read ahead, so the picture is gone before they begin: in a run that goes on.
+    # Workers read ahead, so the image is gone before they begin: in a run that goes on.
     lost = shown_at(3)[0]
     with pytest.raises(RunError, match="stop"):
         run_with(data, tmp_path / "run", [], _stop)
-    picture(data, lost).unlink()
+    image(data, lost).unlink()
     # What was measured before is gone, too, so it is known from the start; a run that goes on is not stopped by it.
     shutil.rmtree(Path(data.folder.address) / ".index")
     said: list[str] = []

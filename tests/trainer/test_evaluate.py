@@ -10,9 +10,9 @@ import pytest
 from colours import turn, write_dataset
 
 from phi3v_data.schema.dataset import Dataset
+from phi3v_data.schema.index import RecordIndex
 from phi3v_data.schema.record import Record
 from phi3v_data.trainer.config import TrainConfig
-from phi3v_data.trainer.data.index import RecordIndex
 from phi3v_data.trainer.data.samples import SampleSource
 from phi3v_data.trainer.evaluate import Evaluation, evaluate
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM
@@ -32,7 +32,7 @@ def test_every_turn_of_every_record_is_asked_once_and_in_order(
 ) -> None:
     judged = evaluate(model, tiny_processor(), mixed_conversations, "train", tiny_run().evaluation)
     asked = [(answer.id, answer.turn) for answer in judged.answers]
-    turns = {"late-pictures": 4, "text-only": 2, "one-turn": 1}
+    turns = {"late-images": 4, "text-only": 2, "one-turn": 1}
     assert asked == [(name, turn) for name, count in turns.items() for turn in range(count)]
     assert judged.total == 7
 

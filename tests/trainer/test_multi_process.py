@@ -18,7 +18,7 @@ from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.train import train
 
-# Two samples a step on two ranks with two micro-batches each: half of these are empty, and some have no picture.
+# Two samples a step on two ranks with two micro-batches each: half of these are empty, and some have no image.
 SETTINGS = {"batch_size": 2, "accumulate": 2, "epochs": 1.2, "save_every": 2, "data.trace": True}
 STALLED = 9
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -54,11 +54,11 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
     expected = {step: [records[ref.record].id for ref in plan.step(step)] for step in range(plan.steps(1.2))}
     assert traced(whole) == expected
 
-    # A pipe takes the place of a picture of the first epoch when training begins: whoever opens it waits, and so do the
+    # A pipe takes the place of an image of the first epoch when training begins: whoever opens it waits, and so do the
     # others, and the run is killed in the middle of that step.
     number = next(ref.record for ref in plan.step(STALLED) if any(records[ref.record].images()))
     (name,) = records[number].images()
-    picture, kept = tmp_path / "data" / "images" / name, tmp_path / "kept.png"
+    image, kept = tmp_path / "data" / "images" / name, tmp_path / "kept.png"
     run = tmp_path / "run"
     launcher = start(tmp_path / "data", run)
     said: list[str] = []
@@ -67,8 +67,8 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
         for line in launcher.stdout:
             said.append(line)
             if line.startswith("eval_before.json"):
-                picture.rename(kept)
-                os.mkfifo(picture)
+                image.rename(kept)
+                os.mkfifo(image)
             if line.startswith(f"step {STALLED}/"):
                 break
     finally:
@@ -76,8 +76,8 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
     assert said, "torchrun said nothing"
     assert said[-1].startswith(f"step {STALLED}/"), "".join(said)
     assert (run / "eval_before.json").read_bytes() == (whole / "eval_before.json").read_bytes()
-    picture.unlink()
-    kept.rename(picture)
+    image.unlink()
+    kept.rename(image)
 
     lines: list[str] = []
     train(tiny_config(SETTINGS), [Source(data)], run, lines.append)

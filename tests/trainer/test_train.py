@@ -165,10 +165,10 @@ def test_a_folder_that_holds_something_is_not_written_into(colours: Dataset, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_picture_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path, tiny_run: Run) -> None:
+def test_a_image_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path, tiny_run: Run) -> None:
     dataset = write_dataset(tmp_path / "data", {"train": colour_records("train", 4)})
     (tmp_path / "data" / "images" / "train" / "green-1.png").unlink()
-    wanted = r"records that cannot be read: 1 \(train-1\); of train-1, picture train/green-1\.png does not exist"
+    wanted = r"records that cannot be read: 1 \(train-1\); of train-1, image train/green-1\.png does not exist"
     with pytest.raises(DatasetError, match=wanted):
         train(tiny_run(), [Source(dataset)], tmp_path / "run")
 

@@ -16,12 +16,12 @@ from s3_server import S3Server, credentials
 from tiny_runs import tiny_config, traced
 
 from phi3v_data.schema.dataset import open_dataset
-from phi3v_data.schema.folder import Folder, open_folder
 from phi3v_data.schema.record import Record, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
+from phi3v_data.storage import Folder, open_folder
+from phi3v_data.storage.retry import Patience
 from phi3v_data.trainer import fit
 from phi3v_data.trainer.data import sources
-from phi3v_data.trainer.data.patience import Patience
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.shard_cache import ShardCache
 from phi3v_data.trainer.data.sources import Source

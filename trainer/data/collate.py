@@ -9,26 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...schema.prompt import IGNORED
 from ..phi3v.packing import next_labels
-from .crops import cut_pictures
-from .prompt import IGNORED
+from .crops import cut_images
 from .samples import Sample
 
-__all__ = ["PackedCollator", "join_pictures"]
+__all__ = ["PackedCollator", "join_images"]
 
 
-def join_pictures(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-    """Cut the pictures of a batch, in order; empty where no sample has one.
+def join_images(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    """Cut the images of a batch, in order; empty where no sample has one.
 
     Returns:
-        `pixel_values` uint8 [sub-crops of all pictures, 3, side, side] and `image_sizes` [pictures, 2].
+        `pixel_values` uint8 [sub-crops of all images, 3, side, side] and `image_sizes` [images, 2].
     """
-    pictures = [picture for sample in samples for picture in sample.pictures]
-    if not pictures:
+    images = [image for sample in samples for image in sample.images]
+    if not images:
         return {}
     return {
-        "pixel_values": cut_pictures(pictures),
-        "image_sizes": torch.tensor([picture.grid.canvas_size[::-1] for picture in pictures]),
+        "pixel_values": cut_images(images),
+        "image_sizes": torch.tensor([image.grid.canvas_size[::-1] for image in images]),
     }
 
 
@@ -48,7 +48,7 @@ class PackedCollator:
         Returns:
             `input_ids` and `labels` [1, tokens]; `cu_seq_lens` int32 [samples + 1], where each sample starts, then the
             number of tokens; `logits_to_keep` [learnt tokens], the positions from which there is something to predict:
-            answers are short, and logits for all of a row would take gigabytes; the pictures as `join_pictures` has
+            answers are short, and logits for all of a row would take gigabytes; the images as `join_images` has
             them. Positions follow from `cu_seq_lens`.
         """
         rows = [sample.text.input_ids for sample in samples] or [[self.filler]]
@@ -59,7 +59,7 @@ class PackedCollator:
             "labels": labels,
             "cu_seq_lens": starts,
             "logits_to_keep": (next_labels(labels, starts)[0] != IGNORED).nonzero()[:, 0],
-            **join_pictures(samples),
+            **join_images(samples),
         }
 
 

@@ -1,6 +1,6 @@
-"""From a picture's bytes to the uint8 sub-crops it travels as, many times faster than Pillow and one part in 255 away.
+"""From an image's bytes to the uint8 sub-crops it travels as, many times faster than Pillow and one part in 255 away.
 
-OpenCV decodes what it decodes as Pillow does, and enlarges. Pictures are made smaller in two passes, as Pillow does it:
+OpenCV decodes what it decodes as Pillow does, and enlarges. Images are made smaller in two passes, as Pillow does it:
 the first, over most of the pixels, by torch's vectorised kernel, the second by Pillow itself. Each pass rounds once.
 After the first the two differ by at most one part in 255, and the second, a weighted mean, adds nothing to that;
 torch's kernel in both passes would now and then be two parts off.
@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from ...schema.vision_tokens import CropGrid
 from ..phi3v.image_processing import Phi3VImageProcessor, content_of
 
-__all__ = ["ScaledPicture", "cut_pictures", "scaled_picture"]
+__all__ = ["ScaledImage", "cut_images", "scaled_image"]
 
 # The workers are what runs side by side; threads within each would stand in each other's way.
 cv2.setNumThreads(1)
@@ -36,8 +36,8 @@ _BREAK = re.compile(rb"\xff[^\x00\xd0-\xd7\xd9\xff]")
 _RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-class ScaledPicture(NamedTuple):
-    """A picture at the size it has on its canvas.
+class ScaledImage(NamedTuple):
+    """An image at the size it has on its canvas.
 
     Args:
         pixels: uint8 RGB [content height, content width, 3].
@@ -48,27 +48,27 @@ class ScaledPicture(NamedTuple):
     grid: CropGrid
 
 
-def scaled_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool = False) -> ScaledPicture:
-    """Decode a picture and scale it.
+def scaled_image(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool = False) -> ScaledImage:
+    """Decode an image and scale it.
 
     Args:
-        data: an encoded picture of any kind that Pillow opens.
-        processor: says how pictures are cut.
+        data: an encoded image of any kind that Pillow opens.
+        processor: says how images are cut.
         exact_pixels: scale by Pillow alone, to the published pixels bit for bit.
 
     Raises:
-        OSError: it is no picture, or a damaged one.
+        OSError: it is no image, or a damaged one.
         ValueError: it is of a size that cannot be meant.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            grid = processor.crop_grid(*picture.size)
+        with Image.open(io.BytesIO(data)) as image:
+            grid = processor.crop_grid(*image.size)
             if exact_pixels:
-                return ScaledPicture(np.asarray(content_of(picture, grid)), grid)
-            return ScaledPicture(_resize(_decode(picture, data), grid), grid)
+                return ScaledImage(np.asarray(content_of(image, grid)), grid)
+            return ScaledImage(_resize(_decode(image, data), grid), grid)
     except UnidentifiedImageError as error:
         # Pillow would name the object in memory that the bytes came in.
-        raise OSError("it is no picture") from error
+        raise OSError("it is no image") from error
     except (SyntaxError, EOFError, IndexError) as error:
         # So Pillow calls what is wrong inside some kinds of files.
         raise OSError(f"damaged: {error}") from error
@@ -76,31 +76,31 @@ def scaled_picture(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bo
         raise ValueError(str(error)) from error
 
 
-def cut_pictures(pictures: Sequence[ScaledPicture]) -> torch.Tensor:
-    """Pad pictures with white to whole crops and cut them.
+def cut_images(images: Sequence[ScaledImage]) -> torch.Tensor:
+    """Pad images with white to whole crops and cut them.
 
     Args:
-        pictures: at least one, all for one model.
+        images: at least one, all for one model.
 
     Returns:
-        uint8 [sub-crops of all pictures, 3, side, side], picture after picture, row by row.
+        uint8 [sub-crops of all images, 3, side, side], image after image, row by row.
     """
-    side = pictures[0].grid.geometry.crop_size
-    counts = [picture.grid.rows * picture.grid.columns for picture in pictures]
+    side = images[0].grid.geometry.crop_size
+    counts = [image.grid.rows * image.grid.columns for image in images]
     # Colours stay together, as they were decoded, which is quicker than parting them; the crops' shape hides it.
     crops = np.empty((sum(counts), side, side, 3), np.uint8)
-    for picture, end, count in zip(pictures, itertools.accumulate(counts), counts, strict=True):
-        _cut(picture, crops[end - count : end])
+    for image, end, count in zip(images, itertools.accumulate(counts), counts, strict=True):
+        _cut(image, crops[end - count : end])
     return torch.from_numpy(crops).permute(0, 3, 1, 2)
 
 
-def _cut(picture: ScaledPicture, crops: Pixels) -> None:
-    pixels, grid = picture
+def _cut(image: ScaledImage, crops: Pixels) -> None:
+    pixels, grid = image
     side = grid.geometry.crop_size
     width, height = grid.canvas_size
     left, top = (width - pixels.shape[1]) // 2, (height - pixels.shape[0]) // 2
     for crop, (row, column) in zip(crops, np.ndindex(grid.rows, grid.columns), strict=True):
-        # Where the crop begins on the picture; before 0 it is white.
+        # Where the crop begins on the image; before 0 it is white.
         y, x = row * side - top, column * side - left
         part = pixels[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
         if part.shape[:2] != (side, side):
@@ -109,23 +109,23 @@ def _cut(picture: ScaledPicture, crops: Pixels) -> None:
         crop[down : down + part.shape[0], right : right + part.shape[1]] = part
 
 
-def _decode(picture: Image.Image, data: bytes) -> Pixels:
-    if _opencv_agrees(picture, data):
+def _decode(image: Image.Image, data: bytes) -> Pixels:
+    if _opencv_agrees(image, data):
         pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), _RGB)
-        if pixels is not None and pixels.shape == (picture.height, picture.width, 3):
+        if pixels is not None and pixels.shape == (image.height, image.width, 3):
             decoded: Pixels = pixels
             return decoded
-    return np.array(picture.convert("RGB"))
+    return np.array(image.convert("RGB"))
 
 
-def _opencv_agrees(picture: Image.Image, data: bytes) -> bool:
+def _opencv_agrees(image: Image.Image, data: bytes) -> bool:
     """Whether both decode to the same pixels, or both find the same damage."""
-    if picture.mode not in ("RGB", "L") or "transparency" in picture.info or getattr(picture, "is_animated", False):
+    if image.mode not in ("RGB", "L") or "transparency" in image.info or getattr(image, "is_animated", False):
         return False
-    if picture.format == "JPEG":
-        return "progressive" not in picture.info and _is_one_whole_scan(data)
+    if image.format == "JPEG":
+        return "progressive" not in image.info and _is_one_whole_scan(data)
     bit_depth = data[24]
-    return picture.format == "PNG" and bit_depth == 8 and data[-8:-4] == b"IEND"
+    return image.format == "PNG" and bit_depth == 8 and data[-8:-4] == b"IEND"
 
 
 def _is_one_whole_scan(jpeg: bytes) -> bool:

@@ -28,8 +28,8 @@ def sample_cost(tokens: Number, crops: Number, config: Phi3VConfig) -> Number:
     crops comes to 77 TFLOP, a quarter of it in the tower.
 
     Args:
-        tokens: the sample's ids, pictures included; one number or an array.
-        crops: what the tower sees: sub-crops, and one global crop a picture.
+        tokens: the sample's ids, images included; one number or an array.
+        crops: what the tower sees: sub-crops, and one global crop an image.
         config: the model's, for its shapes.
     """
     text, tower, geometry = config, config.tower_config, config.crop_geometry

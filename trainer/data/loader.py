@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ...schema.errors import DatasetError, Phi3VDataError, RunError
-from ...schema.outage import one_line, outage
+from ...storage.outage import one_line, outage
 from .bad_samples import BadSample
 from .deal import deal
 from .plan import Plan, SampleRef
@@ -164,9 +164,7 @@ def opened(batches: Iterable[Any]) -> Iterator[MicroBatch]:
             if "DataLoader worker" not in str(error):
                 raise
             hint = "if memory ran out, use fewer of them: --set data.workers"
-            raise RunError(
-                f"a process that loads pictures died ({str(error).partition(' It is')[0]}); {hint}"
-            ) from error
+            raise RunError(f"a process that loads images died ({str(error).partition(' It is')[0]}); {hint}") from error
         if batch.trouble:
             raise RunError(batch.trouble)
         yield batch

@@ -1,4 +1,4 @@
-"""From a record to what the model takes: pictures decoded and scaled, text encoded."""
+"""From a record to what the model takes: images decoded and scaled, text encoded."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...schema.errors import DatasetError, UsageError
+from ...schema.index import RecordIndex
+from ...schema.prompt import EncodedRecord, encode_record
 from ...schema.record import Record
 from ..phi3v.image_processing import CLIP_MEAN, CLIP_STD
-from .crops import ScaledPicture, scaled_picture
-from .index import RecordIndex
-from .prompt import EncodedRecord, encode_record
+from .crops import ScaledImage, scaled_image
 
 if TYPE_CHECKING:
     from ..phi3v import Phi3VProcessor
@@ -28,16 +28,16 @@ class Sample:
     Args:
         record: the record itself.
         text: its ids and labels.
-        pictures: its pictures, scaled, in order.
+        images: its images, scaled, in order.
     """
 
     record: Record
     text: EncodedRecord
-    pictures: Sequence[ScaledPicture]
+    images: Sequence[ScaledImage]
 
-    def first_pictures(self, count: int) -> Sample:
-        """Return the sample with only so many of its pictures, text unchanged."""
-        return Sample(self.record, self.text, self.pictures[:count])
+    def first_images(self, count: int) -> Sample:
+        """Return the sample with only so many of its images, text unchanged."""
+        return Sample(self.record, self.text, self.images[:count])
 
 
 class SampleSource(torch.utils.data.Dataset[Sample]):
@@ -45,8 +45,8 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
 
     Args:
         index: the records.
-        processor: the model's own; it knows how pictures are cut and which id stands for them.
-        exact_pixels: scale pictures by Pillow, slowly, to the published pixels bit for bit; without it to within one
+        processor: the model's own; it knows how images are cut and which id stands for them.
+        exact_pixels: scale images by Pillow, slowly, to the published pixels bit for bit; without it to within one
             part in 255.
 
     Raises:
@@ -71,19 +71,19 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
         """Read and prepare one record.
 
         Raises:
-            DatasetError: a picture cannot be opened, or the text cannot be encoded; names the record.
+            DatasetError: an image cannot be opened, or the text cannot be encoded; names the record.
         """
         record = self.index[number]
-        pictures = [self._scaled(number, record, which) for which, _ in enumerate(record.images())]
-        tokens = [picture.grid.tokens for picture in pictures]
+        images = [self._scaled(number, record, which) for which, _ in enumerate(record.images())]
+        tokens = [image.grid.tokens for image in images]
         text = encode_record(record, self.processor.tokenizer, tokens, self.processor.image_token_id)
-        return Sample(record, text, pictures)
+        return Sample(record, text, images)
 
-    def _scaled(self, number: int, record: Record, which: int) -> ScaledPicture:
+    def _scaled(self, number: int, record: Record, which: int) -> ScaledImage:
         try:
-            with self.index.open_picture(number, record, which) as stream:
-                return scaled_picture(stream.read(), self.processor.image_processor, self.exact_pixels)
+            with self.index.open_image(number, record, which) as stream:
+                return scaled_image(stream.read(), self.processor.image_processor, self.exact_pixels)
         except (OSError, ValueError) as error:
-            where = self.index.picture_place(number, record, which)
+            where = self.index.image_place(number, record, which)
             why = getattr(error, "strerror", None) or error
             raise DatasetError(f"record {record.id}: {where} cannot be opened ({why})") from error

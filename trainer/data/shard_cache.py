@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO
 
 from ...schema.errors import RunError, UsageError
-from ...schema.folder import Folder
 from ...schema.shards import ShardEntry, read_index
-from .patience import Patience
+from ...storage import Folder
+from ...storage.retry import Patience
 
 __all__ = ["ShardCache"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...schema.dataset import Dataset
-from ...schema.folder import is_remote
+from ...storage import is_remote
 from ..config import DataConfig
 from .shard_cache import ShardCache
 from .steady_folder import SteadyFolder

@@ -7,8 +7,8 @@ import io
 from pathlib import Path
 from typing import IO
 
-from ...schema.folder import Entry, Folder
-from .patience import Patience
+from ...storage import Entry, Folder
+from ...storage.retry import Patience
 from .shard_cache import ShardCache
 
 __all__ = ["SteadyFolder"]
@@ -85,5 +85,5 @@ class SteadyFolder(Folder):
 
 
 def _is_read_in_parts(name: str) -> bool:
-    """Tell whether a file is read a record or a picture at a time, and not whole."""
+    """Tell whether a file is read a record or an image at a time, and not whole."""
     return name.endswith((".tar", ".jsonl")) and not name.endswith(".tar.index.jsonl")

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...schema.errors import DatasetError
+from ...schema.index import Counting, RecordCosts, RecordIndex, record_costs
 from ..config import DataConfig
 from .deal import sample_cost
-from .index import Counting, RecordCosts, RecordIndex, record_costs
 from .plan import Plan, SampleRef, Stream
 from .sources import Source, steady
 
@@ -72,10 +72,10 @@ class TrainingData:
         Args:
             processor: the model's own.
             say: is told what is left out.
-            resumed: whether pictures that vanished meanwhile are left to be met as bad samples.
+            resumed: whether images that vanished meanwhile are left to be met as bad samples.
 
         Raises:
-            DatasetError: records without an answer, too long, or with a picture that cannot be read; names them.
+            DatasetError: records without an answer, too long, or with an image that cannot be read; names them.
         """
         longest = self.config.max_tokens or processor.tokenizer.model_max_length
         counting = Counting.of(processor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForCausalLM, AutoProcessor
 
-from ..text import encode_prompt, image_numbers, image_placeholder
+from ...schema.text import encode_prompt, image_numbers, image_placeholder
 from .backbone import Phi3VModel
 from .configuration import CHAT_END_IDS, IMAGE_TOKEN_ID, Phi3VConfig
 from .image_processing import Phi3VImageProcessor

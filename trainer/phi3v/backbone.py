@@ -1,4 +1,4 @@
-"""The decoder over words and pictures: transformers' Phi-3, with features where the image tokens stand."""
+"""The decoder over words and images: transformers' Phi-3, with features where the image tokens stand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from transformers.models.phi3.modeling_phi3 import Phi3PreTrainedModel
 
 from ...schema.errors import UsageError
 from .configuration import Phi3VConfig
+from .images import images_of_rows
 from .packing import packed_attention, packed_positions
-from .pictures import pictures_of_rows
 from .rope import SampleRope, positions_from_mask
 from .vision import ImageEmbedding
 
@@ -30,9 +30,9 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):
     config_class = Phi3VConfig
     input_modalities = ["image", "text"]  # noqa: RUF012 - transformers' own declaration
     _no_split_modules = ["Phi3DecoderLayer", "CLIPEncoderLayer"]  # noqa: RUF012 - as above
-    # The first step reads the pictures, whose number is not the graph's to know.
+    # The first step reads the images, whose number is not the graph's to know.
     _can_compile_fullgraph = False
-    # The published code shares its word embeddings with the picture module; some fine-tunes saved them twice.
+    # The published code shares its word embeddings with the image module; some fine-tunes saved them twice.
     _keys_to_ignore_on_load_unexpected = [r"vision_embed_tokens\.wte\.weight$"]  # noqa: RUF012 - as above
 
     @torch.no_grad()
@@ -68,7 +68,7 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):
 
 
 class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
-    """The language model over text and picture embeddings, without a head."""
+    """The language model over text and image embeddings, without a head."""
 
     def __init__(self, config: Phi3VConfig) -> None:
         super().__init__(config)
@@ -92,14 +92,14 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         """Run the decoder; see `Phi3VForCausalLM.forward`."""
         if input_ids is not None and inputs_embeds is None:
             in_answer = past_key_values is not None and past_key_values.get_seq_length() > 0 and pixel_values is None
-            # An answer holds no pictures; looking for them would hold up the device at every token.
+            # An answer holds no images; looking for them would hold up the device at every token.
             inputs_embeds = (
                 self.embed_tokens(input_ids) if in_answer else self.embed(input_ids, pixel_values, image_sizes)
             )
         elif inputs_embeds is None or input_ids is not None:
             raise UsageError("the model takes either input_ids or inputs_embeds: pass exactly one of them")
         elif pixel_values is not None:
-            raise UsageError("pixel_values beside inputs_embeds: without input_ids nothing says where pictures go")
+            raise UsageError("pixel_values beside inputs_embeds: without input_ids nothing says where images go")
         if cu_seq_lens is not None:
             if attention_mask is not None or past_key_values is not None or use_cache:
                 raise UsageError("cu_seq_lens beside an attention mask or a cache: packed samples take neither")
@@ -121,30 +121,30 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         return outputs
 
     def embed(self, input_ids: Tensor, pixel_values: Tensor | None = None, image_sizes: Tensor | None = None) -> Tensor:
-        """Embed tokens, with the pictures' features where the image tokens stand.
+        """Embed tokens, with the images' features where the image tokens stand.
 
         Args:
             input_ids: [rows, tokens]; negative ids and `config.image_token_id` are image tokens.
-            pixel_values: the pictures of all rows, row after row, in either form that `ImageEmbedding` takes.
-            image_sizes: [pictures, 2], height and width of each picture's canvas.
+            pixel_values: the images of all rows, row after row, in either form that `ImageEmbedding` takes.
+            image_sizes: [images, 2], height and width of each image's canvas.
 
         Returns:
-            [rows, tokens, hidden size]. In training a batch without pictures shows the tower a blank one whose features
+            [rows, tokens, hidden size]. In training a batch without images shows the tower a blank one whose features
             count for nothing: every rank of a run then does the same, and every parameter has a gradient.
 
         Raises:
-            UsageError: image tokens and pictures do not match, row for row.
+            UsageError: image tokens and images do not match, row for row.
         """
         is_image = self.image_positions(input_ids)
         if pixel_values is None:
             if is_image.any():
-                raise UsageError(f"{int(is_image.sum())} image tokens and no pixel_values: pass the pictures too")
+                raise UsageError(f"{int(is_image.sum())} image tokens and no pixel_values: pass the images too")
             embedded: Tensor = self.embed_tokens(input_ids)
             return embedded + self.vision_embed_tokens.nothing().to(embedded.dtype) if self.training else embedded
         if image_sizes is None:
             raise UsageError("pixel_values without image_sizes: pass both, as the processor gives them")
         grids = self.vision_embed_tokens.grids(pixel_values, image_sizes)
-        pictures_of_rows(is_image.sum(dim=1).tolist(), [grid.tokens for grid in grids])
+        images_of_rows(is_image.sum(dim=1).tolist(), [grid.tokens for grid in grids])
         embedded = self.embed_tokens(input_ids.masked_fill(is_image, 0))
         features = self.vision_embed_tokens(pixel_values, grids)
         return embedded.masked_scatter(is_image[..., None], features.to(embedded.dtype))

@@ -19,7 +19,7 @@ from ...schema.vision_tokens import VisionGeometry
 __all__ = ["CHAT_END_IDS", "IMAGE_TOKEN_ID", "Phi3VConfig"]
 
 IMAGE_TOKEN_ID = 32044
-"""`<|image|>` in the published vocabulary: stands where a picture's features go."""
+"""`<|image|>` in the published vocabulary: stands where an image's features go."""
 
 CHAT_END_IDS = (32000, 32007)
 """`<|endoftext|>` and `<|end|>` in the published vocabulary: where an answer ends."""
@@ -124,7 +124,7 @@ class Phi3VConfig(Phi3Config):
 
     @property
     def crop_geometry(self) -> VisionGeometry:
-        """The sizes that a picture's number of tokens follows from."""
+        """The sizes that an image's number of tokens follows from."""
         tower = self.tower_config
         image_size, patch_size = tower.image_size, tower.patch_size
         if not isinstance(image_size, int) or not isinstance(patch_size, int) or image_size % (2 * patch_size):

@@ -1,4 +1,4 @@
-"""Generating answers: with pictures read once, and with a cache that stays right where long texts begin."""
+"""Generating answers: with images read once, and with a cache that stays right where long texts begin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 from ...schema.errors import UsageError
 from .backbone import Phi3VModel, Phi3VPreTrainedModel
 from .configuration import CHAT_END_IDS
-from .pictures import pictures_of_rows
+from .images import images_of_rows
 
 __all__ = ["Phi3VGenerationMixin"]
 
@@ -21,7 +21,7 @@ _PUBLISHED_EOS = 2
 
 
 class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
-    """`generate` for a model with pictures and two sets of rotary frequencies."""
+    """`generate` for a model with images and two sets of rotary frequencies."""
 
     model: Phi3VModel
 
@@ -87,23 +87,23 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
     def _expand_inputs_for_generation(
         self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: LongTensor | None = None, **kwargs: Any
     ) -> tuple[LongTensor, dict[str, Any]]:
-        """Repeat every row for beams or several answers, and with each copy all of its pictures."""
-        pictures = {name: kwargs.pop(name, None) for name in ("pixel_values", "image_sizes")}
-        if expand_size > 1 and input_ids is not None and pictures["pixel_values"] is not None:
-            pictures = self._pictures_of_copies(expand_size, input_ids, **pictures)
+        """Repeat every row for beams or several answers, and with each copy all of its images."""
+        images = {name: kwargs.pop(name, None) for name in ("pixel_values", "image_sizes")}
+        if expand_size > 1 and input_ids is not None and images["pixel_values"] is not None:
+            images = self._images_of_copies(expand_size, input_ids, **images)
         rows, others = super()._expand_inputs_for_generation(  # type: ignore[misc]  # as above
             expand_size, is_encoder_decoder, input_ids, **kwargs
         )
-        return rows, {**others, **pictures}
+        return rows, {**others, **images}
 
-    def _pictures_of_copies(
+    def _images_of_copies(
         self, copies: int, input_ids: Tensor, pixel_values: Tensor, image_sizes: Tensor
     ) -> dict[str, Tensor]:
         grids = self.model.vision_embed_tokens.grids(pixel_values, image_sizes)
         image_tokens = self.model.image_positions(input_ids).sum(dim=1).tolist()
-        dealt = pictures_of_rows(image_tokens, [grid.tokens for grid in grids])
-        order = [picture for of_row in dealt for _ in range(copies) for picture in of_row]
-        # Each picture is one of the first dimension, or as many as it has sub-crops.
+        dealt = images_of_rows(image_tokens, [grid.tokens for grid in grids])
+        order = [image for of_row in dealt for _ in range(copies) for image in of_row]
+        # Each image is one of the first dimension, or as many as it has sub-crops.
         in_parts = pixel_values.ndim == 4
         pixels = pixel_values.split([grid.rows * grid.columns if in_parts else 1 for grid in grids])
-        return {"pixel_values": torch.cat([pixels[picture] for picture in order]), "image_sizes": image_sizes[order]}
+        return {"pixel_values": torch.cat([pixels[image] for image in order]), "image_sizes": image_sizes[order]}

@@ -1,4 +1,4 @@
-"""Pictures become crops, bit for bit as the published image processor makes them."""
+"""Images become crops, bit for bit as the published image processor makes them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ...schema.vision_tokens import CropGrid, VisionGeometry, crop_grid
 __all__ = [
     "CLIP_MEAN",
     "CLIP_STD",
+    "ImageInput",
     "Phi3VImageProcessor",
-    "Picture",
     "canvas_of",
     "crops_of",
     "normalise",
@@ -32,34 +32,34 @@ __all__ = [
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-Picture = Image.Image | NDArray[Any]
+ImageInput = Image.Image | NDArray[Any]
 _PUBLISHED_CROP_SIZE = 336
 _WHITE = (255, 255, 255)
 
 
-def content_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
-    """Scale a picture to what it is on its canvas.
+def content_of(image: Image.Image, grid: CropGrid) -> Image.Image:
+    """Scale an image to what it is on its canvas.
 
     A portrait is worked on as its transpose: turned the other way, the resampling would round differently.
 
     Args:
-        picture: of any mode; transparency is dropped, as `convert("RGB")` drops it.
-        grid: what `crop_grid` gives for the picture's size.
+        image: of any mode; transparency is dropped, as `convert("RGB")` drops it.
+        grid: what `crop_grid` gives for the image's size.
 
     Returns:
         RGB, of the grid's content size.
     """
     turn = Image.Transpose.TRANSPOSE
-    picture = picture.convert("RGB")
-    if picture.width < picture.height:
-        lying = picture.transpose(turn).resize((grid.content_height, grid.content_width), Image.Resampling.BILINEAR)
+    image = image.convert("RGB")
+    if image.width < image.height:
+        lying = image.transpose(turn).resize((grid.content_height, grid.content_width), Image.Resampling.BILINEAR)
         return lying.transpose(turn)
-    return picture.resize((grid.content_width, grid.content_height), Image.Resampling.BILINEAR)
+    return image.resize((grid.content_width, grid.content_height), Image.Resampling.BILINEAR)
 
 
-def canvas_of(picture: Image.Image, grid: CropGrid) -> Image.Image:
-    """Scale a picture and pad it with white to whole crops: RGB, of `grid.canvas_size`; see `content_of`."""
-    content = content_of(picture, grid)
+def canvas_of(image: Image.Image, grid: CropGrid) -> Image.Image:
+    """Scale an image and pad it with white to whole crops: RGB, of `grid.canvas_size`; see `content_of`."""
+    content = content_of(image, grid)
     canvas = Image.new("RGB", grid.canvas_size, _WHITE)
     canvas.paste(content, ((canvas.width - content.width) // 2, (canvas.height - content.height) // 2))
     return canvas
@@ -110,15 +110,15 @@ class Phi3VImageProcessor(BaseImageProcessor):
     """The published image processor, without its code and without torchvision.
 
     Args:
-        num_crops: the most sub-crops a picture is cut into; 4 in 3.5, 16 in 3.0.
+        num_crops: the most sub-crops an image is cut into; 4 in 3.5, 16 in 3.0.
         image_mean: mean of red, green and blue, of values from 0 to 1.
         image_std: their standard deviations.
         num_img_tokens: tokens a crop, a square number.
         crop_size: side of a crop in pixels; the published file, which lacks it, means 336.
-        do_convert_rgb: always true; pictures of other modes are converted.
+        do_convert_rgb: always true; images of other modes are converted.
 
     Raises:
-        UsageError: values no picture can be cut by.
+        UsageError: values no image can be cut by.
     """
 
     model_input_names = ["pixel_values", "image_sizes"]  # noqa: RUF012 - transformers' own declaration
@@ -154,7 +154,7 @@ class Phi3VImageProcessor(BaseImageProcessor):
         return VisionGeometry(self.crop_size, math.isqrt(self.num_img_tokens))
 
     def crop_grid(self, width: int, height: int, num_crops: int | None = None) -> CropGrid:
-        """Say how a picture of `width x height` pixels is cut, and how many tokens it costs.
+        """Say how an image of `width x height` pixels is cut, and how many tokens it costs.
 
         Raises:
             UsageError: `num_crops`, in place of the processor's own, is under 1.
@@ -184,35 +184,35 @@ class Phi3VImageProcessor(BaseImageProcessor):
 
     def preprocess(
         self,
-        images: Picture | Sequence[Picture],
+        images: ImageInput | Sequence[ImageInput],
         num_crops: int | None = None,
         return_tensors: str = "pt",
     ) -> BatchFeature:
-        """Cut pictures into normalised crops.
+        """Cut images into normalised crops.
 
         Args:
-            images: one or more, PIL pictures of any mode or uint8 arrays ([height, width] or [height, width, 3 or 4]).
+            images: one or more, PIL images of any mode or uint8 arrays ([height, width] or [height, width, 3 or 4]).
             num_crops: in place of the processor's own.
             return_tensors: only "pt".
 
         Returns:
-            `pixel_values` [pictures, 1 + num_crops, 3, side, side] float32, padded with empty crops; `image_sizes`
-            [pictures, 2], height and width of each canvas; `num_img_tokens`, a list.
+            `pixel_values` [images, 1 + num_crops, 3, side, side] float32, padded with empty crops; `image_sizes`
+            [images, 2], height and width of each canvas; `num_img_tokens`, a list.
 
         Raises:
-            UsageError: no pictures, or something that is none.
+            UsageError: no images, or something that is none.
         """
         if return_tensors != "pt":
             raise UsageError(f"return_tensors is {return_tensors!r}; the model takes torch tensors: 'pt'")
-        pictures = [_as_picture(image) for image in (images if isinstance(images, list | tuple) else [images])]
-        if not pictures:
-            raise UsageError("no pictures to process: leave images out, or pass at least one")
+        opened = [_as_pil(image) for image in (images if isinstance(images, list | tuple) else [images])]
+        if not opened:
+            raise UsageError("no images to process: leave images out, or pass at least one")
         most = self.num_crops if num_crops is None else num_crops
-        grids = [self.crop_grid(picture.width, picture.height, most) for picture in pictures]
-        crops = [self._crops(picture, grid) for picture, grid in zip(pictures, grids, strict=True)]
+        grids = [self.crop_grid(image.width, image.height, most) for image in opened]
+        crops = [self._crops(image, grid) for image, grid in zip(opened, grids, strict=True)]
         pixel_values = torch.zeros(len(crops), 1 + most, 3, self.crop_size, self.crop_size)
-        for row, of_picture in zip(pixel_values, crops, strict=True):
-            row[: len(of_picture)] = of_picture
+        for row, of_image in zip(pixel_values, crops, strict=True):
+            row[: len(of_image)] = of_image
         return BatchFeature(
             {
                 "pixel_values": pixel_values,
@@ -221,12 +221,12 @@ class Phi3VImageProcessor(BaseImageProcessor):
             }
         )
 
-    def _crops(self, picture: Image.Image, grid: CropGrid) -> Tensor:
-        colours = torch.from_numpy(np.array(canvas_of(picture, grid))).permute(2, 0, 1)
+    def _crops(self, image: Image.Image, grid: CropGrid) -> Tensor:
+        colours = torch.from_numpy(np.array(canvas_of(image, grid))).permute(2, 0, 1)
         return crops_of(normalise(colours, self.image_mean, self.image_std), self.crop_size)
 
 
-def _as_picture(image: Any) -> Image.Image:
+def _as_pil(image: Any) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     if (
@@ -236,4 +236,4 @@ def _as_picture(image: Any) -> Image.Image:
     ):
         return Image.fromarray(image)
     given = f"{image.dtype} array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-    raise UsageError(f"{given} given as a picture; expected a PIL picture or a uint8 array [height, width, 3]")
+    raise UsageError(f"{given} given as an image; expected a PIL image or a uint8 array [height, width, 3]")

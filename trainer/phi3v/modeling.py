@@ -52,9 +52,9 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
             position_ids: [rows, tokens]; left out, counted from the attention mask or from `cu_seq_lens`.
             past_key_values: the cache of the tokens before.
             inputs_embeds: [rows, tokens, hidden size], in place of `input_ids`.
-            pixel_values: of all rows, row after row: [pictures, 1 + most sub-crops, 3, side, side] normalised, or
-                uint8 [sub-crops of all pictures, 3, side, side].
-            image_sizes: [pictures, 2], height and width of each picture's canvas in pixels.
+            pixel_values: of all rows, row after row: [images, 1 + most sub-crops, 3, side, side] normalised, or
+                uint8 [sub-crops of all images, 3, side, side].
+            image_sizes: [images, 2], height and width of each image's canvas in pixels.
             labels: [rows, tokens], -100 where nothing is learned; shifted here.
             cu_seq_lens: int32 [samples + 1], for samples laid end to end in one row: where each starts, then the number
                 of tokens. Each sample then gets what it gets alone.

@@ -1,4 +1,4 @@
-"""From uint8 sub-crops, which is all that a picture's pixels have to travel as, to what the tower takes."""
+"""From uint8 sub-crops, which is all that an image's pixels have to travel as, to what the tower takes."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ __all__ = ["crops_of_parts"]
 
 
 def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
-    """Normalise pictures by CLIP's numbers and put its global crop in front of each.
+    """Normalise images by CLIP's numbers and put its global crop in front of each.
 
     Args:
-        parts: uint8 [sub-crops of all pictures, 3, side, side], row by row, picture after picture.
-        grids: how each picture is cut.
+        parts: uint8 [sub-crops of all images, 3, side, side], row by row, image after image.
+        grids: how each image is cut.
 
     Returns:
-        float32 [crops, 3, side, side]; for each picture what `crops_of` makes of its canvas, bit for bit on a CPU.
+        float32 [crops, 3, side, side]; for each image what `crops_of` makes of its canvas, bit for bit on a CPU.
     """
-    of_picture = normalise(parts.contiguous()).split([grid.rows * grid.columns for grid in grids])
+    of_image = normalise(parts.contiguous()).split([grid.rows * grid.columns for grid in grids])
     by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, grid in enumerate(grids):
         by_shape[grid.rows, grid.columns].append(number)
     whole: dict[int, Tensor] = {}
     for (rows, columns), numbers in by_shape.items():
-        canvases = _join(torch.stack([of_picture[number] for number in numbers]), rows, columns)
+        canvases = _join(torch.stack([of_image[number] for number in numbers]), rows, columns)
         whole |= zip(numbers, whole_crop(canvases, parts.shape[-1]).split(1), strict=True)
-    return torch.cat([crops for number, own in enumerate(of_picture) for crops in (whole[number], own)])
+    return torch.cat([crops for number, own in enumerate(of_image) for crops in (whole[number], own)])
 
 
 def _join(parts: Tensor, rows: int, columns: int) -> Tensor:
-    """[pictures, rows * columns, 3, side, side] to [pictures, 3, rows * side, columns * side]."""
+    """[images, rows * columns, 3, side, side] to [images, 3, rows * side, columns * side]."""
     grid = parts.view(len(parts), rows, columns, *parts.shape[2:])
     return grid.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)

@@ -58,7 +58,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_processor() -> Phi3VProcessor:
-    """Make the tiny model's processor: crops of 84 pixels and 9 tokens, one sub-crop a picture."""
+    """Make the tiny model's processor: crops of 84 pixels and 9 tokens, one sub-crop an image."""
     return Phi3VProcessor(Phi3VImageProcessor(num_crops=1, crop_size=84, num_img_tokens=9), tiny_tokenizer())
 
 
@@ -128,7 +128,7 @@ def write_tiny(folder: str | Path, seed: int = 0) -> Path:
 def _initialise(model: Phi3VForCausalLM) -> None:
     """Give every layer an output as large as its input.
 
-    The usual 0.02 is meant for widths of thousands: here the pictures would arrive thousands of times weaker than the
+    The usual 0.02 is meant for widths of thousands: here the images would arrive thousands of times weaker than the
     words, and training from nothing would not find them.
     """
     for module in model.modules():

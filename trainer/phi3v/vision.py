@@ -1,4 +1,4 @@
-"""Pictures become token embeddings: CLIP's tower, the merging of patches, the learned separators, the projector."""
+"""Images become token embeddings: CLIP's tower, the merging of patches, the learned separators, the projector."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ClipTower(nn.Module):
 
 
 class ImageEmbedding(nn.Module):
-    """One picture, its global crop and its grid of sub-crops, as a sequence of the language model's embeddings.
+    """One image, its global crop and its grid of sub-crops, as a sequence of the language model's embeddings.
 
     The sequence is the grid row by row, each row closed by `sub_GN`; `glb_GN`; the global crop row by row, each closed
     by `sub_GN`; all of it projected.
@@ -69,44 +69,43 @@ class ImageEmbedding(nn.Module):
         )
 
     def forward(self, pixel_values: Tensor, grids: list[CropGrid]) -> Tensor:
-        """Embed pictures, all their real crops in one pass through the tower.
+        """Embed images, all their real crops in one pass through the tower.
 
         Args:
-            pixel_values: normalised [pictures, 1 + most sub-crops, 3, side, side], the global crop first; crops past a
-                picture's own are padding and never looked at. Or uint8 [sub-crops of all pictures, 3, side, side]:
+            pixel_values: normalised [images, 1 + most sub-crops, 3, side, side], the global crop first; crops past a
+                image's own are padding and never looked at. Or uint8 [sub-crops of all images, 3, side, side]:
                 normalised here, the global crops made here.
-            grids: how each picture is cut.
+            grids: how each image is cut.
 
         Returns:
-            [tokens of all pictures, hidden size], picture after picture.
+            [tokens of all images, hidden size], image after image.
         """
         counts = [1 + grid.rows * grid.columns for grid in grids]
         if pixel_values.ndim == 4:
             crops = crops_of_parts(pixel_values, grids)
         else:
-            crops = torch.cat([picture[:count] for picture, count in zip(pixel_values, counts, strict=True)])
+            crops = torch.cat([image[:count] for image, count in zip(pixel_values, counts, strict=True)])
         merged = self._merge_patches(self.img_processor(crops))
         sequences = [
-            self._sequence(of_picture, grid)
-            for of_picture, grid in zip(torch.split(merged, counts), grids, strict=True)
+            self._sequence(of_image, grid) for of_image, grid in zip(torch.split(merged, counts), grids, strict=True)
         ]
         projected: Tensor = self.img_projection(torch.cat(sequences))
         return projected
 
     def nothing(self) -> Tensor:
-        """Embed a blank picture and forget it: a zero that has every parameter here in its graph."""
+        """Embed a blank image and forget it: a zero that has every parameter here in its graph."""
         side = self.geometry.crop_size
         blank = torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.glb_GN.device)
-        # Called like any picture: wrappers that gather a module's weights do so when it is called.
+        # Called like any image: wrappers that gather a module's weights do so when it is called.
         features: Tensor = self(blank, [CropGrid(1, 1, side, side, self.geometry)])
         return (features * 0).sum()
 
     def grids(self, pixel_values: Tensor, image_sizes: Tensor) -> list[CropGrid]:
-        """Recover how each picture was cut from the size of its canvas.
+        """Recover how each image was cut from the size of its canvas.
 
         Args:
             pixel_values: as `forward` takes them.
-            image_sizes: [pictures, 2], height and width of each canvas in pixels.
+            image_sizes: [images, 2], height and width of each canvas in pixels.
 
         Raises:
             UsageError: the two do not fit each other or this model.
@@ -116,14 +115,14 @@ class ImageEmbedding(nn.Module):
         in_parts = len(shape) == 4 and pixel_values.dtype == torch.uint8
         if shape[-3:] != [3, side, side] or not (in_parts or len(shape) == 5):
             raise UsageError(
-                f"pixel_values of shape {shape}, {pixel_values.dtype}; expected [pictures, crops, 3, {side}, {side}], "
+                f"pixel_values of shape {shape}, {pixel_values.dtype}; expected [images, crops, 3, {side}, {side}], "
                 f"or uint8 [sub-crops, 3, {side}, {side}]: make them with this model's own processor"
             )
-        pictures = image_sizes.shape[0] if in_parts else shape[0]
-        if list(image_sizes.shape) != [pictures, 2]:
+        images = image_sizes.shape[0] if in_parts else shape[0]
+        if list(image_sizes.shape) != [images, 2]:
             raise UsageError(
-                f"image_sizes of shape {list(image_sizes.shape)}; expected [{pictures}, 2], height and width of each "
-                "picture's canvas"
+                f"image_sizes of shape {list(image_sizes.shape)}; expected [{images}, 2], height and width of each "
+                "image's canvas"
             )
         grids = [
             CropGrid(height // side, width // side, width, height, self.geometry)
@@ -138,9 +137,7 @@ class ImageEmbedding(nn.Module):
                     "them: pass image_sizes as the processor gives them"
                 )
         if in_parts and (cut := sum(grid.rows * grid.columns for grid in grids)) != most:
-            raise UsageError(
-                f"{most} sub-crops in pixel_values, {cut} by image_sizes: pass the two of the same pictures"
-            )
+            raise UsageError(f"{most} sub-crops in pixel_values, {cut} by image_sizes: pass the two of the same images")
         return grids
 
     def _merge_patches(self, features: Tensor) -> Tensor:
@@ -150,7 +147,7 @@ class ImageEmbedding(nn.Module):
         return squares.transpose(2, 3).flatten(3)
 
     def _sequence(self, crops: Tensor, grid: CropGrid) -> Tensor:
-        """Lay one picture's merged crops out: [1 + rows * columns, side, side, n] to [tokens, n]."""
+        """Lay one image's merged crops out: [1 + rows * columns, side, side, n] to [tokens, n]."""
         whole, parts = crops[0], crops[1:]
         canvas = parts.view(grid.rows, grid.columns, *whole.shape).transpose(1, 2).flatten(2, 3).flatten(0, 1)
         return torch.cat([self._close_rows(canvas), self.glb_GN[0], self._close_rows(whole)])

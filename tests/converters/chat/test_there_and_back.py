@@ -1,4 +1,4 @@
-"""What export-data writes, the source chat reads back: the same records, the same pictures."""
+"""What export-data writes, the source chat reads back: the same records, the same images."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from phi3v_data.converters.chat.marks import MARK, put_marks, take_marks
 from phi3v_data.converters.chat.writing import FORMATS
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import DatasetError, OutputError, UsageError
-from phi3v_data.schema.folder import LocalFolder, open_folder
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import LocalFolder, open_folder
 
 
 def encoded(form: str, colour: int) -> bytes:
@@ -30,7 +30,7 @@ def encoded(form: str, colour: int) -> bytes:
     return stream.getvalue()
 
 
-PICTURES = [(".png", encoded("PNG", 1)), (".jpg", encoded("JPEG", 70)), (".png", encoded("PNG", 140))]
+IMAGES = [(".png", encoded("PNG", 1)), (".jpg", encoded("JPEG", 70)), (".png", encoded("PNG", 140))]
 # Any text that JSON can hold; the marks of two formats are words in the others.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
     [
@@ -67,14 +67,14 @@ STEMS = st.text("ab1_é -", min_size=1, max_size=4).filter(lambda stem: stem.str
 
 @st.composite
 def datasets(draw: st.DrawFn, words: st.SearchStrategy[str]) -> tuple[dict[str, list[Record]], dict[str, bytes]]:
-    """Records of some splits as `convert` writes them, and their pictures: shared ones, several in a record, none."""
+    """Records of some splits as `convert` writes them, and their images: shared ones, several in a record, none."""
     files: dict[str, bytes] = {}
     shown: list[list[str]] = [[]]
     for number, (stem, dotted) in enumerate(draw(st.lists(st.tuples(STEMS, st.booleans()), min_size=1, max_size=4))):
-        # What the engine lets a converter name its pictures: a prefix of its own, and a part behind a dot.
+        # What the engine lets a converter name its images: a prefix of its own, and a part behind a dot.
         prefix = f"train/{stem}{number}{'.x' if dotted else ''}"
         parts = draw(st.sampled_from([["0"], ["0", "1"], ["img0", "img1", "2"], *([] if dotted else [[""]])]))
-        kept = draw(st.lists(st.sampled_from(PICTURES), min_size=len(parts), max_size=len(parts)))
+        kept = draw(st.lists(st.sampled_from(IMAGES), min_size=len(parts), max_size=len(parts)))
         names = [f"{prefix}{part and '.'}{part}{suffix}" for part, (suffix, _) in zip(parts, kept, strict=True)]
         files.update(zip(names, (data for _, data in kept), strict=True))
         shown.append(names)
@@ -214,14 +214,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "phi3v": OWN,
     },
 }
-FILES = {"train/a.0.png": PICTURES[0][1], "train/a.1.jpg": PICTURES[1][1]}
+FILES = {"train/a.0.png": IMAGES[0][1], "train/a.1.jpg": IMAGES[1][1]}
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_row_is_as_the_tools_of_its_format_read_it(form: str, tmp_path: Path) -> None:
     dataset = written(tmp_path / "data", {"train": [RECORD, msgspec.structs.replace(RECORD, id="8")]}, FILES)
     (row,) = export_chat(dataset, form, LocalFolder(tmp_path / "out"))
-    assert (row.records, row.pictures) == (2, 2)
+    assert (row.records, row.images) == (2, 2)
     text = (tmp_path / "out" / row.file).read_bytes()
     rows = (
         msgspec.json.decode(text) if row.file == "train.json" else [msgspec.json.decode(x) for x in text.splitlines()]
@@ -234,7 +234,7 @@ def test_datasets_loads_what_is_written_for_trl(tmp_path: Path) -> None:
     import datasets
 
     list(export_chat(written(tmp_path / "data", {"train": [RECORD]}, FILES), "trl", LocalFolder(tmp_path / "out")))
-    # A row names its pictures relative to the folder, as everybody's do.
+    # A row names its images relative to the folder, as everybody's do.
     files = {"train": str(tmp_path / "out/train.jsonl")}
     loaded = datasets.load_dataset("json", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
     assert loaded[0]["images"] == PATHS
@@ -244,7 +244,7 @@ def test_datasets_loads_what_is_written_for_trl(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("form", "text"), [("llava", "[\n]\n"), ("trl", "")])
 def test_a_split_without_records_is_a_file_without_rows(form: str, text: str, tmp_path: Path) -> None:
     (row,) = export_chat(written(tmp_path / "data", {"train": []}, {}), form, LocalFolder(tmp_path / "out"))
-    assert (row.records, row.pictures) == (0, 0)
+    assert (row.records, row.images) == (0, 0)
     assert (tmp_path / "out" / row.file).read_text() == text
 
 
@@ -265,7 +265,7 @@ def test_an_object_store_is_written_to_like_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["llava", "sharegpt"])
 @pytest.mark.parametrize("turn", [{"user": "a <image> b"}, {"assistant": "<image>"}])
-def test_a_mark_among_the_words_is_refused_where_it_would_be_a_picture(
+def test_a_mark_among_the_words_is_refused_where_it_would_be_a_image(
     form: str, turn: dict[str, str], tmp_path: Path
 ) -> None:
     record = Record(id="r9", conversations=[Turn(**{"user": "u", "assistant": "a", **turn})])
@@ -279,7 +279,7 @@ def test_a_folder_that_holds_something_is_not_written_to(tmp_path: Path) -> None
         list(export_chat(written(tmp_path / "data", {"train": [RECORD]}, FILES), "trl", LocalFolder(tmp_path)))
 
 
-def test_a_picture_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_image_that_is_missing_is_named(tmp_path: Path) -> None:
     dataset = written(tmp_path / "data", {"train": [RECORD]}, {})
     with pytest.raises(DatasetError, match=r"images/train/a\.0\.png: missing; convert the data again"):
         list(export_chat(dataset, "trl", LocalFolder(tmp_path / "out")))

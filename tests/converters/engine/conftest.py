@@ -29,15 +29,15 @@ class Bench:
         self.root = root
         self.input = root / "raw"
 
-    def write(self, splits: dict[str, int], does: dict[str, str] | None = None, pictures: int = 2) -> None:
+    def write(self, splits: dict[str, int], does: dict[str, str] | None = None, images: int = 2) -> None:
         """Write so many items in each split; `does` names by path the items that misbehave."""
         for split, count in splits.items():
             for number in range(count):
-                self.write_item(f"{split}/{number:04d}", (does or {}).get(f"{split}/{number:04d}", ""), pictures)
+                self.write_item(f"{split}/{number:04d}", (does or {}).get(f"{split}/{number:04d}", ""), images)
 
-    def write_item(self, name: str, does: str = "", pictures: int = 2) -> None:
+    def write_item(self, name: str, does: str = "", images: int = 2) -> None:
         number = int("".join(c for c in name if c.isdigit()) or 0)
-        colours = [[number % 256, 40 * picture % 256, len(name)] for picture in range(pictures)]
+        colours = [[number % 256, 40 * image % 256, len(name)] for image in range(images)]
         path = self.input / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"colours": colours, "does": does}))
@@ -97,14 +97,14 @@ class Pages:
         path = self.bench.input / name
         return path.read_text().splitlines() if path.exists() else []
 
-    def pictures(self, out: str = "out") -> list[str]:
+    def images(self, out: str = "out") -> list[str]:
         return sorted(n.removeprefix("images/") for n in self.bench.files(out) if n.startswith("images/"))
 
     def typical(self) -> None:
         """Questions that share pages, within a split and across two, some of which fail."""
         for name in ("a", "b", "c", "damaged"):
             self.page(name)
-        (self.bench.input / "pages" / "damaged").write_bytes(b"no picture")
+        (self.bench.input / "pages" / "damaged").write_bytes(b"no image")
         self.ask(
             {"page": "a"},
             {"page": "a", "does": "fail"},

@@ -17,10 +17,10 @@ import numpy as np
 from msgspec import Meta
 
 from phi3v_data.converters.base import ImageSink, Item
-from phi3v_data.converters.media.sampling import Sampling
+from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.errors import MediaError
-from phi3v_data.schema.folder import Folder
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import Folder
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Patches:
         for split in self.input.list():
             for entry in self.input.list(split.name):
                 stem = entry.name.removesuffix(".json")
-                yield Item(id=f"{split.name}-{number:06d}", split=split.name, path=entry.name, pictures=stem)
+                yield Item(id=f"{split.name}-{number:06d}", split=split.name, path=entry.name, images=stem)
                 number += 1
 
     def convert(self, item: Item, images: ImageSink) -> Record:
@@ -45,11 +45,11 @@ class Patches:
         shown = []
         for number, colour in enumerate(raw["colours"]):
             pixels = np.full((self.side, self.side, 3), colour, np.uint8)
-            shown.append(images.save(f"{item.pictures}.{number}.jpg", pixels))
+            shown.append(images.save(f"{item.images}.{number}.jpg", pixels))
         misbehave(raw.get("does", ""), item, images)
         turn = Turn(images=shown, user="What colours?", assistant=str(raw["colours"]))
         identity = "another" if raw.get("does") == "rename" else item.id
-        meta: dict[str, Any] = {"label": item.pictures}
+        meta: dict[str, Any] = {"label": item.images}
         return Record(id=identity, source=self.name, conversations=[turn], meta=meta)
 
 
@@ -64,11 +64,11 @@ def misbehave(does: str, item: Item, images: ImageSink) -> None:
     if does == "steal":
         images.save("train/0001.0.jpg", pixels)
     if does == "twice":
-        images.save(f"{item.pictures}.0.jpg", pixels)
+        images.save(f"{item.images}.0.jpg", pixels)
     if does == "hide":
-        images.save(f"{item.pictures}.hidden.jpg", pixels)
-    if does == "no picture":
-        images.save(f"{item.pictures}.bad.jpg", np.zeros((4, 4, 7), np.float32))
+        images.save(f"{item.images}.hidden.jpg", pixels)
+    if does == "no image":
+        images.save(f"{item.images}.bad.jpg", np.zeros((4, 4, 7), np.float32))
     if does == "no memory":
         raise MemoryError("2 TiB")
     if does == "interrupt":

@@ -1,4 +1,4 @@
-"""A small source for the tests of shared pictures and of faults: questions about pages, several a page.
+"""A small source for the tests of shared images and of faults: questions about pages, several a page.
 
 Its input is `questions.jsonl`, a row a question: `{"split": ..., "page": ..., "does": ...}`, beside `pages/`. A
 row that is no JSON is a fault. Every read of a page is noted in `reads.log`, every conversion in `work.log`.
@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from phi3v_data.converters.base import ImageSink, Item
 from phi3v_data.schema.errors import ItemError
-from phi3v_data.schema.folder import Folder, LocalFolder
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import Folder, LocalFolder
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,23 @@ class Questions:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             fault = f"no JSON\n({error})"
-            return Item(id=place, split="train", path=place, pictures="../outside", shared="page", fault=fault)
+            return Item(id=place, split="train", path=place, images="../outside", shared="page", fault=fault)
         return Item(
             id=f"q{number:04d}",
             split=row.get("split", "train"),
             path=place,
-            pictures=row.get("prefix", f"pages/{row['page']}"),
+            images=row.get("prefix", f"pages/{row['page']}"),
             shared=row.get("shared", row["page"]),
             data=row,
         )
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         self._note("work.log", item.path)
-        shown = [images.keep(item.pictures, self._reading(item.data["page"]))]
+        shown = [images.keep(item.images, self._reading(item.data["page"]))]
         if item.data.get("does") == "show the back":
-            shown.append(images.keep(f"{item.pictures}.back", self._reading("back")))
+            shown.append(images.keep(f"{item.images}.back", self._reading("back")))
         if item.data.get("does") == "fail":
-            images.keep(f"{item.pictures}.back", self._reading("back"))
+            images.keep(f"{item.images}.back", self._reading("back"))
             raise ItemError("there is no answer")
         turn = Turn(images=shown, user="What does the page say?", assistant=item.id)
         return Record(id=item.id, source=self.name, conversations=[turn])

@@ -37,7 +37,7 @@ def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Any, cluster: 
     assert ours == theirs
 
 
-def test_shared_pictures_come_to_the_same_bytes_on_a_cluster(pages: Any, cluster: Any) -> None:
+def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Any, cluster: Any) -> None:
     pages.typical()
     pages.bench.convert("ray", engine="ray", workers=None)
     pages.bench.convert("local")

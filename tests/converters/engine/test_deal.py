@@ -11,9 +11,9 @@ from phi3v_data.converters.engine.messages import Work
 
 
 def works(shared: str) -> Iterator[Work]:
-    """An item a letter, each sharing the picture of that name; a space shares none."""
+    """An item a letter, each sharing the image of that name; a space shares none."""
     for index, letter in enumerate(shared):
-        yield Work(index, Item(id=str(index), split="s", path="p", pictures="p", shared=letter.strip()))
+        yield Work(index, Item(id=str(index), split="s", path="p", images="p", shared=letter.strip()))
 
 
 def dealt(deal: Deal, *hands: int) -> list[int | None]:
@@ -36,7 +36,7 @@ def test_items_that_share_nothing_are_dealt_in_order(asking: list[int]) -> None:
     assert dealt(Deal(works(" " * 20), 3), *asking) == list(range(20))
 
 
-def test_items_that_share_a_picture_go_to_one_hand_and_the_others_to_the_next() -> None:
+def test_items_that_share_a_image_go_to_one_hand_and_the_others_to_the_next() -> None:
     deal = Deal(works("aaabbc"), 2)
     assert dealt(deal, 0, 1, 1, 0, 0) == [0, 3, 4, 1, 2]
     assert dealt(deal, 1, 0) == [5, None]

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from phi3v_data.converters.engine import faults
-from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import UsageError
 
 ENGINE = Path(inspect.getfile(faults)).parent
 
 # How often each point is passed before the kill: some way into the work.
-_COUNTS = {"picture-half-written": 3, "picture-written": 4, "journal-half-appended": 5, "journal-appended": 6}
+_COUNTS = {"image-half-written": 3, "image-written": 4, "journal-half-appended": 5, "journal-appended": 6}
 
 
 def _passed() -> set[str]:
@@ -58,7 +58,7 @@ def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any
 @pytest.mark.parametrize("point", ["header-written", "journal-created", "manifest-written", "journal-appended"])
 def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
     _write(bench)
-    bench.convert(pictures=PictureSettings(quality=30))
+    bench.convert(images=ImageSettings(quality=30))
     killed = bench.command("out", "--restart", fault=f"{point}:1:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command().returncode == 0
@@ -90,16 +90,14 @@ def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Any) -> None:
     assert bench.files() == bench.files("whole")
 
 
-def test_workers_that_keep_dying_over_their_pictures_change_nothing(bench: Any) -> None:
+def test_workers_that_keep_dying_over_their_images_change_nothing(bench: Any) -> None:
     bench.write({"train": 12})
-    assert bench.command(fault="picture-half-written:7:kill").returncode == 0
+    assert bench.command(fault="image-half-written:7:kill").returncode == 0
     bench.convert("whole")
     assert bench.files() == bench.files("whole")
 
 
-@pytest.mark.parametrize(
-    "text", ["nowhere:1:kill", "picture-written:kill", "picture-written:x:kill", "picture-written:1:x"]
-)
+@pytest.mark.parametrize("text", ["nowhere:1:kill", "image-written:kill", "image-written:x:kill", "image-written:1:x"])
 def test_a_fault_that_names_no_point_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="PHI3V_FAULT"):
         faults.Armed(text)

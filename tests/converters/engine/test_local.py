@@ -10,7 +10,7 @@ import pytest
 from phi3v_data.converters.base import Item
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Done, Failed, Halted, Job, Outcome, Work, decode_outcome
-from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.errors import ConversionStopped
 from phi3v_data.schema.record import decode_record
@@ -20,7 +20,7 @@ _SOURCE = '''
 import os, signal
 from dataclasses import dataclass
 from typing import ClassVar
-from phi3v_data.schema.folder import Folder
+from phi3v_data.storage import Folder
 from phi3v_data.schema.record import Record, Turn
 {top}
 
@@ -54,13 +54,13 @@ def job(tmp_path: Path) -> Callable[..., Job]:
         file = tmp_path / "doing.py"
         file.write_text(_SOURCE.replace("{top}", top))
         spec = ConverterSpec(source=f"{file}:Doing", input=str(tmp_path))
-        return Job(spec=spec, out=str(tmp_path / "out"), folder="images", pictures=PictureSettings())
+        return Job(spec=spec, out=str(tmp_path / "out"), folder="images", images=ImageSettings())
 
     return make
 
 
 def work(index: int, **data: Any) -> Work:
-    return Work(index, Item(id=str(index), split="train", path=f"raw/{index}", pictures=f"p{index}", data=data))
+    return Work(index, Item(id=str(index), split="train", path=f"raw/{index}", images=f"p{index}", data=data))
 
 
 def run(job: Job, works: list[Work], workers: int = 2) -> list[Outcome]:

@@ -14,9 +14,9 @@ from s3_server import credentials, s3_server
 from phi3v_data.converters.engine import run, state_places
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
-from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
-from phi3v_data.schema.folder import open_folder
+from phi3v_data.storage import open_folder
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
@@ -146,14 +146,14 @@ def test_raw_data_may_lie_in_a_store(bench: Any, store: str) -> None:
     assert bench.files("from-store") == bench.files("whole")
 
 
-def test_shards_alone_leave_no_other_picture_in_a_store(bench: Any, store: str) -> None:
-    bench.convert(store, shard_size=20_000, images=False)
-    bench.convert("whole", shard_size=20_000, images=False)
+def test_shards_alone_leave_no_other_image_in_a_store(bench: Any, store: str) -> None:
+    bench.convert(store, shard_size=20_000, image_files=False)
+    bench.convert("whole", shard_size=20_000, image_files=False)
     assert files(store) == bench.files("whole")
 
 
 @pytest.mark.slow
-def test_shared_pictures_come_to_the_same_bytes_on_a_store(pages: Any, wire: Wire) -> None:
+def test_shared_images_come_to_the_same_bytes_on_a_store(pages: Any, wire: Wire) -> None:
     pages.typical()
     pages.bench.convert("s3://conversions/shared", shard_size=20_000)
     pages.bench.convert("whole", shard_size=20_000)
@@ -231,7 +231,7 @@ def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store:
 
 @pytest.mark.slow
 def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: Any, store: str) -> None:
-    bench.convert(store, pictures=PictureSettings(quality=30))
+    bench.convert(store, images=ImageSettings(quality=30))
     with pytest.raises(UsageError, match="quality 30 -> 75"):
         bench.convert(store)
     bench.convert(store, restart=True)

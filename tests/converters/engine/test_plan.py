@@ -19,8 +19,8 @@ from phi3v_data.converters.base import ImageSink, Item
 from phi3v_data.converters.engine.names import Names
 from phi3v_data.converters.engine.plan import Plan, Selection, make_plan
 from phi3v_data.schema.errors import ConversionStopped, InputError, UsageError
-from phi3v_data.schema.folder import Folder, LocalFolder
 from phi3v_data.schema.record import Record
+from phi3v_data.storage import Folder, LocalFolder
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _spool() -> IO[bytes]:
 
 
 def item(name: str, split: str = "train", **changes: Any) -> Item:
-    return Item(**{"id": name, "split": split, "path": f"raw/{name}", "pictures": f"{split}/{name}", **changes})
+    return Item(**{"id": name, "split": split, "path": f"raw/{name}", "images": f"{split}/{name}", **changes})
 
 
 def plan(*items: Item, splits: tuple[str, ...] | None = None, limit: int | None = None) -> Plan:
@@ -71,7 +71,7 @@ def test_a_plan_gives_the_items_back_in_order_as_often_as_asked() -> None:
 
 
 def test_two_items_of_one_id_leave_the_second_out_by_name() -> None:
-    made = plan(item("a"), item("a", path="raw/other", pictures="train/other"))
+    made = plan(item("a"), item("a", path="raw/other", images="train/other"))
     assert messages(made) == [None, "its id 'a' is already that of raw/a"]
 
 
@@ -85,24 +85,24 @@ def test_two_items_of_one_id_leave_the_second_out_by_name() -> None:
     ],
     ids=["equal", "case", "sharp s", "unicode form"],
 )
-def test_two_items_that_would_share_a_picture_name_leave_the_second_out(first: str, second: str) -> None:
-    made = plan(item("1", pictures=f"train/{first}"), item("2", pictures=f"train/{second}"))
-    assert messages(made) == [None, f"its pictures 'train/{second}' would overwrite those of raw/1; rename it"]
+def test_two_items_that_would_share_a_image_name_leave_the_second_out(first: str, second: str) -> None:
+    made = plan(item("1", images=f"train/{first}"), item("2", images=f"train/{second}"))
+    assert messages(made) == [None, f"its images 'train/{second}' would overwrite those of raw/1; rename it"]
     assert [p.failure.stage for p in made if p.failure] == ["plan"]
 
 
 @pytest.mark.parametrize("name", ["../up", "/root", "a/../b", "C:/x", "a\\b", "nul\x00", ""])
-def test_a_picture_name_that_leaves_the_dataset_is_refused(name: str) -> None:
-    assert messages(plan(item("1", pictures=name))) != [None]
+def test_a_image_name_that_leaves_the_dataset_is_refused(name: str) -> None:
+    assert messages(plan(item("1", images=name))) != [None]
 
 
 @pytest.mark.parametrize("name", ["with space", "ü/日本", "new\nline", "dot.in.name", "a..b"])
 def test_odd_but_possible_names_are_planned(name: str) -> None:
-    assert messages(plan(item("1", path=name, pictures=f"train/{name}"))) == [None]
+    assert messages(plan(item("1", path=name, images=f"train/{name}"))) == [None]
 
 
 def test_a_name_that_is_no_unicode_is_quarantined_and_spelt_out() -> None:
-    made = plan(item("1", path=os.fsdecode(b"raw/\xff.avi"), pictures=os.fsdecode(b"train/\xff")))
+    made = plan(item("1", path=os.fsdecode(b"raw/\xff.avi"), images=os.fsdecode(b"train/\xff")))
     assert messages(made) == ["its name is not valid Unicode; rename it"]
     assert next(iter(made)).item.path == "raw/\\udcff.avi"
 
@@ -115,7 +115,7 @@ def test_splits_and_limit_skip_and_count_what_they_leave_out() -> None:
 
 
 def test_what_is_skipped_takes_no_names_from_what_is_wanted() -> None:
-    made = plan(item("1", pictures="x"), item("2", "val", pictures="x"), splits=("val",))
+    made = plan(item("1", images="x"), item("2", "val", images="x"), splits=("val",))
     assert messages(made) == [None, None]
 
 
@@ -132,7 +132,7 @@ def test_a_source_without_items_is_bad_input() -> None:
 @pytest.mark.parametrize("split", ["../x", "a/b", "", ".hidden", "a\nb", "a\\b"])
 def test_a_split_that_cannot_name_a_file_is_bad_input(split: str) -> None:
     with pytest.raises(InputError, match="cannot name a file"):
-        plan(item("1", split, pictures="p"))
+        plan(item("1", split, images="p"))
 
 
 def test_two_splits_that_would_share_a_file_are_bad_input() -> None:
@@ -166,20 +166,20 @@ def test_a_bug_in_a_source_is_one_line_that_names_its_place() -> None:
         make_plan(Buggy(), Selection(), _spool())
 
 
-def test_items_that_share_a_picture_may_have_its_name_and_no_others_may() -> None:
-    shared = [item(name, pictures="train/page", shared="page.png") for name in ("1", "2", "3")]
-    alone, another = item("4", pictures="train/PAGE"), item("5", pictures="train/page", shared="other.png")
-    taken = "its pictures 'train/{}' would overwrite those of raw/1; rename it"
+def test_items_that_share_a_image_may_have_its_name_and_no_others_may() -> None:
+    shared = [item(name, images="train/page", shared="page.png") for name in ("1", "2", "3")]
+    alone, another = item("4", images="train/PAGE"), item("5", images="train/page", shared="other.png")
+    taken = "its images 'train/{}' would overwrite those of raw/1; rename it"
     assert messages(plan(*shared, alone, another)) == [None, None, None, taken.format("PAGE"), taken.format("page")]
 
 
-def test_an_item_that_shares_its_picture_still_needs_an_id_of_its_own() -> None:
-    made = plan(*(item("1", path=path, pictures="page", shared="page.png") for path in ("a", "b")))
+def test_an_item_that_shares_its_image_still_needs_an_id_of_its_own() -> None:
+    made = plan(*(item("1", path=path, images="page", shared="page.png") for path in ("a", "b")))
     assert messages(made) == [None, "its id '1' is already that of a"]
 
 
 def test_a_fault_is_told_in_one_line_and_takes_no_names() -> None:
-    made = plan(item("1", fault="no JSON:\nline 3\udcff"), item("1"), item("2", pictures="train/1", fault="no page"))
+    made = plan(item("1", fault="no JSON:\nline 3\udcff"), item("1"), item("2", images="train/1", fault="no page"))
     assert messages(made) == ["no JSON: line 3\\udcff", None, "no page"]
     assert [(p.failure.stage, p.failure.exception) for p in made if p.failure] == [("discover", "ItemError")] * 2
 
@@ -187,7 +187,7 @@ def test_a_fault_is_told_in_one_line_and_takes_no_names() -> None:
 def test_an_item_without_more_is_written_down_without_more() -> None:
     from phi3v_data.converters.engine.messages import encode
 
-    assert encode(item("1")) == b'{"id":"1","split":"train","path":"raw/1","pictures":"train/1"}'
+    assert encode(item("1")) == b'{"id":"1","split":"train","path":"raw/1","images":"train/1"}'
 
 
 _PLANNED = """
@@ -202,7 +202,7 @@ class Rows:
         self.count = count
     def discover(self):
         for n in range(self.count):
-            yield Item(id=f"train-{n:010d}", split="train", path=f"train.jsonl:{n}", pictures=f"pages/{n:010d}")
+            yield Item(id=f"train-{n:010d}", split="train", path=f"train.jsonl:{n}", images=f"pages/{n:010d}")
 
 for count in (1_000, 50_000):
     with tempfile.TemporaryFile() as stream:
@@ -238,8 +238,8 @@ _names = st.text(st.characters(codec="utf-8"), max_size=6)
 
 
 @given(st.lists(st.tuples(_names, _names), min_size=1, max_size=12))
-def test_whatever_the_names_no_two_planned_items_share_id_or_pictures(names: list[tuple[str, str]]) -> None:
-    made = plan(*(Item(id=identity, split="train", path="p", pictures=prefix) for identity, prefix in names))
+def test_whatever_the_names_no_two_planned_items_share_id_or_images(names: list[tuple[str, str]]) -> None:
+    made = plan(*(Item(id=identity, split="train", path="p", images=prefix) for identity, prefix in names))
     kept = [p.item for p in made if p.failure is None]
     assert len(made) == len(names)
-    assert len({i.id for i in kept}) == len({i.pictures.casefold() for i in kept}) == len(kept)
+    assert len({i.id for i in kept}) == len({i.images.casefold() for i in kept}) == len(kept)

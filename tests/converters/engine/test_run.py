@@ -15,21 +15,21 @@ from phi3v_data.converters.engine import driver, run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.plan import Selection
-from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, DatasetError, InputError, OutputError, RunError, UsageError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import read_records
 from phi3v_data.schema.layout import read_manifest
+from phi3v_data.storage import LocalFolder
 
 
-def test_a_dataset_holds_records_in_discovery_order_their_pictures_and_a_manifest(bench: Any, rows: Any) -> None:
+def test_a_dataset_holds_records_in_discovery_order_their_images_and_a_manifest(bench: Any, rows: Any) -> None:
     bench.write({"train": 12, "val": 3})
     summary = bench.convert()
     out = LocalFolder(bench.root / "out")
     train = list(read_records(out, "patches_train.jsonl"))
     assert [r.id for r in train] == [f"train-{n:06d}" for n in range(12)]
-    with Image.open(bench.root / "out/images" / train[5].conversations[0].images[1]) as picture:
-        assert picture.size == (8, 8)
+    with Image.open(bench.root / "out/images" / train[5].conversations[0].images[1]) as image:
+        assert image.size == (8, 8)
     assert read_manifest(out) == summary.manifest
     assert rows(summary) == {"train": (12, 12, 0, 0), "val": (3, 3, 0, 0)}
     assert [r.images for r in summary.manifest.splits] == [24, 6]
@@ -54,7 +54,7 @@ def test_the_bytes_do_not_depend_on_workers_or_the_order_of_work(bench: Any, mon
     assert bench.files("one") == bench.files("two") == bench.files("backwards")
 
 
-def test_every_way_an_item_can_fail_is_told_and_leaves_no_picture(bench: Any, rows: Any) -> None:
+def test_every_way_an_item_can_fail_is_told_and_leaves_no_image(bench: Any, rows: Any) -> None:
     ways = {
         "damaged": ("decode", "MediaError"),
         "bug": ("convert", "KeyError"),
@@ -63,7 +63,7 @@ def test_every_way_an_item_can_fail_is_told_and_leaves_no_picture(bench: Any, ro
         "twice": ("convert", "ItemError"),
         "hide": ("record", "ItemError"),
         "rename": ("record", "ItemError"),
-        "no picture": ("encode", "ItemError"),
+        "no image": ("encode", "ItemError"),
         "die": ("worker", "WorkerDied"),
     }
     does = {f"train/{2 * i + 2:04d}": way for i, way in enumerate(ways)}
@@ -79,7 +79,7 @@ def test_every_way_an_item_can_fail_is_told_and_leaves_no_picture(bench: Any, ro
 
 def test_what_a_killed_run_left_of_an_item_that_then_fails_is_removed(bench: Any) -> None:
     bench.write({"train": 2})
-    assert bench.command("out", "--workers", "1", fault="picture-written:2:kill-all").returncode == -9
+    assert bench.command("out", "--workers", "1", fault="image-written:2:kill-all").returncode == -9
     assert "images/train/0000.1.jpg" in bench.files()
     (bench.input / "train/0000.json").write_bytes(b"")
     bench.convert()
@@ -161,10 +161,10 @@ def test_a_finished_run_has_nothing_left_to_do(bench: Any, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"pictures": PictureSettings(quality=20)}, "quality 75 -> 20"),
+        ({"images": ImageSettings(quality=20)}, "quality 75 -> 20"),
         (
-            {"pictures": PictureSettings(picture_format="png", max_pixels=9, max_side=4, fit_crops=1)},
-            "picture_format keep -> png; max_pixels null -> 9; max_side null -> 4; fit_crops null -> 1",
+            {"images": ImageSettings(image_format="png", max_pixels=9, max_side=4, fit_crops=1)},
+            "image_format keep -> png; max_pixels null -> 9; max_side null -> 4; fit_crops null -> 1",
         ),
         ({"options": {"side": 4}}, "side 8 -> 4"),
         ({"options": {"sampling": {"frames": 3}}}, r'sampling .*"frames":8.* -> .*"frames":3'),
@@ -210,7 +210,7 @@ def _with_other_versions(bench: Any, name: str) -> None:
     path.write_text(path.read_text().replace('"opencv"', '"opencv-of-old"'))
 
 
-def test_libraries_of_other_versions_are_refused_while_pictures_are_still_to_be_made(bench: Any) -> None:
+def test_libraries_of_other_versions_are_refused_while_images_are_still_to_be_made(bench: Any) -> None:
     bench.write({"train": 3}, {"train/0002": "no space"})
     with pytest.raises(ConversionStopped):
         bench.convert()
@@ -442,7 +442,7 @@ def test_the_orphan_of_a_killed_run_is_swept_away(bench: Any) -> None:
     bench.write({"train": 2})
     bench.convert("whole")
     (bench.root / "out/.partial").mkdir(parents=True)
-    (bench.root / "out/.partial/0123").write_text("half a picture")
+    (bench.root / "out/.partial/0123").write_text("half an image")
     bench.convert()
     assert bench.files() == bench.files("whole")
 
@@ -506,7 +506,7 @@ def test_the_manifest_names_every_option_and_the_decoders(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
-def test_a_picture_lost_since_an_unfinished_run_is_made_again(
+def test_a_image_lost_since_an_unfinished_run_is_made_again(
     bench: Any, damage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.write({"train": 5}, {"train/0004": "no space"})

@@ -1,4 +1,4 @@
-"""Pictures that several items show, and items that discovery knows to be faulty."""
+"""Images that several items show, and items that discovery knows to be faulty."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from PIL import Image
 
 from phi3v_data.converters.engine import run
 from phi3v_data.converters.engine.local import LocalExecutor
-from phi3v_data.converters.media.pictures import PictureSettings
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import ConversionStopped
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.jsonl import read_records
 from phi3v_data.schema.layout import read_manifest
 from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Shard
+from phi3v_data.storage import LocalFolder
 
 
-def test_a_picture_that_several_items_show_is_stored_once_and_read_once(pages: Any) -> None:
+def test_a_image_that_several_items_show_is_stored_once_and_read_once(pages: Any) -> None:
     pages.page("a")
     pages.page("b")
     pages.ask(*[{"page": page} for page in "aabaab"])
     manifest = pages.bench.convert(workers=1).manifest
-    assert pages.pictures() == ["pages/a.png", "pages/b.png"]
+    assert pages.images() == ["pages/a.png", "pages/b.png"]
     assert pages.log("reads.log") == ["a", "b"]
     assert (manifest.splits[0].written, manifest.splits[0].images) == (6, 6)
 
 
-def test_items_that_share_a_picture_go_to_the_worker_that_has_it(pages: Any) -> None:
+def test_items_that_share_a_image_go_to_the_worker_that_has_it(pages: Any) -> None:
     names = [f"page{number:02d}" for number in range(30)]
     for name in names:
         pages.page(name)
@@ -40,7 +40,7 @@ def test_items_that_share_a_picture_go_to_the_worker_that_has_it(pages: Any) -> 
     assert len(pages.log("reads.log")) <= 32
 
 
-def test_a_worker_forgets_the_picture_asked_for_least_recently(pages: Any) -> None:
+def test_a_worker_forgets_the_image_asked_for_least_recently(pages: Any) -> None:
     names = [f"page{number:02d}" for number in range(65)]
     for name in names:
         pages.page(name)
@@ -53,7 +53,7 @@ def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_non
     pages.typical()
     summary = pages.bench.convert()
     assert rows(summary) == {"train": (10, 3, 7, 0), "val": (2, 1, 1, 0)}
-    assert pages.pictures() == ["pages/a.png", "pages/c.back.png", "pages/c.png"]
+    assert pages.images() == ["pages/a.png", "pages/c.back.png", "pages/c.png"]
     assert validate(open_dataset(str(pages.bench.root / "out"))).findings == []
     told = {line["path"]: (line["stage"], line["message"]) for line in pages.bench.quarantine()}
     assert told["questions.jsonl:2"] == ("convert", "there is no answer")
@@ -66,7 +66,7 @@ class _Backwards(LocalExecutor):
         return super().run(reversed(list(works)))
 
 
-def test_the_bytes_do_not_depend_on_who_stores_a_shared_picture(pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_do_not_depend_on_who_stores_a_shared_image(pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pages.typical()
     pages.bench.convert("one", workers=1)
     pages.bench.convert("three", workers=3)
@@ -83,12 +83,12 @@ def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Any, rows:
     (line,) = pages.bench.quarantine()
     assert (line["path"], line["stage"]) == ("questions.jsonl:2", "plan")
     assert "would overwrite those of questions.jsonl:1" in line["message"]
-    assert pages.pictures() == ["pages/a.png"]
+    assert pages.images() == ["pages/a.png"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "point", ["picture-half-written:2", "picture-written:3", "journal-appended:4", "quarantine-written:1"]
+    "point", ["image-half-written:2", "image-written:3", "journal-appended:4", "quarantine-written:1"]
 )
 def test_a_killed_run_ends_in_the_same_bytes(pages: Any, point: str) -> None:
     pages.typical()
@@ -109,7 +109,7 @@ def test_a_retry_stores_again_what_nobody_showed_before(pages: Any, rows: Any) -
     assert pages.bench.files() == pages.bench.files("whole")
 
 
-def test_a_shared_picture_that_was_damaged_meanwhile_is_stored_again(pages: Any) -> None:
+def test_a_shared_image_that_was_damaged_meanwhile_is_stored_again(pages: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"}, {"page": "back"})
     assert pages.bench.command("out", "--workers", "1", fault="journal-appended:2:kill-all").returncode == -9
@@ -120,13 +120,13 @@ def test_a_shared_picture_that_was_damaged_meanwhile_is_stored_again(pages: Any)
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_every_sample_of_a_shard_carries_the_shared_picture(pages: Any, images: bool) -> None:
+def test_every_sample_of_a_shard_carries_the_shared_image(pages: Any, images: bool) -> None:
     pages.typical()
     summary = pages.bench.convert(shard_size=1 << 20, images=images)
     folder = LocalFolder(pages.bench.root / "out")
     (name,) = summary.manifest.splits[0].shards
     with Shard(folder, name) as shard:
-        samples = {entry.id: list(sample.pictures) for entry, sample in zip(shard.entries, shard, strict=True)}
+        samples = {entry.id: list(sample.images) for entry, sample in zip(shard.entries, shard, strict=True)}
     raw = (pages.bench.input / "pages" / "a").read_bytes()
     assert samples["q0001"] == samples["q0003"] == [raw]
     assert validate(open_dataset(str(folder.path))).findings == []
@@ -135,7 +135,7 @@ def test_every_sample_of_a_shard_carries_the_shared_picture(pages: Any, images: 
 def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Any) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"})
-    summary = pages.bench.convert(shard_size=1 << 20, images=False)
+    summary = pages.bench.convert(shard_size=1 << 20, image_files=False)
     path = pages.bench.root / "out" / summary.manifest.splits[0].shards[0]
     with Shard(LocalFolder(pages.bench.root / "out"), summary.manifest.splits[0].shards[0]) as shard:
         offset, size = shard.entries[1].images[0]
@@ -197,21 +197,21 @@ def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Any) -> None:
         pages.bench.convert(on_error="fail")
 
 
-def test_pictures_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Any) -> None:
+def test_images_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Any) -> None:
     Image.effect_mandelbrot((700, 350), (-2, -1, 1, 1), 20).convert("RGB").save(
         pages.bench.input / "pages" / "a", "JPEG"
     )
     pages.ask({"page": "a"})
-    pages.bench.convert(pictures=PictureSettings(fit_crops=1))
-    assert pages.pictures() == ["pages/a.png"]
+    pages.bench.convert(images=ImageSettings(fit_crops=1))
+    assert pages.images() == ["pages/a.png"]
     with Image.open(pages.bench.root / "out/images/pages/a.png") as stored:
         assert stored.size == (336, 168)
     (record,) = read_records(LocalFolder(pages.bench.root / "out"), "questions_train.jsonl")
     assert list(record.images()) == ["pages/a.png"]
     options = read_manifest(LocalFolder(pages.bench.root / "out")).options
-    assert {name: options[name] for name in PictureSettings.__struct_fields__} == {
+    assert {name: options[name] for name in ImageSettings.__struct_fields__} == {
         "quality": 75,
-        "picture_format": "keep",
+        "image_format": "keep",
         "max_pixels": None,
         "max_side": None,
         "fit_crops": 1,

@@ -10,16 +10,16 @@ _prefixes = st.text("ab./", min_size=1, max_size=6)
 _names = st.text("ab./", max_size=8).map(lambda stem: f"{stem}.jpg")
 
 
-def _takes(pictures: str, name: str) -> bool:
+def _takes(images: str, name: str) -> bool:
     try:
-        check_name(name, pictures)
+        check_name(name, images)
     except ItemError:
         return False
     return True
 
 
 @given(_prefixes, _prefixes, _names)
-def test_no_two_items_can_save_a_picture_under_one_name(first: str, second: str, name: str) -> None:
+def test_no_two_items_can_save_a_image_under_one_name(first: str, second: str, name: str) -> None:
     assume(first != second)
     assert not (_takes(first, name) and _takes(second, name))
 

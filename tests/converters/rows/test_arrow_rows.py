@@ -9,21 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from phi3v_data.converters.rows import RowPictures, read_rows
+from phi3v_data.converters.rows import RowImages, read_rows
 from phi3v_data.schema.errors import ItemError
-from phi3v_data.schema.folder import LocalFolder, open_folder
+from phi3v_data.storage import LocalFolder, open_folder
 
-PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CELLS = [{"bytes": b"one", "path": "1.png"}, {"bytes": b"two", "path": None}, None]
 TABLE = pa.table(
     {
         "id": [1, 2, 3],
-        "image": pa.array(CELLS, PICTURE),
-        "images": pa.array([CELLS[:2], [], None], pa.list_(PICTURE)),
+        "image": pa.array(CELLS, IMAGE),
+        "images": pa.array([CELLS[:2], [], None], pa.list_(IMAGE)),
         "raw": pa.array([b"a", b"b", b"c"]),
         "raws": pa.array([[b"p", b"q"], None, []], pa.list_(pa.binary())),
         "deep": pa.array(
-            [[{"pic": CELLS[0], "text": "t"}], [], None], pa.list_(pa.struct([("pic", PICTURE), ("text", pa.string())]))
+            [[{"pic": CELLS[0], "text": "t"}], [], None], pa.list_(pa.struct([("pic", IMAGE), ("text", pa.string())]))
         ),
         "texts": [[{"user": "u"}], [], [{"user": "v"}]],
         "day": pa.array([dt.date(2024, 5, 6)] * 3),
@@ -87,13 +87,13 @@ def test_cells_are_plain_values_and_bytes_are_marked(folder: LocalFolder, name: 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_a_worker_reads_the_bytes_of_a_cell_forward_and_back(folder: LocalFolder, name: str) -> None:
-    pictures = RowPictures(folder)
-    assert pictures.read(name, 0, "image") == b"one"
-    assert pictures.read(name, 1, "image") == b"two"
-    assert pictures.read(name, 2, "raw") == b"c"
-    assert pictures.read(name, 0, "raw") == b"a"
-    assert [pictures.read(name, 0, "images", which) for which in (0, 1)] == [b"one", b"two"]
-    assert [pictures.read(name, 0, "raws", which) for which in (1, 0)] == [b"q", b"p"]
+    images = RowImages(folder)
+    assert images.read(name, 0, "image") == b"one"
+    assert images.read(name, 1, "image") == b"two"
+    assert images.read(name, 2, "raw") == b"c"
+    assert images.read(name, 0, "raw") == b"a"
+    assert [images.read(name, 0, "images", which) for which in (0, 1)] == [b"one", b"two"]
+    assert [images.read(name, 0, "raws", which) for which in (1, 0)] == [b"q", b"p"]
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -104,15 +104,15 @@ def test_a_cell_without_bytes_is_the_items_fault(
     folder: LocalFolder, name: str, number: int, column: str, which: int
 ) -> None:
     with pytest.raises(ItemError, match=f"{name}.*{column}"):
-        RowPictures(folder).read(name, number, column, which)
+        RowImages(folder).read(name, number, column, which)
 
 
 def test_more_columns_than_are_kept_open_are_read_in_turn(folder: LocalFolder) -> None:
-    pictures = RowPictures(folder)
+    images = RowImages(folder)
     for number in (0, 1):
         for name in FORMS:
             for column in ("image", "raw"):
-                assert pictures.read(name, number, column) in (b"one", b"two", b"a", b"b")
+                assert images.read(name, number, column) in (b"one", b"two", b"a", b"b")
 
 
 def test_tables_are_read_from_an_object_store(folder: LocalFolder) -> None:
@@ -122,7 +122,7 @@ def test_tables_are_read_from_an_object_store(folder: LocalFolder) -> None:
     for name in FORMS:
         fsspec.filesystem("memory").pipe_file(f"/rows-of-tables/{name}", folder.read(name))
         assert [row.values for row in read_rows(store, name)] == EXPECTED
-        assert RowPictures(store).read(name, 1, "raw") == b"b"
+        assert RowImages(store).read(name, 1, "raw") == b"b"
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -154,4 +154,4 @@ def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
     for name in ("x.parquet", "data-00000-of-00001.arrow"):
         (found,) = read_rows(folder, name)
         assert found.values == {"image": IN_CELL, "images": [IN_CELL, IN_CELL], "n": 1}
-        assert RowPictures(folder).read(name, 0, "images", 1) == b"png"
+        assert RowImages(folder).read(name, 0, "images", 1) == b"png"

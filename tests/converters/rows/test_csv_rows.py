@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from phi3v_data.converters.rows import Row, read_rows
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.storage import LocalFolder
 
 
 def rows(folder: Path, text: bytes, name: str = "x.csv") -> list[Row]:

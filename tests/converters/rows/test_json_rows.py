@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from phi3v_data.converters.rows import Row, read_rows, row
 from phi3v_data.schema.errors import InputError
-from phi3v_data.schema.folder import LocalFolder, open_folder
+from phi3v_data.storage import LocalFolder, open_folder
 
 
 def rows(folder: Path, text: str | bytes, name: str = "x.json") -> list[Row]:

@@ -19,7 +19,7 @@ FEW, MANY = 1_000, 50_000
 _FIND = """
 import resource, sys
 from phi3v_data.converters.sources.table import Table
-from phi3v_data.schema.folder import LocalFolder
+from phi3v_data.storage import LocalFolder
 table = Table(input=LocalFolder(sys.argv[1]), images=("image",), prompt=("question",), answer="answers", group="page")
 items = faults = 0
 for item in table.discover():
@@ -30,10 +30,10 @@ print(items, faults, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 _READ = """
 import resource, sys
-from phi3v_data.converters.rows import RowPictures
-from phi3v_data.schema.folder import LocalFolder
-pictures = RowPictures(LocalFolder(sys.argv[1]))
-sizes = {len(pictures.read("rows.parquet", number, "image")) for number in range(int(sys.argv[2]))}
+from phi3v_data.converters.rows import RowImages
+from phi3v_data.storage import LocalFolder
+images = RowImages(LocalFolder(sys.argv[1]))
+sizes = {len(images.read("rows.parquet", number, "image")) for number in range(int(sys.argv[2]))}
 print(len(sizes), 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from raw_ucf101 import FRAMES
 
-from phi3v_data.converters.media.synthesis import write_clip
+from phi3v_data.converters.video.synthesis import write_clip
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hub_server import HubServer
-from raw_questions import picture, text
+from raw_questions import image, text
 
 CONFIGS = {"docvqa": ("DocVQA", 1), "hateful_memes": ("Hateful Memes", 1), "nlvr2": ("NLVR2", 2)}
 ROWS, FILES = 5, 2
@@ -32,7 +32,7 @@ found = {
     source: [
         {
             "turns": [[turn["user"], turn["assistant"]] for turn in row["texts"]],
-            "pictures": [list(shown.convert("RGB").getpixel((0, 0))) for shown in row["images"]],
+            "images": [list(shown.convert("RGB").getpixel((0, 0))) for shown in row["images"]],
         }
         for row in load_dataset("HuggingFaceM4/the_cauldron", source, split="train")
     ]
@@ -47,10 +47,10 @@ def parquet(source: str, file: int) -> bytes:
     from datasets import Dataset, Features, Image, Value
 
     words = {name: Value("string") for name in ("user", "assistant", "source")}
-    name, pictures = CONFIGS[source]
+    name, images = CONFIGS[source]
     rows: list[dict[str, Any]] = [
         {
-            "images": [{"bytes": picture(10 * file + row + side), "path": None} for side in range(pictures)],
+            "images": [{"bytes": image(10 * file + row + side), "path": None} for side in range(images)],
             "texts": [
                 text(f"{source} {file} {row} {turn}?", "Yes." if row % 2 else "No.", name)
                 for turn in range(1 if source == "hateful_memes" else 1 + row % 3)
@@ -90,7 +90,7 @@ def test_the_public_copies_convert_to_what_datasets_finds_in_them(hub: HubServer
         assert [[turn["user"], turn["assistant"]] for turn in turns] == expected
         assert all(len(turn["images"]) == CONFIGS[source][1] for turn in turns)
         stored = tmp_path / "data" / source / "images" / "train"
-        assert len(list(stored.iterdir())) == sum(len(row["pictures"]) for row in found[source])
+        assert len(list(stored.iterdir())) == sum(len(row["images"]) for row in found[source])
         for number, row in enumerate(found[source]):
-            for side, colour in enumerate(row["pictures"]):
-                assert (stored / f"{number:010d}.{side}.png").read_bytes() == picture(colour[0])
+            for side, colour in enumerate(row["images"]):
+                assert (stored / f"{number:010d}.{side}.png").read_bytes() == image(colour[0])

@@ -15,17 +15,17 @@ from PIL import Image
 
 from phi3v_data.converters.sources.chat import Chat
 from phi3v_data.schema.errors import InputError, UsageError
-from phi3v_data.schema.folder import open_folder
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import open_folder
 
 
-def picture(colour: int) -> bytes:
+def image(colour: int) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (4, 3), (colour, 0, 0)).save(stream, "PNG")
     return stream.getvalue()
 
 
-A, B = picture(10), picture(200)
+A, B = image(10), image(200)
 URI = "data:image/png;base64," + base64.b64encode(A).decode()
 Q_AND_A = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
 
@@ -98,7 +98,7 @@ FORMS: dict[str, dict[str, Any]] = {
         "prompt": said(parts({"type": "image"}, "Q1"), "A1", "Q2", "A2", parts({"type": "image"}, "Q3")),
         "completion": [{"role": "assistant", "content": "A3"}],
     },
-    "parts that name their pictures": {
+    "parts that name their images": {
         "messages": said(
             parts({"type": "image", "image": "p/a.png"}, "Q1"), "A1", "Q2", "A2",
             parts({"type": "image", "path": "p/b.png"}, "Q3"), "A3",
@@ -140,7 +140,7 @@ def test_files_may_be_named_with_their_splits(raw: Path) -> None:
     assert {split: len(records) for split, records in found.records.items()} == {"val": 1, "mix": 1}
 
 
-def test_rows_may_be_split_by_ratio_and_a_picture_is_never_parted(raw: Path) -> None:
+def test_rows_may_be_split_by_ratio_and_a_image_is_never_parted(raw: Path) -> None:
     rows = [{"image": f"p/{'ab'[number % 2]}.png", "conversations": said(f"<image>{number}", "A", role=HUMAN)}
             for number in range(20)]  # fmt: skip
     found = converted(raw, *rows, split_ratio="one=0.5,two=0.5")
@@ -152,7 +152,7 @@ def test_rows_may_be_split_by_ratio_and_a_picture_is_never_parted(raw: Path) -> 
     assert len(converted(raw, *grouped, split_ratio="one=0.5,two=0.5").records) == 1
 
 
-# Ids, pictures, meta
+# Ids, images, meta
 
 
 def test_rows_keep_their_ids_or_are_numbered(raw: Path) -> None:
@@ -163,7 +163,7 @@ def test_rows_keep_their_ids_or_are_numbered(raw: Path) -> None:
     ]
 
 
-def test_a_picture_that_several_rows_show_is_stored_once_under_its_path(raw: Path) -> None:
+def test_a_image_that_several_rows_show_is_stored_once_under_its_path(raw: Path) -> None:
     row = {"image": "p/a.png", "conversations": said("<image>\nQ", "A", role=HUMAN)}
     found = converted(raw, row, {**row, "image": "images/p/a.png"}, {**row, "image": "./p/a.png"}, row)
     # images/p/a.png is another file, and missing: its place goes to nobody else.
@@ -173,7 +173,7 @@ def test_a_picture_that_several_rows_show_is_stored_once_under_its_path(raw: Pat
     assert (found.images / "p/a.png").read_bytes() == A
 
 
-def test_pictures_that_would_share_a_name_are_kept_apart(raw: Path) -> None:
+def test_images_that_would_share_a_name_are_kept_apart(raw: Path) -> None:
     Image.new("RGB", (4, 3)).save(raw / "p/a.jpg")
     rows = [
         {"image": f"p/{name}", "conversations": said("<image>", "A", role=HUMAN)}
@@ -189,26 +189,26 @@ def test_pictures_that_would_share_a_name_are_kept_apart(raw: Path) -> None:
     assert (found.images / "train/0000000002.0.png").read_bytes() == B
 
 
-def test_one_picture_shown_twice_in_a_conversation_is_stored_once(raw: Path) -> None:
+def test_one_image_shown_twice_in_a_conversation_is_stored_once(raw: Path) -> None:
     row = {"images": ["p/a.png"] * 2, "conversations": said("<image>Q", "A", "<image>R", "B", role=HUMAN)}
     assert [shown for shown, _, _ in turns(raw, row)] == [["p/a.png"]] * 2
 
 
-def test_pictures_may_stand_in_the_row_itself(raw: Path) -> None:
+def test_images_may_stand_in_the_row_itself(raw: Path) -> None:
     found = converted(raw, {"messages": said(parts(url(URI), "Q"), "A")})
     ((name,),) = [list(record.images()) for record in found.all()]
     assert (found.images / name).read_bytes() == A
 
 
-def test_pictures_may_stand_in_a_column_as_parquet_files_of_the_hub_have_them(raw: Path) -> None:
+def test_images_may_stand_in_a_column_as_parquet_files_of_the_hub_have_them(raw: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     (raw / "data").mkdir()
     parts_of = [{"type": "image", "text": None}, {"type": "text", "text": "Q"}, {"type": "image", "text": None}]
     asked = [{"role": "user", "content": parts_of}, {"role": "assistant", "content": parts("A")}]
-    pictures = [{"bytes": A, "path": None}, {"bytes": B, "path": "b.png"}]
-    rows = pa.Table.from_pylist([{"messages": asked, "images": pictures}, {"messages": asked, "images": pictures[:1]}])
+    images = [{"bytes": A, "path": None}, {"bytes": B, "path": "b.png"}]
+    rows = pa.Table.from_pylist([{"messages": asked, "images": images}, {"messages": asked, "images": images[:1]}])
     for part in range(2):
         pq.write_table(rows, raw / "data" / f"train-{part:05d}-of-00002.parquet")
     found = convert_here("chat", raw / "data", raw.parent / "out")
@@ -216,12 +216,12 @@ def test_pictures_may_stand_in_a_column_as_parquet_files_of_the_hub_have_them(ra
         [f"train/{number:010d}.{which}.png" for which in (0, 1)] for number in (0, 2)
     ]
     assert [(found.images / f"train/0000000002.{which}.png").read_bytes() for which in (0, 1)] == [A, B]
-    assert list(found.reasons().values()) == ["2 <image> or picture parts for 1 picture; expected one for each"] * 2
+    assert list(found.reasons().values()) == ["2 <image> or image parts for 1 image; expected one for each"] * 2
 
 
 def test_paths_may_start_in_a_folder_of_the_input(raw: Path) -> None:
     row = {"image": "a.png", "conversations": said("<image>Q", "A", role=HUMAN)}
-    assert turns(raw, row, picture_folder="p") == [(["a.png"], "Q", "A")]
+    assert turns(raw, row, image_folder="p") == [(["a.png"], "Q", "A")]
 
 
 def test_what_else_a_row_holds_becomes_meta(raw: Path) -> None:
@@ -247,15 +247,15 @@ def test_a_system_message_goes_in_front_of_the_first_question(raw: Path) -> None
     assert len(refused.all()) == 1
 
 
-def test_a_picture_in_the_middle_of_a_text_moves_to_the_front_of_its_turn(raw: Path) -> None:
+def test_a_image_in_the_middle_of_a_text_moves_to_the_front_of_its_turn(raw: Path) -> None:
     row = {"image": "p/a.png", "conversations": said("Is <image> red?", "Yes", role=HUMAN)}
     assert turns(raw, row) == [(["p/a.png"], "Is red?", "Yes")]
     refused = converted(raw, row, {**row, "conversations": said("<image>\nRed?", "Yes", role=HUMAN)}, marks="refuse")
-    assert "a picture stands after its text; give --marks front" in refused.reasons()["train.jsonl:1"]
+    assert "an image stands after its text; give --marks front" in refused.reasons()["train.jsonl:1"]
     assert len(refused.all()) == 1
 
 
-def test_pictures_that_nobody_marks_are_shown_with_the_first_question(raw: Path) -> None:
+def test_images_that_nobody_marks_are_shown_with_the_first_question(raw: Path) -> None:
     row = {"images": ["p/a.png"], "prompt": said("Q"), "completion": [{"role": "assistant", "content": "A"}]}
     assert turns(raw, row) == [(["p/a.png"], "Q", "A")]
     assert turns(raw, {"image": "p/a.png", "conversations": said("Q", "A", "R", "B", role=HUMAN)}) == [
@@ -264,7 +264,7 @@ def test_pictures_that_nobody_marks_are_shown_with_the_first_question(raw: Path)
     ]
 
 
-def test_marks_are_words_where_pictures_are_named_in_parts(raw: Path) -> None:
+def test_marks_are_words_where_images_are_named_in_parts(raw: Path) -> None:
     assert turns(raw, {"messages": said(parts("What does <image> mean?"), "A <image> tag")}) == [
         ([], "What does <image> mean?", "A <image> tag")
     ]
@@ -298,7 +298,7 @@ BAD = [
     ({"messages": said(5, "A")}, "message 1 says 5; expected a text or a list of parts"),
     ({"messages": said(None, "A")}, "message 1 says None"),
     ({"messages": said(parts({"type": "input_audio"}), "A")}, "has the part {'type': 'input_audio'}; expected"),
-    ({"messages": said(parts({"type": "image_url"}), "A")}, "shows {'type': 'image_url'}; expected a picture's path"),
+    ({"messages": said(parts({"type": "image_url"}), "A")}, "shows {'type': 'image_url'}; expected an image's path"),
     ({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": None, "tool_calls": [{}]}]},
      "message 2 has tool_calls, for which a record has no place"),
     ({"messages": said("Q")}, "ends without an answer; where none is known, give one that is null"),
@@ -309,33 +309,33 @@ BAD = [
     ({"system": "s", "messages": [{"role": "system", "content": "t"}, *said("Q", "A")]},
      "message 1 after the system message is the system's"),
     ({"messages": [{"role": "system", "content": parts(url("p/a.png"))}, *said("Q", "A")]},
-     "its system message shows a picture"),
+     "its system message shows an image"),
     ({"messages": said("Q", "")}, "an answer is empty; null is one not known"),
     ({"messages": said("Q", " \n")}, "an answer is empty"),
     ({"messages": said(" ", "A")}, "a question is blank"),
-    ({"messages": said("Q", parts(url("p/a.png"), "A"))}, "an answer shows a picture"),
-    ({"image": "p/a.png", "conversations": said("Q", "A <image>", role=HUMAN)}, "an answer shows a picture"),
-    ({"conversations": said(*M, role=HUMAN)}, "1 <image> or picture parts for 0 pictures; expected one for each"),
-    ({"images": ["p/a.png", "p/b.png"], "conversations": said(*M, role=HUMAN)}, "1 <image> or picture parts for 2"),
+    ({"messages": said("Q", parts(url("p/a.png"), "A"))}, "an answer shows an image"),
+    ({"image": "p/a.png", "conversations": said("Q", "A <image>", role=HUMAN)}, "an answer shows an image"),
+    ({"conversations": said(*M, role=HUMAN)}, "1 <image> or image parts for 0 images; expected one for each"),
+    ({"images": ["p/a.png", "p/b.png"], "conversations": said(*M, role=HUMAN)}, "1 <image> or image parts for 2"),
     (
         {"image": "p/a.png", "conversations": said("<image><image>Q", "A", role=HUMAN)},
-        "2 <image> or picture parts for 1 picture;",
+        "2 <image> or image parts for 1 image;",
     ),
     ({"image": "p/a.png", "images": ["p/a.png"], "conversations": said(*M, role=HUMAN)}, "under both image and images"),
-    ({"image": 5, "conversations": said(*M, role=HUMAN)}, "image holds 5; expected a picture's path or a data: URI"),
+    ({"image": 5, "conversations": said(*M, role=HUMAN)}, "image holds 5; expected an image's path or a data: URI"),
     ({"images": [{"bytes": None, "path": None}], "conversations": said(*M, role=HUMAN)}, "images holds {'bytes': None"),
-    ({"image": "p/none.png", "conversations": said(*M, role=HUMAN)}, "p/none.png: no such picture in "),
-    ({"image": "p", "conversations": said(*M, role=HUMAN)}, "p: a folder, not a picture"),
-    ({"image": "train.jsonl", "conversations": said(*M, role=HUMAN)}, "no picture"),
+    ({"image": "p/none.png", "conversations": said(*M, role=HUMAN)}, "p/none.png: no such image in "),
+    ({"image": "p", "conversations": said(*M, role=HUMAN)}, "p: a folder, not an image"),
+    ({"image": "train.jsonl", "conversations": said(*M, role=HUMAN)}, "no image"),
     ({"image": "../secret.png", "conversations": said(*M, role=HUMAN)}, "../secret.png: no path below the input"),
     ({"image": "/etc/a.png", "conversations": said(*M, role=HUMAN)}, "/etc/a.png: no path below the input"),
     ({"image": "p\\a.png", "conversations": said(*M, role=HUMAN)}, "no path below the input; expected one such as"),
     ({"image": "https://x.org/a.png", "conversations": said(*M, role=HUMAN)},
-     "https://x.org/a.png: pictures are not fetched; put it below the input, and name its path there"),
-    ({"image": "file:///etc/a.png", "conversations": said(*M, role=HUMAN)}, "pictures are not fetched"),
+     "https://x.org/a.png: images are not fetched; put it below the input, and name its path there"),
+    ({"image": "file:///etc/a.png", "conversations": said(*M, role=HUMAN)}, "images are not fetched"),
     ({"messages": said(parts(url("data:image/png,abc"), "Q"), "A")}, "a data: URI that is not base64"),
     ({"messages": said(parts(url("data:image/png;base64,@@@@"), "Q"), "A")}, "damaged base64"),
-    ({"messages": said(parts(url("data:image/png;base64,QUJD"), "Q"), "A")}, "no picture"),
+    ({"messages": said(parts(url("data:image/png;base64,QUJD"), "Q"), "A")}, "no image"),
     ({"id": "", "messages": said("Q", "A")}, "its id is ''; expected a text or a whole number"),
     ({"id": 1.5, "messages": said("Q", "A")}, "its id is 1.5"),
     ({"id": True, "messages": said("Q", "A")}, "its id is True"),

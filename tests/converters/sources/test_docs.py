@@ -19,7 +19,7 @@ from phi3v_data.schema.record import decode_record
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "sources"
 PAGES = ("docvqa", "hateful_memes", "nlvr", "nlvr2", "ucf101")
 
-# Where a page's first row stands, beside which pictures.
+# Where a page's first row stands, beside which images.
 LAYOUTS = {
     "docvqa": ("val_v1.0_withQT.json", ["documents/linn.png"]),
     "hateful_memes": ("train.jsonl", ["img/42953.png"]),
@@ -48,11 +48,11 @@ def test_the_commands_shown_are_ones_that_parse(page: str) -> None:
 @pytest.mark.parametrize("page", LAYOUTS)
 def test_the_row_shown_becomes_the_record_shown(page: str, tmp_path: Path) -> None:
     row, record = map(json.loads, blocks(page, "json")[:2])
-    file, pictures = LAYOUTS[page]
+    file, images = LAYOUTS[page]
     raw = Raw(tmp_path, page)
     # A file of one line would be a document of its own.
     raw.write(file, as_lines(row, {}))
-    raw.pictures(*pictures)
+    raw.images(*images)
     (made,) = raw.records()
     assert msgspec.to_builtins(made) == record
 
@@ -61,7 +61,7 @@ def test_the_row_shown_becomes_the_record_shown(page: str, tmp_path: Path) -> No
 def test_the_row_of_the_cauldron_shown_becomes_the_record_shown(page: str, tmp_path: Path) -> None:
     row, record = map(json.loads, blocks(page, "json")[2:])
     # The groups shown are hashes of these bytes.
-    row["images"] = [{"bytes": f"picture {number}".encode(), "path": None} for number, _ in enumerate(row["images"])]
+    row["images"] = [{"bytes": f"image {number}".encode(), "path": None} for number, _ in enumerate(row["images"])]
     raw = Raw(tmp_path, page)
     raw.table("train-00000-of-00001.parquet", [row])
     (made,) = raw.records()

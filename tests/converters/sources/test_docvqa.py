@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 from msgspec import UNSET
-from raw_questions import CAULDRON, PICTURE, Raw, Shown, as_document, as_lines, cell, picture, text
+from raw_questions import CAULDRON, IMAGE, Raw, Shown, as_document, as_lines, cell, image, text
 
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.errors import InputError, MediaError, UsageError
@@ -21,7 +21,7 @@ QUERY = pa.struct({"en": pa.string(), "de": pa.string()})
 NIELSR = pa.schema(
     {
         "id": pa.string(),
-        "image": PICTURE,
+        "image": IMAGE,
         "query": QUERY,
         "answers": pa.list_(pa.string()),
         "words": pa.list_(pa.string()),
@@ -67,7 +67,7 @@ def write_challenge(raw: Raw) -> None:
     )
     raw.write("val_v1.0_withQT.json", as_document(row(11, "c_1"), row(12, "c_1")))
     raw.write("test_v1.0.json", as_document(row(21, "d_1", answers=None)))
-    raw.pictures(*(f"documents/{page}.png" for page in ("a_1", "a_2", "b_1", "c_1", "d_1")))
+    raw.images(*(f"documents/{page}.png" for page in ("a_1", "a_2", "b_1", "c_1", "d_1")))
 
 
 # The challenge's layout
@@ -89,11 +89,11 @@ def test_the_challenges_layout_converts(raw: Raw) -> None:
                 "answers": ["it is 3"],
             }
         ],
-        "meta": {"group": "a", "pictures": ["documents/a_2.png"]},
+        "meta": {"group": "a", "images": ["documents/a_2.png"]},
     }
     assert [record.meta["group"] for record in made.records.values()] == ["a", "b", "a", "a", "c", "c", "d"]
     pages = ("a_1", "a_2", "b_1", "c_1", "d_1")
-    assert made.pictures == {f"documents/{page}.0.png": picture(number) for number, page in enumerate(pages)}
+    assert made.images == {f"documents/{page}.0.png": image(number) for number, page in enumerate(pages)}
 
 
 def test_questions_without_answers_are_records_to_predict_on(raw: Raw) -> None:
@@ -104,7 +104,7 @@ def test_questions_without_answers_are_records_to_predict_on(raw: Raw) -> None:
 
 def test_only_a_test_split_may_have_no_answers(raw: Raw) -> None:
     raw.write("val_v1.0.json", as_document(row(1, answers=None)))
-    raw.pictures("documents/a_1.png")
+    raw.images("documents/a_1.png")
     assert list(raw.faults().values()) == [
         "no 'answers'; it has: questionId, question, image, docId, ucsf_document_id, ucsf_document_page_no, data_split"
     ]
@@ -113,8 +113,8 @@ def test_only_a_test_split_may_have_no_answers(raw: Raw) -> None:
 def test_splits_may_lie_in_folders_of_their_own(raw: Raw) -> None:
     raw.write("train/train_v1.0.json", as_document(row(1)))
     raw.write("val/val_v1.0.json", as_document(row(1)))
-    raw.pictures("train/documents/a_1.png", "val/documents/a_1.png")
-    assert [(item.id, item.pictures) for item in raw.items()] == [
+    raw.images("train/documents/a_1.png", "val/documents/a_1.png")
+    assert [(item.id, item.images) for item in raw.items()] == [
         ("train-1", "train/documents/a_1"),
         ("val-1", "val/documents/a_1"),
     ]
@@ -122,8 +122,8 @@ def test_splits_may_lie_in_folders_of_their_own(raw: Raw) -> None:
 
 def test_a_page_that_is_not_beside_the_file_is_found_by_its_name(raw: Raw) -> None:
     raw.write("spdocvqa_qas/train_v1.0_withQT.json", as_document(row(1)))
-    raw.pictures("spdocvqa_images/a_1.png")
-    assert raw.items()[0].pictures == "spdocvqa_images/a_1"
+    raw.images("spdocvqa_images/a_1.png")
+    assert raw.items()[0].images == "spdocvqa_images/a_1"
 
 
 @pytest.mark.real_data
@@ -141,8 +141,8 @@ def test_the_real_documents_convert_as_an_independent_count_says(tmp_path: Path,
         assert turn.answers == row["answers"]
         assert turn.assistant in row["answers"]
     originals = {f"documents/{path.stem}.0": path.read_bytes() for path in (raw.root / "documents").iterdir()}
-    assert {name.rpartition(".")[0] for name in made.pictures} == set(originals)
-    assert len(made.pictures) == 2
+    assert {name.rpartition(".")[0] for name in made.images} == set(originals)
+    assert len(made.images) == 2
 
 
 # What is asked and answered
@@ -158,7 +158,7 @@ def test_the_answer_most_often_given_is_trained_on(raw: Raw) -> None:
 def test_the_trained_answer_follows_from_seed_and_record_id_alone(raw: Raw) -> None:
     rows = [row(number, answers=["a", "b", "c"]) for number in range(60)]
     raw.write("train_v1.0.json", as_document(*rows))
-    raw.pictures("documents/a_1.png")
+    raw.images("documents/a_1.png")
 
     def trained(seed: int) -> dict[str, str]:
         return {record.id: record.conversations[0].assistant for record in raw.records(seed=seed)}
@@ -194,12 +194,12 @@ def test_a_page_becomes_one_conversation_wherever_its_questions_stand(raw: Raw) 
         ([], "What is 4?"),
     ]
     assert turns[1].answers == ["4", "four", "Four"]
-    assert made.records["train-a_1"].meta == {"group": "a", "pictures": ["documents/a_1.png"]}
+    assert made.records["train-a_1"].meta == {"group": "a", "images": ["documents/a_1.png"]}
 
 
 def test_a_question_that_stands_twice_is_asked_once_in_a_conversation(raw: Raw) -> None:
     raw.write("train_v1.0.json", as_document(row(1), row(2), row(1, question="Again?"), row(3, question="")))
-    raw.pictures("documents/a_1.png")
+    raw.images("documents/a_1.png")
     assert raw.faults(turns="document") == {
         "train_v1.0.json:4": "its id 'train-1' is already that of train_v1.0.json:2",
         "train_v1.0.json:5": "'question' is empty",
@@ -211,7 +211,7 @@ def test_a_question_that_stands_twice_is_asked_once_in_a_conversation(raw: Raw) 
 def test_a_page_of_several_splits_is_a_conversation_in_each(raw: Raw) -> None:
     raw.write("train_v1.0.json", as_document(row(1), row(2)))
     raw.write("test_v1.0.json", as_document(row(3, answers=None)))
-    raw.pictures("documents/a_1.png")
+    raw.images("documents/a_1.png")
     made = raw.records(turns="document")
     assert [(record.id, len(record.conversations)) for record in made] == [("train-a_1", 2), ("test-a_1", 1)]
 
@@ -234,7 +234,7 @@ def write_cauldron(raw: Raw, name: str = "docvqa/train-00000-of-00001-6b0d.parqu
 
 
 @pytest.mark.parametrize("name", ["docvqa/train-00000-of-00001-6b0d.parquet", "train/data-00000-of-00001.arrow"])
-def test_a_turn_of_the_cauldron_is_a_record_that_shares_its_rows_picture(raw: Raw, name: str) -> None:
+def test_a_turn_of_the_cauldron_is_a_record_that_shares_its_rows_image(raw: Raw, name: str) -> None:
     write_cauldron(raw, name)
     made = raw.convert()
     assert made.counts == {"train": (4, 4, 0)}
@@ -248,7 +248,7 @@ def test_a_turn_of_the_cauldron_is_a_record_that_shares_its_rows_picture(raw: Ra
         ["ITC."],
     )
     assert record.meta["row"] == f"{name}, row 0"
-    assert made.pictures == {f"train/{row:010d}.0.png": picture(row % 2) for row in range(3)}
+    assert made.images == {f"train/{row:010d}.0.png": image(row % 2) for row in range(3)}
     groups = [record.meta["group"] for record in made.records.values()]
     assert groups[0] == groups[1] == groups[3] != groups[2]
 
@@ -303,20 +303,20 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     raw.write("train_v1.0.json", b"\xef\xbb\xbf" + as_document(*lines))
     raw.write("val_v1.0.json", as_lines({"sentence": "s", "identifier": "dev-850-0-0", "label": "True"}, {"x": 1}))
     raw.table("validation-0.parquet", [{"images": [], "texts": []}], CAULDRON)
-    raw.pictures("documents/a_1.png", "more/sub/page.png")
+    raw.images("documents/a_1.png", "more/sub/page.png")
     made = raw.convert()
     assert list(made.records) == ["train-1", "train-11"]
     assert made.counts["train"] == (12, 2, 10)
     expected = {
         3: "no 'question'; it has: questionId",
-        4: "no picture documents/missing_1.png; put it below the input",
+        4: "no image documents/missing_1.png; put it below the input",
         5: "answers[1] is empty",
         6: "not UTF-8",
         7: "no JSON",
         8: "its id 'train-1' is already that of train_v1.0.json:2",
         9: "no JSON object",
         10: "'question' is ['What?']; expected a text",
-        11: "no picture ../../outside.png",
+        11: "no image ../../outside.png",
         12: "'answers' is []; expected a list of texts",
     }
     for line, message in expected.items():
@@ -324,7 +324,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     assert made.quarantine.pop("val_v1.0.json").startswith(
         "a file of another data set: its rows have sentence, identifier, label; expected questionId, question,"
     )
-    assert made.quarantine == {"validation-0.parquet, row 0": "0 pictures; expected 1"}
+    assert made.quarantine == {"validation-0.parquet, row 0": "0 images; expected 1"}
 
 
 def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
@@ -338,7 +338,7 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
             {"images": [cell(0)], "texts": []},
             {"images": [cell(0)], "texts": [text("A chart?", "Yes.", "ChartQA")]},
             {"images": [{"bytes": None, "path": "gone.png"}], "texts": [good]},
-            {"images": [{"bytes": b"no picture", "path": None}], "texts": [good]},
+            {"images": [{"bytes": b"no image", "path": None}], "texts": [good]},
             {"images": [cell(0)], "texts": [None]},
         ],
     )
@@ -348,11 +348,11 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
     expected = {
         "0, text 1": "'assistant' is empty",
         "0, text 2": "'user' is empty",
-        "1": "no list of pictures; expected 1",
-        "2": "2 pictures; expected 1",
+        "1": "no list of images; expected 1",
+        "2": "2 images; expected 1",
         "3": "no texts",
         "4, text 0": "a turn of another data set, 'ChartQA'; expected docvqa",
-        "5": "no bytes of picture 0",
+        "5": "no bytes of image 0",
         "6": "",
         "7, text 0": "a turn is None; expected user, assistant and source",
     }
@@ -399,7 +399,7 @@ def test_a_page_that_is_gone_by_the_time_it_is_read_fails_by_name(raw: Raw) -> N
     made = raw.made()
     first, *_ = made.discover()
     (raw.root / "documents" / "a_1.png").unlink()
-    with pytest.raises(MediaError, match=r"documents/a_1\.png: no such picture, though it was there before"):
+    with pytest.raises(MediaError, match=r"documents/a_1\.png: no such image, though it was there before"):
         made.convert(first, Shown())
 
 
@@ -414,22 +414,22 @@ def test_an_object_store_is_read_as_a_folder_is(raw: Raw) -> None:
 
 def test_the_form_of_a_file_does_not_hang_on_its_first_row(raw: Raw) -> None:
     raw.write("train_v1.0.json", as_document({"note": "damaged"}, row(1)))
-    raw.pictures("documents/a_1.png")
+    raw.images("documents/a_1.png")
     assert raw.faults() == {"train_v1.0.json:2": "no 'questionId'; it has: note"}
     assert [item.id for item in raw.items() if not item.fault] == ["train-1"]
 
 
-def test_a_picture_that_may_be_either_of_two_files_is_not_guessed(raw: Raw) -> None:
+def test_a_image_that_may_be_either_of_two_files_is_not_guessed(raw: Raw) -> None:
     raw.write("qas/train_v1.0.json", as_document(row(1)))
-    raw.pictures("large/a_1.png", "small/a_1.png")
+    raw.images("large/a_1.png", "small/a_1.png")
     assert raw.faults() == {
-        "qas/train_v1.0.json:2": "the picture documents/a_1.png may be large/a_1.png or small/a_1.png; "
+        "qas/train_v1.0.json:2": "the image documents/a_1.png may be large/a_1.png or small/a_1.png; "
         "keep one of them below the input"
     }
 
 
 def test_an_input_without_annotations_says_what_was_expected(raw: Raw) -> None:
-    raw.pictures("documents/a_1.png")
+    raw.images("documents/a_1.png")
     with pytest.raises(
         InputError, match=r"no annotation file of this data set; expected train\|val\|test_v1\.0"
     ) as error:
@@ -441,5 +441,5 @@ def test_pages_of_one_group_never_fall_apart(raw: Raw) -> None:
     write_challenge(raw)
     groups = defaultdict(set)
     for record in raw.records():
-        groups[record.meta["pictures"][0].partition("_")[0]].add(record.meta["group"])
+        groups[record.meta["images"][0].partition("_")[0]].add(record.meta["group"])
     assert all(len(found) == 1 for found in groups.values())

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import UNSET
-from raw_questions import Raw, as_lines, cell, picture, text
+from raw_questions import Raw, as_lines, cell, image, text
 
 from phi3v_data.schema.errors import InputError, UsageError
 
@@ -37,7 +37,7 @@ def write_challenge(raw: Raw) -> None:
     }
     for split, numbers in splits.items():
         raw.write(f"{split}.jsonl", as_lines(*map(row, numbers)))
-    raw.pictures(*(f"img/{number:05d}.png" for number in range(18)))
+    raw.images(*(f"img/{number:05d}.png" for number in range(18)))
 
 
 def test_the_challenges_layout_converts(raw: Raw) -> None:
@@ -54,10 +54,10 @@ def test_the_challenges_layout_converts(raw: Raw) -> None:
         "id": "train-3",
         "source": "hateful_memes",
         "conversations": [{"images": ["img/00003.0.png"], "user": ASKED, "assistant": "Yes"}],
-        "meta": {"group": "3", "text": "its character 3", "label": "1", "pictures": ["img/00003.png"]},
+        "meta": {"group": "3", "text": "its character 3", "label": "1", "images": ["img/00003.png"]},
     }
     assert Counter(record.conversations[0].assistant for record in made.records.values()) == {"No": 10, "Yes": 10}
-    assert made.pictures == {f"img/{number:05d}.0.png": picture(number) for number in range(18)}
+    assert made.images == {f"img/{number:05d}.0.png": image(number) for number in range(18)}
 
 
 def test_the_captions_are_given_where_they_are_asked_for(raw: Raw) -> None:
@@ -90,32 +90,32 @@ def test_a_meme_in_two_splits_is_one_group_and_each_record_names_the_other(raw: 
 
 def test_a_meme_under_another_id_is_found_by_its_bytes(raw: Raw) -> None:
     write_challenge(raw)
-    raw.pictures("img/00017.png", first=2)
+    raw.images("img/00017.png", first=2)
     made = raw.convert()
     records = {name: record.meta for name, record in made.records.items()}
     assert made.records["test_unseen-17"].conversations[0].images == ["img/00002.0.png"]
-    assert "img/00017.0.png" not in made.pictures
-    assert records["test_unseen-17"]["pictures"] == ["img/00017.png"]
+    assert "img/00017.0.png" not in made.images
+    assert records["test_unseen-17"]["images"] == ["img/00017.png"]
     assert records["test_unseen-17"]["duplicates"] == ["train-2"]
     assert records["train-2"]["duplicates"] == ["test_unseen-17"]
     assert records["test_unseen-17"]["group"] == records["train-2"]["group"] == "2"
 
 
-def test_pictures_of_one_size_that_differ_are_no_duplicates(raw: Raw) -> None:
+def test_images_of_one_size_that_differ_are_no_duplicates(raw: Raw) -> None:
     write_challenge(raw)
     assert len({(raw.root / "img" / f"{number:05d}.png").stat().st_size for number in range(18)}) == 1
     assert "duplicates" not in raw.records()[0].meta
 
 
-def test_how_many_pictures_are_in_several_splits_is_said_once(raw: Raw, caplog: pytest.LogCaptureFixture) -> None:
+def test_how_many_images_are_in_several_splits_is_said_once(raw: Raw, caplog: pytest.LogCaptureFixture) -> None:
     write_challenge(raw)
-    raw.pictures("img/00001.png", first=0)
+    raw.images("img/00001.png", first=0)
     with caplog.at_level(logging.WARNING):
         records = raw.records()
     # Within a split, a duplicate is noted, and does not count as one across splits.
     assert records[0].meta["duplicates"] == ["train-1"]
     (said,) = caplog.messages
-    assert said.startswith("pictures in more than one split: 2; meta.duplicates of their records names the others")
+    assert said.startswith("images in more than one split: 2; meta.duplicates of their records names the others")
 
 
 # Labels that are not there
@@ -124,7 +124,7 @@ def test_how_many_pictures_are_in_several_splits_is_said_once(raw: Raw, caplog: 
 def test_rows_of_a_test_split_without_labels_are_records_to_predict_on(raw: Raw) -> None:
     raw.write("test.jsonl", as_lines(row(1, label=None), row(2), row(3) | {"label": None}))
     raw.write("dev.jsonl", as_lines(row(3, label=None)))
-    raw.pictures("img/00001.png", "img/00002.png", "img/00003.png")
+    raw.images("img/00001.png", "img/00002.png", "img/00003.png")
     first, second, third = raw.records()
     for record in (first, third):
         assert (record.conversations[0].assistant, record.conversations[0].answers) == ("", UNSET)
@@ -156,7 +156,7 @@ def test_rows_of_the_cauldron_convert(raw: Raw) -> None:
 
 
 def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Raw) -> None:
-    raw.pictures("img/00001.png", "img/00002.png")
+    raw.images("img/00001.png", "img/00002.png")
     raw.write("img/00003.png", b"")
     raw.write(
         "train.jsonl",
@@ -181,7 +181,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     made = raw.convert()
     assert list(made.records) == ["train-1", "train-2"]
     expected = {
-        2: "no picture img/00004.png; put it below the input",
+        2: "no image img/00004.png; put it below the input",
         3: "its id 'train-1' is already that of train.jsonl:1",
         4: "the label 7 has no answer; there are: 0, 1 (--label)",
         5: "no 'text'; it has: id, img, label",
@@ -201,6 +201,6 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
 
 
 def test_an_input_without_annotations_says_what_was_expected(raw: Raw) -> None:
-    raw.pictures("img/1.png")
+    raw.images("img/1.png")
     with pytest.raises(InputError, match=r"no annotation file of this data set; expected train\|dev_seen"):
         raw.items()

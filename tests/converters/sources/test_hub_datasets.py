@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
-from raw_questions import CAULDRON, cell, picture, text
+from raw_questions import CAULDRON, cell, image, text
 
 SUPPORT = Path(__file__).resolve().parents[2] / "support"
 
@@ -25,7 +25,7 @@ sys.path.insert(0, {str(SUPPORT)!r})
 import msgspec
 from in_process import convert_here
 from pathlib import Path
-from phi3v_data.converters.inputs import resolve_input
+from phi3v_data.converters.input.resolve import resolve_input
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.errors import InputError
 for number, (source, options) in enumerate(json.loads(sys.argv[1])):
@@ -85,7 +85,7 @@ def webdataset(count: int) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for number in range(count):
-            for suffix, data in (("png", picture(number)), ("txt", f"caption {number}".encode())):
+            for suffix, data in (("png", image(number)), ("txt", f"caption {number}".encode())):
                 member = tarfile.TarInfo(f"{number:04d}.{suffix}")
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
@@ -127,12 +127,12 @@ def hub_of_module() -> Any:
         hub.add("datasets/owner/subsets", "second/b.parquet", two)
         lines = b'{"file": "pics/1.png", "question": "What?", "answer": "x"}\n{"broken\n'
         hub.add("datasets/owner/lines", "train.jsonl", lines + lines.replace(b"pics/1", b"pics/9"))
-        hub.add("datasets/owner/lines", "pics/1.png", picture(1))
+        hub.add("datasets/owner/lines", "pics/1.png", image(1))
         card = "---\nconfigs:\n- config_name: default\n  data_files: rows.csv\n  sep: ;\n---\n"
         hub.add("datasets/owner/semicolons", "README.md", card.encode(), is_lfs=False)
         hub.add("datasets/owner/semicolons", "rows.csv", b"question;answer\nHow many, then?;3\n")
         for name in ("cat", "dog"):
-            hub.add("datasets/owner/folders", f"train/{name}/1.png", picture(len(name) + ord(name[0])))
+            hub.add("datasets/owner/folders", f"train/{name}/1.png", image(len(name) + ord(name[0])))
         hub.add("datasets/owner/tars", "train-0000.tar", webdataset(3))
         hub.add("datasets/owner/script", "script.py", b"raise SystemExit('it ran')")
         url = f"{hub.endpoint}/datasets/owner/parquet/resolve/main/data/train-00000-of-00001.parquet"
@@ -146,7 +146,7 @@ def turns(found: dict[str, Any], split: str = "train") -> list[tuple[str, str]]:
     return [(r["conversations"][0]["user"], r["conversations"][0]["assistant"]) for r in found["records"][split]]
 
 
-def pictures(found: dict[str, Any], split: str = "train") -> list[bytes]:
+def images(found: dict[str, Any], split: str = "train") -> list[bytes]:
     names = [name for record in found["records"][split] for name in record["conversations"][0]["images"]]
     return [(Path(found["images"]) / name).read_bytes() for name in names]
 
@@ -155,7 +155,7 @@ def test_parquet_files_are_rows_and_numbers_of_classes_have_names(shown: dict[st
     found = shown["parquet"]
     assert turns(found) == [("Is it 0?", "no"), ("Is it 1?", "yes"), ("Is it 2?", "no")]
     assert turns(found, "val") == [("Is it 0?", "no"), ("Is it 1?", "yes")]
-    assert pictures(found) == [picture(0), picture(1), picture(2)]
+    assert images(found) == [image(0), image(1), image(2)]
     assert found["records"]["val"][1]["meta"] == {"row": "data/validation-00000-of-00001.parquet, row 1"}
 
 
@@ -170,7 +170,7 @@ def test_only_the_files_of_the_subset_and_its_splits_are_fetched(
 
 def test_a_row_names_a_file_of_the_dataset_and_a_broken_one_is_named(shown: dict[str, dict[str, Any]]) -> None:
     found = shown["lines"]
-    assert pictures(found) == [picture(1)]
+    assert images(found) == [image(1)]
     assert {place: reason.partition(" (")[0] for place, reason in found["refused"].items()} == {
         "train.jsonl:2": "no JSON",
         "train.jsonl:3": "owner/lines/pics/9.png cannot be fetched from the hub: the dataset holds no such file; "
@@ -183,16 +183,16 @@ def test_what_needs_arguments_is_read_by_datasets(shown: dict[str, dict[str, Any
     assert turns(shown["csv with arguments"]) == [("How many, then?", "3")]
 
 
-def test_a_folder_of_pictures_is_read_by_datasets(shown: dict[str, dict[str, Any]]) -> None:
+def test_a_folder_of_images_is_read_by_datasets(shown: dict[str, dict[str, Any]]) -> None:
     found = shown["imagefolder"]
     assert turns(found) == [("What is it?", "cat"), ("What is it?", "dog")]
-    assert pictures(found) == [picture(3 + ord("c")), picture(3 + ord("d"))]
+    assert images(found) == [image(3 + ord("c")), image(3 + ord("d"))]
 
 
 def test_a_webdataset_is_read_by_datasets(shown: dict[str, dict[str, Any]]) -> None:
     found = shown["webdataset"]
     assert turns(found) == [("Describe it.", f"caption {number}") for number in range(3)]
-    assert pictures(found) == [picture(number) for number in range(3)]
+    assert images(found) == [image(number) for number in range(3)]
 
 
 def test_what_is_cached_is_found_without_the_hub_and_fetched_once(hub_of_module: HubServer, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_what_cannot_be_had_is_one_line(hub_of_module: HubServer, tmp_path: Path
 def test_an_input_of_ones_own_belongs_to_table(tmp_path: Path) -> None:
     from phi3v_data.converters.sources.hub import Hub
     from phi3v_data.schema.errors import InputError
-    from phi3v_data.schema.folder import LocalFolder
+    from phi3v_data.storage import LocalFolder
 
     with pytest.raises(InputError, match="--source table"):
         list(Hub(input=LocalFolder(tmp_path), repo="owner/x", prompt=("ask",)).discover())

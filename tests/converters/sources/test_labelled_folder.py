@@ -16,11 +16,11 @@ from phi3v_data.converters.base import Item
 from phi3v_data.converters.sources.image_folder import ImageFolder
 from phi3v_data.converters.splits import parse_ratios
 from phi3v_data.schema.errors import InputError, UsageError
-from phi3v_data.schema.folder import open_folder
+from phi3v_data.storage import open_folder
 
 
 def lay_out(root: Path, *names: str) -> Path:
-    """Write pictures, a colour each, other files, and folders (with a slash at the end)."""
+    """Write images, a colour each, other files, and folders (with a slash at the end)."""
     for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def lay_out(root: Path, *names: str) -> Path:
         elif path.suffix.lower() in {".png", ".jpg", ".webp"}:
             Image.new("RGB", (8, 6), (number, 40, 90)).save(path)
         else:
-            path.write_text("not a picture")
+            path.write_text("not an image")
     return root
 
 
@@ -44,25 +44,25 @@ def refusal(root: Path, **options: object) -> str:
     return str(caught.value)
 
 
-def convert_pictures(root: Path, **options: object) -> Converted:
+def convert_images(root: Path, **options: object) -> Converted:
     return convert_here("image-folder", root, root.parent / "out", **options)
 
 
 # Records
 
 
-def test_a_picture_becomes_the_question_which_class_it_is_of(tmp_path: Path) -> None:
+def test_a_image_becomes_the_question_which_class_it_is_of(tmp_path: Path) -> None:
     root = lay_out(tmp_path / "raw", "cat/a_7_b.png", "dog/a_7_c.jpg", "dog/notes.txt")
-    converted = convert_pictures(root, group="_([0-9])_", split_ratio="all=1")
+    converted = convert_images(root, group="_([0-9])_", split_ratio="all=1")
     assert not converted.refused
     first, second = converted.records["all"]
     assert first.id == "all-0000000000"
     assert first.source == "image-folder"
-    assert first.conversations[0].user == "Classify the picture into one of the following classes: cat, dog."
+    assert first.conversations[0].user == "Classify the image into one of the following classes: cat, dog."
     assert (first.conversations[0].assistant, second.conversations[0].assistant) == ("cat", "dog")
     assert list(second.images()) == ["all/dog/a_7_c.0.jpg"]
-    assert second.meta == {"group": "7", "label": "dog", "picture": "dog/a_7_c.jpg", "sha256": second.meta["sha256"]}
-    # A plain picture keeps its bytes.
+    assert second.meta == {"group": "7", "label": "dog", "image": "dog/a_7_c.jpg", "sha256": second.meta["sha256"]}
+    # A plain image keeps its bytes.
     assert (converted.images / "all/dog/a_7_c.0.jpg").read_bytes() == (root / "dog/a_7_c.jpg").read_bytes()
 
 
@@ -81,14 +81,14 @@ def test_a_clip_becomes_the_question_which_class_it_is_of(place: Callable[..., P
 def test_the_prompt_is_a_template_and_one_of_several_is_drawn(tmp_path: Path) -> None:
     root = lay_out(tmp_path / "raw", *(f"{label}/{number}.png" for label in "ab" for number in range(20)))
     prompts = ["Which of {{ labels | join(' or ') }}?", "{{ labels | length }} classes: which?"]
-    asked = {record.conversations[0].user for record in convert_pictures(root, prompt=prompts).all()}
+    asked = {record.conversations[0].user for record in convert_images(root, prompt=prompts).all()}
     assert asked == {"Which of a or b?", "2 classes: which?"}
     assert "names 'label'; this source has: labels" in refusal(root, prompt=("{{ label }}",))
 
 
 def test_two_files_that_differ_in_suffix_alone_are_two_samples(tmp_path: Path) -> None:
     root = lay_out(tmp_path / "raw", "cat/a.jpg", "cat/a.png", "cat/b.jpg")
-    converted = convert_pictures(root, split_ratio="train=1")
+    converted = convert_images(root, split_ratio="train=1")
     assert not converted.refused
     assert [next(record.images()) for record in converted.all()] == [
         "train/cat/a.jpg.0.jpg",
@@ -135,7 +135,7 @@ def test_without_a_group_every_file_is_its_own(tmp_path: Path) -> None:
 
 def test_a_name_without_a_group_is_refused_by_name_and_the_rest_converts(tmp_path: Path) -> None:
     root = lay_out(tmp_path / "raw", "cat/g1_a.png", "cat/nothing.png")
-    converted = convert_pictures(root, group="^(g[0-9])_")
+    converted = convert_images(root, group="^(g[0-9])_")
     assert converted.reasons() == {"cat/nothing.png": "its name has no group that '^(g[0-9])_' finds"}
     assert [record.meta["group"] for record in converted.all()] == ["g1"]
 
@@ -156,7 +156,7 @@ def test_folders_above_the_classes_are_the_splits(tmp_path: Path) -> None:
         ("train", "cat", "train/cat/a.png"),
         ("train", "dog", "train/dog/b.png"),
     ]
-    assert len({item.pictures for item in items}) == 3
+    assert len({item.images for item in items}) == 3
 
 
 # By lists
@@ -192,14 +192,14 @@ def test_lists_may_lie_elsewhere_and_several_may_be_of_one_split(tmp_path: Path)
 def test_what_is_listed_and_missing_or_there_and_not_listed_is_refused_by_name(tmp_path: Path) -> None:
     root = lay_out(tmp_path / "raw", "cat/a.jpg", "cat/b.png")
     (root / "train.txt").write_text("cat/a.jpg\ncat/a.png\nowl/a.png\n")
-    converted = convert_pictures(root, split_by="file")
+    converted = convert_images(root, split_by="file")
     assert converted.reasons() == {
-        "cat/a.png": "no such picture, though it is listed",
-        "owl/a.png": "no such picture, though it is listed",
+        "cat/a.png": "no such image, though it is listed",
+        "owl/a.png": "no such image, though it is listed",
         "cat/b.png": "in no list; list it, or leave it out: --splits train",
     }
     assert {failure.stage for failure in converted.refused.values()} == {"discover"}
-    assert [record.meta["picture"] for record in converted.all()] == ["cat/a.jpg"]
+    assert [record.meta["image"] for record in converted.all()] == ["cat/a.jpg"]
 
 
 # Bad input
@@ -208,17 +208,17 @@ def test_what_is_listed_and_missing_or_there_and_not_listed_is_refused_by_name(t
 @pytest.mark.parametrize(
     ("names", "options", "message"),
     [
-        ([], {}, "an empty folder; expected <Class>/<file>, with pictures ending in .bmp"),
+        ([], {}, "an empty folder; expected <Class>/<file>, with images ending in .bmp"),
         (["readme.txt"], {}, "no folder inside; expected <Class>/<file>"),
-        (["cat/"], {}, "/cat: a class folder without pictures"),
-        (["cat/a.png", "loose.png"], {}, "loose.png: a picture in no class folder"),
-        (["cat/a.png", "cat/more/b.png"], {}, "cat/more/b.png: a picture below the class folder cat"),
+        (["cat/"], {}, "/cat: a class folder without images"),
+        (["cat/a.png", "loose.png"], {}, "loose.png: an image in no class folder"),
+        (["cat/a.png", "cat/more/b.png"], {}, "cat/more/b.png: an image below the class folder cat"),
         (["cat/a.png", "CAT/b.png"], {}, "'CAT' and 'cat' differ only in case"),
         (["train/cat/a.png", "val/cat/a.png"], {}, "give --split-by folder"),
         (["cat/a.png", "dog/a.png"], {"split_by": "folder"}, "give --split-by ratio"),
         (["cat/a.png"], {"split_by": "file"}, "no list beside the classes; expected one a split, such as train.txt"),
         (["cat/a.png"], {"split_by": "file", "split_files": ("no.txt",)}, "no.txt: no such list"),
-        (["cat/a.png", "notes.txt"], {"split_by": "file"}, "notes.txt, line 1: 'not a picture' is no picture"),
+        (["cat/a.png", "notes.txt"], {"split_by": "file"}, "notes.txt, line 1: 'not an image' is no image"),
         (["cat/a.png"], {"split_files": ("train.txt",)}, "split_files means nothing with split_by ratio"),
         (["cat/a.png"], {"split_ratio": "train=0.5"}, "sum to 0.5"),
         (["cat/a.png"], {"group": "(g"}, "group '(g' is no regular expression"),
@@ -236,7 +236,7 @@ def test_a_file_in_two_lists_is_refused(tmp_path: Path) -> None:
     root = lay_out(tmp_path, "cat/a.png")
     for name in ("train", "val"):
         (root / f"{name}.txt").write_text("cat/a.png\n")
-    assert "val.txt, line 1: cat/a.png already stands in train.txt; a picture belongs" in refusal(root, split_by="file")
+    assert "val.txt, line 1: cat/a.png already stands in train.txt; an image belongs" in refusal(root, split_by="file")
 
 
 def test_one_more_folder_around_everything_makes_no_difference(tmp_path: Path) -> None:
@@ -244,19 +244,19 @@ def test_one_more_folder_around_everything_makes_no_difference(tmp_path: Path) -
         plain = lay_out(tmp_path / split_by / "plain", *names)
         wrapped = lay_out(tmp_path / split_by / "wrapped" / "archive", *names).parent
         without, within = found(plain, split_by=split_by), found(wrapped, split_by=split_by)
-        assert [(item.id, item.pictures) for item in within] == [(item.id, item.pictures) for item in without]
+        assert [(item.id, item.images) for item in within] == [(item.id, item.images) for item in without]
         assert [item.path for item in within] == [f"archive/{item.path}" for item in without]
-    assert convert_here("image-folder", wrapped, tmp_path / "out", split_by="folder").all()[0].meta["picture"] == (
+    assert convert_here("image-folder", wrapped, tmp_path / "out", split_by="folder").all()[0].meta["image"] == (
         "train/cat/a.png"
     )
 
 
-def test_a_damaged_picture_and_a_folder_named_like_one_fail_alone(tmp_path: Path) -> None:
+def test_a_damaged_image_and_a_folder_named_like_one_fail_alone(tmp_path: Path) -> None:
     root = lay_out(tmp_path / "raw", "cat/a.png", "cat/b.png/", "cat/c.png")
     (root / "cat/c.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    converted = convert_pictures(root)
+    converted = convert_images(root)
     assert len(converted.all()) == 1
-    assert converted.reasons()["cat/b.png"] == "b.png: a folder, not a picture"
+    assert converted.reasons()["cat/b.png"] == "b.png: a folder, not an image"
     assert converted.refused["cat/c.png"].exception == "MediaError"
 
 
@@ -273,7 +273,7 @@ def test_an_object_store_gives_the_same_records(tmp_path: Path) -> None:
         there = convert_here("image-folder", "memory://labelled-test", tmp_path / "there", group="^(g[0-9])")
     finally:
         store.rm("/labelled-test", recursive=True)
-    here = convert_pictures(root, group="^(g[0-9])")
+    here = convert_images(root, group="^(g[0-9])")
     assert not here.reasons()
     assert len(here.all()) == 3
     assert there.records == here.records

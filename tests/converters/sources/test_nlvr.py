@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from raw_questions import Raw, as_lines, picture
+from raw_questions import Raw, as_lines, image
 
 from phi3v_data.schema.errors import InputError, UsageError
 
-ASKED = "\nIs this statement about the picture true? Answer True or False."
+ASKED = "\nIs this statement about the image true? Answer True or False."
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def row(identifier: str, **changes: Any) -> dict[str, Any]:
 def write_published(raw: Raw, permutations: int = 6) -> None:
     raw.write("train/train.json", as_lines(row("10-0", directory="0"), row("11-0", directory="0")))
     raw.write("dev/dev.json", as_lines(row("1572-0"), row("1572-1", label="false")))
-    raw.pictures(*(f"train/images/0/train-10-0-{number}.png" for number in range(permutations)))
-    raw.pictures(*(f"train/images/0/train-11-0-{number}.png" for number in range(permutations)), first=30)
-    raw.pictures(*(f"dev/images/2/dev-1572-0-{number}.png" for number in range(permutations)), first=10)
-    raw.pictures(*(f"dev/images/2/dev-1572-1-{number}.png" for number in range(permutations)), first=20)
+    raw.images(*(f"train/images/0/train-10-0-{number}.png" for number in range(permutations)))
+    raw.images(*(f"train/images/0/train-11-0-{number}.png" for number in range(permutations)), first=30)
+    raw.images(*(f"dev/images/2/dev-1572-0-{number}.png" for number in range(permutations)), first=10)
+    raw.images(*(f"dev/images/2/dev-1572-1-{number}.png" for number in range(permutations)), first=20)
 
 
 def test_the_published_layout_converts(raw: Raw) -> None:
@@ -57,21 +57,21 @@ def test_the_published_layout_converts(raw: Raw) -> None:
                 "assistant": "False",
             }
         ],
-        "meta": {"group": "dev-1572", "label": "false", "pictures": ["dev/images/2/dev-1572-1-0.png"]},
+        "meta": {"group": "dev-1572", "label": "false", "images": ["dev/images/2/dev-1572-1-0.png"]},
     }
-    assert made.pictures == {
-        "train/train-10-0-0.0.png": picture(0),
-        "train/train-11-0-0.0.png": picture(30),
-        "dev/dev-1572-0-0.0.png": picture(10),
-        "dev/dev-1572-1-0.0.png": picture(20),
+    assert made.images == {
+        "train/train-10-0-0.0.png": image(0),
+        "train/train-11-0-0.0.png": image(30),
+        "dev/dev-1572-0-0.0.png": image(10),
+        "dev/dev-1572-1-0.0.png": image(20),
     }
 
 
-def test_each_permutation_asked_for_is_a_record_with_its_own_picture(raw: Raw) -> None:
+def test_each_permutation_asked_for_is_a_record_with_its_own_image(raw: Raw) -> None:
     write_published(raw)
     made = raw.convert(permutation=[5, 2])
     assert list(made.records)[4:] == [f"dev-1572-{number}-{order}" for number in (0, 1) for order in (5, 2)]
-    assert made.pictures["dev/dev-1572-0-5.0.png"] == picture(15)
+    assert made.images["dev/dev-1572-0-5.0.png"] == image(15)
     assert {record.meta["group"] for record in made.records.values()} == {"train-10", "train-11", "dev-1572"}
 
 
@@ -98,15 +98,15 @@ def test_the_real_examples_convert_as_an_independent_count_says(tmp_path: Path, 
     labels = Counter(record.meta["label"] for record in made.records.values())
     assert labels == Counter(row["label"] for row in rows.values())
     assert len({record.meta["group"] for record in made.records.values()}) == 178
-    assert len(made.pictures) == 664
+    assert len(made.images) == 664
 
 
 # Bad input
 
 
 def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Raw) -> None:
-    raw.pictures("images/2/dev-1-0-0.png", "images/2/dev-2-0-0.png")
-    raw.write("images/2/dev-3-0-0.png", b"no picture")
+    raw.images("images/2/dev-1-0-0.png", "images/2/dev-2-0-0.png")
+    raw.write("images/2/dev-3-0-0.png", b"no image")
     raw.write(
         "dev.json",
         b"\xef\xbb\xbf"
@@ -128,11 +128,11 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     made = raw.convert()
     assert list(made.records) == ["dev-1-0-0", "dev-2-0-0"]
     expected = {
-        "2, permutation 0": "no picture images/2/dev-1-1-0.png",
+        "2, permutation 0": "no image images/2/dev-1-1-0.png",
         "3": "the label 'yes' has no answer; there are: true, false (--label)",
         "4": "its id 'dev-1-0-0' is already that of dev.json:1",
         "5": "",
-        "6": "the identifier 'dev-850-0-0'; expected <sentence>-<picture>, as 1572-0",
+        "6": "the identifier 'dev-850-0-0'; expected <sentence>-<image>, as 1572-0",
         "7": "no 'directory'",
         "8": "'sentence' is empty",
         "9": "not UTF-8",
@@ -156,6 +156,6 @@ def test_a_permutation_that_is_not_there_takes_nothing_from_the_others(raw: Raw)
 
 
 def test_an_input_without_annotations_says_what_was_expected(raw: Raw) -> None:
-    raw.pictures("dev-1-0-0.png")
+    raw.images("dev-1-0-0.png")
     with pytest.raises(InputError, match=r"expected train\.json, dev\.json or test\.json beside images/<directory>/"):
         raw.items()

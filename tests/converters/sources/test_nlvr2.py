@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from raw_questions import Raw, as_lines, cell, picture, text
+from raw_questions import Raw, as_lines, cell, image, text
 
 from phi3v_data.schema.errors import ConversionStopped, InputError, UsageError
 
@@ -44,10 +44,10 @@ def write_published(raw: Raw) -> None:
         ),
     )
     raw.write("data/dev.json", as_lines(row("dev-850-0-0"), row("dev-850-0-1")))
-    raw.pictures(*(f"images/train/3/train-10-{pair}-img{side}.png" for pair in (0, 1) for side in (0, 1)))
-    # Many of the published pictures are JPEG whatever their names say.
-    raw.write("dev/dev-850-0-img0.png", picture(7, "JPEG"))
-    raw.write("dev/dev-850-0-img1.png", picture(8))
+    raw.images(*(f"images/train/3/train-10-{pair}-img{side}.png" for pair in (0, 1) for side in (0, 1)))
+    # Many of the published images are JPEG whatever their names say.
+    raw.write("dev/dev-850-0-img0.png", image(7, "JPEG"))
+    raw.write("dev/dev-850-0-img1.png", image(8))
 
 
 def test_the_published_layout_converts(raw: Raw) -> None:
@@ -70,18 +70,18 @@ def test_the_published_layout_converts(raw: Raw) -> None:
             "pair": "train-10-0",
             "sentence": "train-10--1",
             "label": "False",
-            "pictures": ["images/train/3/train-10-0-img0.png", "images/train/3/train-10-0-img1.png"],
+            "images": ["images/train/3/train-10-0-img0.png", "images/train/3/train-10-0-img1.png"],
         },
     }
 
 
-def test_a_pairs_pictures_are_stored_once_left_before_right_by_what_they_are(raw: Raw) -> None:
+def test_a_pairs_images_are_stored_once_left_before_right_by_what_they_are(raw: Raw) -> None:
     write_published(raw)
     made = raw.convert()
-    assert made.pictures == {
-        "dev/dev-850-0.0.jpg": picture(7, "JPEG"),
-        "dev/dev-850-0.1.png": picture(8),
-        **{f"train/train-10-{pair}.{side}.png": picture(2 * pair + side) for pair in (0, 1) for side in (0, 1)},
+    assert made.images == {
+        "dev/dev-850-0.0.jpg": image(7, "JPEG"),
+        "dev/dev-850-0.1.png": image(8),
+        **{f"train/train-10-{pair}.{side}.png": image(2 * pair + side) for pair in (0, 1) for side in (0, 1)},
     }
 
 
@@ -93,7 +93,7 @@ def test_the_real_annotations_convert_as_an_independent_count_says(tmp_path: Pat
     rows = {row["identifier"]: row for row in map(json.loads, lines.splitlines())}
     pairs = {identifier.rpartition("-")[0] for identifier in rows}
     for pair in pairs:
-        raw.pictures(f"images/dev/{pair}-img0.png", f"images/dev/{pair}-img1.png")
+        raw.images(f"images/dev/{pair}-img0.png", f"images/dev/{pair}-img1.png")
     made = raw.convert()
     assert made.counts == {"dev": (400, 400, 0)} == {"dev": (len(rows), len(rows), 0)}
     assert made.records.keys() == rows.keys()
@@ -105,7 +105,7 @@ def test_the_real_annotations_convert_as_an_independent_count_says(tmp_path: Pat
         assert record.meta["pair"] == "-".join(identifier.split("-")[:3])
     assert Counter(record.meta["label"] for record in made.records.values()) == {"True": 209, "False": 191}
     assert len({record.meta["group"] for record in made.records.values()}) == 62
-    assert len(made.pictures) == 2 * len(pairs) == 2 * 233
+    assert len(made.images) == 2 * len(pairs) == 2 * 233
 
 
 def test_all_statements_of_a_pair_become_one_conversation_with_turns_pair(raw: Raw) -> None:
@@ -114,7 +114,7 @@ def test_all_statements_of_a_pair_become_one_conversation_with_turns_pair(raw: R
     assert [record.id for record in (first, second, third)] == ["train-10-0", "train-10-1", "dev-850-0"]
     assert [(len(turn.images), turn.assistant) for turn in first.conversations] == [(2, "True"), (0, "False")]
     # The statements' labels differ, so the conversation has none.
-    assert first.meta.keys() == {"group", "pair", "pictures"}
+    assert first.meta.keys() == {"group", "pair", "images"}
     assert second.meta["label"] == "False"
 
 
@@ -167,11 +167,11 @@ def test_rows_of_the_cauldron_convert(raw: Raw) -> None:
     assert turn.images == ["train/0000000000.0.png", "train/0000000000.1.png"]
     assert turn.user == 'The first image is the image on the left. Is "y" valid? Answer yes or no.'
     assert turn.assistant == "No."
-    assert made.pictures == {
-        "train/0000000000.0.png": picture(0),
-        "train/0000000000.1.png": picture(1),
-        "train/0000000001.0.png": picture(1),
-        "train/0000000001.1.png": picture(0),
+    assert made.images == {
+        "train/0000000000.0.png": image(0),
+        "train/0000000000.1.png": image(1),
+        "train/0000000001.0.png": image(1),
+        "train/0000000001.1.png": image(0),
     }
     first, again, other = made.records.values()
     assert first.meta["pair"] == again.meta["pair"] == first.meta["group"]
@@ -189,7 +189,7 @@ def test_a_row_of_the_cauldron_is_the_recipes_conversation_with_turns_pair(raw: 
 
 
 def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Raw) -> None:
-    raw.pictures("images/dev-850-0-img0.png", "images/dev-850-0-img1.png", "images/dev-850-1-img0.png")
+    raw.images("images/dev-850-0-img0.png", "images/dev-850-0-img1.png", "images/dev-850-1-img0.png")
     raw.write(
         "dev.json",
         b"\xef\xbb\xbf"
@@ -216,7 +216,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     assert made.counts == {"train": (1, 0, 1), "dev": (13, 2, 11)}
     expected = {
         2: "no 'sentence'; it has: identifier",
-        3: "no picture dev-850-1-img1.png; put it below the input",
+        3: "no image dev-850-1-img1.png; put it below the input",
         4: "the label 'Maybe' has no answer; there are: true, false (--label)",
         5: "not UTF-8",
         6: "no JSON",
@@ -235,11 +235,11 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     assert not made.quarantine
 
 
-def test_it_is_said_which_picture_of_a_pair_is_damaged(raw: Raw) -> None:
-    raw.pictures("dev-850-0-img0.png")
-    raw.write("dev-850-0-img1.png", b"no picture")
+def test_it_is_said_which_image_of_a_pair_is_damaged(raw: Raw) -> None:
+    raw.images("dev-850-0-img0.png")
+    raw.write("dev-850-0-img1.png", b"no image")
     raw.write("dev.json", as_lines(row("dev-850-0-0"), row("dev-850-0-1")))
-    with pytest.raises(ConversionStopped, match=r"dev/dev-850-0\.1: no picture of a known format"):
+    with pytest.raises(ConversionStopped, match=r"dev/dev-850-0\.1: no image of a known format"):
         raw.convert()
 
 
@@ -250,12 +250,12 @@ def test_a_file_in_another_encoding_is_quarantined(raw: Raw) -> None:
     assert len(raw.records()) == 3
 
 
-def test_a_row_of_the_cauldron_needs_two_pictures(raw: Raw) -> None:
+def test_a_row_of_the_cauldron_needs_two_images(raw: Raw) -> None:
     raw.table("train.parquet", [{"images": [cell()], "texts": [text("Valid?", "Yes.", "NLVR2")]}])
-    assert raw.faults() == {"train.parquet, row 0": "1 picture; expected 2"}
+    assert raw.faults() == {"train.parquet, row 0": "1 image; expected 2"}
 
 
 def test_an_input_without_annotations_says_what_was_expected(raw: Raw) -> None:
-    raw.pictures("dev-850-0-img0.png")
+    raw.images("dev-850-0-img0.png")
     with pytest.raises(InputError, match=r"no annotation file of this data set; expected train\.json, dev\.json or"):
         raw.items()

@@ -12,29 +12,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from in_process import Converted, convert_here
-from raw_questions import cell, picture
+from raw_questions import cell, image
 
-from phi3v_data.converters.inputs import resolve_input
-from phi3v_data.converters.media.synthesis import write_clip
-from phi3v_data.converters.sources.row_mapping import split_in_name
+from phi3v_data.converters.input.resolve import resolve_input
+from phi3v_data.converters.mapping.columns import split_in_name
 from phi3v_data.converters.sources.table import Table
+from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.errors import InputError, UsageError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.record import Record
+from phi3v_data.storage import LocalFolder
 
 ROW = {"page": "pages/1.png", "ask": "How many?", "right": ["2", "two"], "doc": "a"}
 MAPPING: dict[str, Any] = {"images": ["page"], "prompt": ["ask"], "answer": "right"}
 
 
 class RawTable:
-    """A folder of tables and pictures, and how to convert it."""
+    """A folder of tables and images, and how to convert it."""
 
     def __init__(self, root: Path) -> None:
         self.folder, self.out = root / "raw", root / "out"
         for number in (1, 2, 3):
             path = self.folder / "pages" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture(number))
+            path.write_bytes(image(number))
 
     def lines(self, name: str, *rows: Any) -> None:
         path = self.folder / name
@@ -67,7 +67,7 @@ def test_a_row_becomes_a_record(raw: RawTable) -> None:
         ],
         "meta": {"group": "a", "row": "val.jsonl:1"},
     }
-    assert (raw.out / "images/pages/1.png.0.png").read_bytes() == picture(1)
+    assert (raw.out / "images/pages/1.png.0.png").read_bytes() == image(1)
 
 
 def test_templates_stand_wherever_columns_do(raw: RawTable) -> None:
@@ -114,7 +114,7 @@ def test_every_form_of_table_gives_the_same_records(raw: RawTable, tmp_path: Pat
     assert all(each == found["csv"] for each in found.values())
 
 
-def test_pictures_lie_in_cells_in_lists_and_in_several_columns(raw: RawTable) -> None:
+def test_images_lie_in_cells_in_lists_and_in_several_columns(raw: RawTable) -> None:
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([("pics", pa.list_(struct)), ("more", struct), ("file", pa.string()), ("ask", pa.string())])
     rows = [
@@ -125,14 +125,14 @@ def test_pictures_lie_in_cells_in_lists_and_in_several_columns(raw: RawTable) ->
     pq.write_table(pa.Table.from_pylist(rows, schema), raw.folder / "rows.parquet")
     found = raw.convert(images=["pics", "more", "file"], answer="ask")
     assert [[(raw.out / "images" / name).read_bytes() for name in record.images()] for record in found.all()] == [
-        [picture(1), picture(2), picture(3), picture(1)],
-        [picture(4)],
+        [image(1), image(2), image(3), image(1)],
+        [image(4)],
     ]
     assert found.reasons() == {"rows.parquet, row 2": "pics, more, file are empty; the row shows nothing"}
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("pages/1.png", ""), ("pages/9.png", "no such picture"), ("/etc/passwd", "no bytes of picture")]
+    ("path", "said"), [("pages/1.png", ""), ("pages/9.png", "no such image"), ("/etc/passwd", "no bytes of image")]
 )
 def test_a_cell_without_bytes_shows_the_file_that_it_names(raw: RawTable, path: str, said: str) -> None:
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -146,17 +146,17 @@ def test_a_cell_without_bytes_shows_the_file_that_it_names(raw: RawTable, path: 
 
 def test_a_list_in_a_cell_of_text_is_one(raw: RawTable) -> None:
     (raw.folder / "x.csv").write_text('page,ask,right\n"[""pages/1.png"", ""pages/2.png""]",Same?,no\n')
-    assert [(raw.out / "images" / name).read_bytes() for name in raw.one().images()] == [picture(1), picture(2)]
+    assert [(raw.out / "images" / name).read_bytes() for name in raw.one().images()] == [image(1), image(2)]
 
 
-def test_a_picture_of_several_rows_is_stored_once(raw: RawTable) -> None:
+def test_a_image_of_several_rows_is_stored_once(raw: RawTable) -> None:
     raw.lines("x.jsonl", ROW, {**ROW, "ask": "Where?"}, {**ROW, "page": ["pages/1.png", "pages/2.png"]})
     shown = [list(record.images()) for record in raw.convert().all()]
     assert shown[0] == shown[1] != shown[2]
     assert len([path for path in (raw.out / "images").rglob("*") if path.is_file()]) == 3
 
 
-def test_videos_become_frames_beside_pictures(raw: RawTable) -> None:
+def test_videos_become_frames_beside_images(raw: RawTable) -> None:
     for name in ("a", "b"):
         write_clip(raw.folder / f"{name}.avi", np.zeros((6, 48, 64, 3), np.uint8))
     raw.lines("x.jsonl", {**ROW, "clip": "a.avi"}, {**ROW, "clip": ["a.avi", "b.avi"]}, {**ROW, "clip": "none.avi"})
@@ -232,9 +232,9 @@ BAD: dict[str, tuple[dict[str, Any] | bytes, str]] = {
     "wrong encoding": (b'{"page": "\xff"}', "not UTF-8"),
     "no object": (b"[1]", "no JSON object"),
     "another data set": ({"img": "1.png", "label": 1}, "no column 'id' for --id; it has: img, label"),
-    "no picture named": ({**ROW, "page": None}, "--images is empty"),
-    "a picture missing": ({**ROW, "page": "pages/9.png"}, "pages/9.png: no such picture"),
-    "a folder": ({**ROW, "page": "pages"}, "pages: a folder, not a picture"),
+    "no image named": ({**ROW, "page": None}, "--images is empty"),
+    "an image missing": ({**ROW, "page": "pages/9.png"}, "pages/9.png: no such image"),
+    "a folder": ({**ROW, "page": "pages"}, "pages: a folder, not an image"),
     "no path": ({**ROW, "page": 7}, "--images is 7; expected a path, or bytes"),
     "out of the input": ({**ROW, "page": "../1.png"}, "lies outside the input"),
     "out, from the root": ({**ROW, "page": "/etc/passwd"}, "lies outside the input"),
@@ -264,10 +264,10 @@ def test_a_bad_row_is_named_by_file_and_line_and_the_others_convert(raw: RawTabl
 
 def test_paths_begin_at_the_tables_folder_or_at_the_input(raw: RawTable) -> None:
     raw.lines("qa/x.jsonl", ROW)
-    assert (raw.out / "images" / next(raw.one().images())).read_bytes() == picture(1)
+    assert (raw.out / "images" / next(raw.one().images())).read_bytes() == image(1)
     absolute = {**ROW, "page": f"{raw.folder}/pages/2.png"}
     raw.lines("qa/x.jsonl", absolute)
-    assert (raw.out / "images" / next(raw.one().images())).read_bytes() == picture(2)
+    assert (raw.out / "images" / next(raw.one().images())).read_bytes() == image(2)
 
 
 def test_the_tables_are_those_asked_for(raw: RawTable) -> None:

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from in_process import convert_here
-from raw_questions import picture
+from raw_questions import image
 
 from phi3v_data.cli.convert import command
-from phi3v_data.converters.media.hub_dataset import HubView
+from phi3v_data.converters.input.hub_dataset import HubView
 from phi3v_data.converters.registry import load_source, options_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "sources"
@@ -49,7 +49,7 @@ def effective(page: str, *arguments: str) -> dict[str, Any]:
 def test_the_row_of_a_table_becomes_the_record(tmp_path: Path) -> None:
     row, record = map(json.loads, blocks("table", "json"))
     (tmp_path / "mine/qa/pages").mkdir(parents=True)
-    (tmp_path / "mine/qa/pages/linn.png").write_bytes(picture())
+    (tmp_path / "mine/qa/pages/linn.png").write_bytes(image())
     (tmp_path / "mine/qa/val.jsonl").write_text(json.dumps(row))
     found = convert_here("table", tmp_path / "mine", tmp_path / "out", **shown_options("table", tmp_path))
     assert found.refused == {}
@@ -66,7 +66,7 @@ def test_the_row_of_the_hub_becomes_the_record(tmp_path: Path) -> None:
     row, record = map(json.loads, blocks("hub", "json"))
     file = tmp_path / "view/files/data/train-00000-of-00001.parquet"
     file.parent.mkdir(parents=True)
-    row["image"]["bytes"] = picture()
+    row["image"]["bytes"] = image()
     pq.write_table(pa.Table.from_pylist([row]), file)
     options = shown_options("hub", tmp_path)
     view = HubView(

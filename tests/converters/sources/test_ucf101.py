@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_ucf101 import PROMPT, Shown, converted, found, refusal, source
 
-from phi3v_data.converters.media.sampling import Sampling
 from phi3v_data.converters.sources.ucf101 import UCF101
+from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.errors import UsageError
-from phi3v_data.schema.folder import Entry, LocalFolder
 from phi3v_data.schema.record import decode_record, encode_record
+from phi3v_data.storage import Entry, LocalFolder
 
 SUBSET = (
     "test/Archery/v_Archery_g05_c02.avi",
@@ -68,13 +68,13 @@ def test_one_index_runs_over_train_val_and_test(place: Callable[..., Path]) -> N
     ]
 
 
-def test_the_pictures_are_the_frames_that_the_record_names(place: Callable[..., Path]) -> None:
+def test_the_images_are_the_frames_that_the_record_names(place: Callable[..., Path]) -> None:
     made, shown = source(place("train/A/a.avi"), sampling=Sampling(frames=3)), Shown()
     (item,) = made.discover()
     record = made.convert(item, shown)
-    assert list(record.images()) == list(shown.pictures) == [f"train/A/a.{number}.jpg" for number in range(3)]
+    assert list(record.images()) == list(shown.images) == [f"train/A/a.{number}.jpg" for number in range(3)]
     assert record.meta["frames"] == [0, 3, 6]
-    assert [int(picture.mean()) for picture in shown.pictures.values()] == pytest.approx([0, 60, 120], abs=6)
+    assert [int(image.mean()) for image in shown.images.values()] == pytest.approx([0, 60, 120], abs=6)
 
 
 def test_only_the_split_train_jitters(place: Callable[..., Path]) -> None:
@@ -107,7 +107,7 @@ def test_what_holds_no_clips_beside_the_splits_is_no_matter(place: Callable[...,
 
 def test_classes_called_like_splits_are_classes(place: Callable[..., Path]) -> None:
     items = found(place("train/a.avi", "plane/b.avi"))
-    assert [item.pictures for item in items] == ["train/plane/b", "train/train/a"]
+    assert [item.images for item in items] == ["train/plane/b", "train/train/a"]
 
 
 # The prompt
@@ -145,10 +145,10 @@ def test_stems_that_differ_after_a_dot_keep_apart(place: Callable[..., Path]) ->
     assert {"train/A/v.a.0.jpg", "train/A/v.b.0.jpg"} <= set(names)
 
 
-def test_clips_that_differ_in_the_suffix_alone_share_a_picture_name_for_the_engine_to_see(
+def test_clips_that_differ_in_the_suffix_alone_share_a_image_name_for_the_engine_to_see(
     place: Callable[..., Path],
 ) -> None:
-    assert [item.pictures for item in found(place("A/v.avi", "A/v.mp4"))] == ["train/A/v", "train/A/v"]
+    assert [item.images for item in found(place("A/v.avi", "A/v.mp4"))] == ["train/A/v", "train/A/v"]
 
 
 @pytest.mark.parametrize("name", ["Café au lait", "走る", "two\nlines", "a, b", "C:D", "%41", "-rf", "emoji 🏃"])

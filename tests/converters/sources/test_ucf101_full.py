@@ -32,7 +32,7 @@ def full(place: Callable[..., Path], base: str = "") -> Path:
 
 def test_the_lists_of_the_fold_say_which_clip_is_in_which_split(place: Callable[..., Path]) -> None:
     root = full(place)
-    assert [(item.id, item.path, item.pictures) for item in found(root)] == [
+    assert [(item.id, item.path, item.images) for item in found(root)] == [
         ("train-0000000000", "UCF-101/Archery/v_Archery_g08_c01.avi", "train/Archery/v_Archery_g08_c01"),
         ("train-0000000001", "UCF-101/Yoga/v_Yoga_g08_c01.avi", "train/Yoga/v_Yoga_g08_c01"),
         ("test-0000000002", "UCF-101/Archery/v_Archery_g01_c01.avi", "test/Archery/v_Archery_g01_c01"),

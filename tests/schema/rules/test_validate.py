@@ -119,24 +119,24 @@ def test_a_manifest_that_does_not_tell_the_truth_is_found(
     assert message in found[0].message
 
 
-def test_a_picture_that_is_missing_empty_or_none_is_found(root: Path) -> None:
+def test_a_image_that_is_missing_empty_or_none_is_found(root: Path) -> None:
     (root / "images" / "train" / "0.jpg").unlink()
     (root / "images" / "train" / "1.jpg").write_bytes(b"")
     (root / "images" / "train" / "2.jpg").write_bytes(b"GIF89a is not enough")
     report = look(root)
     assert [(each.rule, each.line) for each in report.findings] == [("image", 1), ("image", 2), ("image", 3)]
     assert "images/train/0.jpg does not exist" in report.findings[0].message
-    assert "is no picture" in report.findings[1].message
+    assert "is no image" in report.findings[1].message
     assert look(root, "records").findings == []
 
 
-def test_a_picture_that_is_a_folder_is_found(root: Path) -> None:
+def test_a_image_that_is_a_folder_is_found(root: Path) -> None:
     (root / "images" / "train" / "0.jpg").unlink()
     (root / "images" / "train" / "0.jpg").mkdir()
     assert ["cannot be read" in each.message for each in look(root).findings] == [True]
 
 
-def test_a_picture_that_no_record_shows_is_a_warning(root: Path) -> None:
+def test_a_image_that_no_record_shows_is_a_warning(root: Path) -> None:
     Image.new("RGB", (8, 6)).save(root / "images" / "train" / "left-over.jpg")
     report = look(root)
     assert [(each.rule, each.severity, each.file) for each in report.findings] == [

@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from phi3v_data.schema.dataset import Dataset
-from phi3v_data.trainer.data.collate import PackedCollator, join_pictures
-from phi3v_data.trainer.data.crops import cut_pictures
-from phi3v_data.trainer.data.index import RecordIndex
-from phi3v_data.trainer.data.prompt import IGNORED
+from phi3v_data.schema.index import RecordIndex
+from phi3v_data.schema.prompt import IGNORED
+from phi3v_data.trainer.data.collate import PackedCollator, join_images
+from phi3v_data.trainer.data.crops import cut_images
 from phi3v_data.trainer.data.samples import Sample, SampleSource
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM
 from phi3v_data.trainer.phi3v.padding import pad_rows
@@ -43,7 +43,7 @@ def test_samples_are_laid_end_to_end_and_nothing_is_added(mixed_conversations: D
     assert starts.dtype == torch.int32
     assert starts[0] == 0
     assert starts.diff().tolist() == [len(row.text.input_ids) for row in rows]
-    assert torch.equal(batch["pixel_values"], cut_pictures([picture for row in rows for picture in row.pictures]))
+    assert torch.equal(batch["pixel_values"], cut_images([image for row in rows for image in row.images]))
     assert len(batch["image_sizes"]) == 4
 
 
@@ -55,10 +55,10 @@ def test_records_of_any_kind_have_the_losses_packed_that_they_have_alone(mixed_c
     torch.testing.assert_close(losses(model, collate(rows[::-1])), backwards, rtol=0, atol=1e-5)
 
 
-def test_a_batch_without_pictures_has_no_pixels(mixed_conversations: Dataset) -> None:
-    text_only = [sample for sample in samples(mixed_conversations) if not sample.pictures]
+def test_a_batch_without_images_has_no_pixels(mixed_conversations: Dataset) -> None:
+    text_only = [sample for sample in samples(mixed_conversations) if not sample.images]
     assert len(text_only) == 1
-    assert join_pictures(text_only) == {}
+    assert join_images(text_only) == {}
     assert PackedCollator(0)(text_only).keys() == {"input_ids", "labels", "cu_seq_lens", "logits_to_keep"}
 
 

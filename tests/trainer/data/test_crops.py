@@ -1,4 +1,4 @@
-"""Pictures are decoded and cut as the published processor does it: to within one part in 255, or bit for bit."""
+"""Images are decoded and cut as the published processor does it: to within one part in 255, or bit for bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from phi3v_data.trainer.data import crops
-from phi3v_data.trainer.data.crops import ScaledPicture, cut_pictures, scaled_picture
+from phi3v_data.trainer.data.crops import ScaledImage, cut_images, scaled_image
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor
 from phi3v_data.trainer.phi3v.image_processing import canvas_of
 from phi3v_data.trainer.phi3v.sub_crops import crops_of_parts
@@ -30,28 +30,28 @@ _ONE_CROP = Phi3VImageProcessor(1, crop_size=56, num_img_tokens=4)
 Pixels = NDArray[np.uint8]
 
 
-def encoded(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, form, **options)
+    image.save(stream, form, **options)
     return stream.getvalue()
 
 
-def canvas(picture: ScaledPicture) -> Pixels:
-    """Cut a picture and put its sub-crops back together: [height, width, 3]."""
-    rows, columns = picture.grid.rows, picture.grid.columns
-    parts = cut_pictures([picture]).unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
+def canvas(image: ScaledImage) -> Pixels:
+    """Cut an image and put its sub-crops back together: [height, width, 3]."""
+    rows, columns = image.grid.rows, image.grid.columns
+    parts = cut_images([image]).unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
     made: Pixels = parts.reshape(rows * parts.shape[1], -1, 3).numpy()
     return made
 
 
 def published(data: bytes, processor: Phi3VImageProcessor) -> Pixels:
-    picture = Image.open(io.BytesIO(data))
-    return np.array(canvas_of(picture, processor.crop_grid(*picture.size)))
+    image = Image.open(io.BytesIO(data))
+    return np.array(canvas_of(image, processor.crop_grid(*image.size)))
 
 
 def distance(data: bytes, processor: Phi3VImageProcessor, exact_pixels: bool = False) -> int:
     """How far the farthest colour is from the published one, of 255 parts."""
-    made = canvas(scaled_picture(data, processor, exact_pixels)).astype(int)
+    made = canvas(scaled_image(data, processor, exact_pixels)).astype(int)
     return int(np.abs(made - published(data, processor)).max())
 
 
@@ -87,8 +87,8 @@ def test_pixels_are_within_one_part_of_the_published_and_exact_ones_are_they(
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_ratio_that_torchs_kernel_alone_gets_wrong_stays_within_one_part(turned: bool) -> None:
     # Five to four: sums fall on halves in both passes, where torch and Pillow round apart.
-    picture = content("noise", 840, 835, seed=3)
-    data = encoded(picture.transpose(Image.Transpose.TRANSPOSE) if turned else picture, compress_level=1)
+    image = content("noise", 840, 835, seed=3)
+    data = encoded(image.transpose(Image.Transpose.TRANSPOSE) if turned else image, compress_level=1)
     processor = Phi3VImageProcessor(4)
     assert distance(data, processor) <= 1
     with mock.patch.object(
@@ -97,32 +97,32 @@ def test_a_ratio_that_torchs_kernel_alone_gets_wrong_stays_within_one_part(turne
         assert distance(data, processor) == 2
 
 
-def test_a_picture_of_its_contents_size_is_not_touched() -> None:
+def test_a_image_of_its_contents_size_is_not_touched() -> None:
     grid = _SMALL.crop_grid(800, 600)
-    picture = content("noise", grid.content_width, grid.content_height, seed=0)
+    image = content("noise", grid.content_width, grid.content_height, seed=0)
     with (
         mock.patch.object(crops.cv2, "resize", side_effect=AssertionError),
         mock.patch.object(crops, "_first_pass", side_effect=AssertionError),
     ):
-        cut = scaled_picture(encoded(picture), _SMALL)
+        cut = scaled_image(encoded(image), _SMALL)
     assert cut.grid == grid
-    above = (grid.canvas_size[1] - picture.height) // 2
-    assert np.array_equal(canvas(cut)[above : above + picture.height], np.array(picture))
+    above = (grid.canvas_size[1] - image.height) // 2
+    assert np.array_equal(canvas(cut)[above : above + image.height], np.array(image))
 
 
 def test_crops_go_row_by_row() -> None:
     grid = _SMALL.crop_grid(168, 112)
     assert (grid.rows, grid.columns) == (2, 3)
-    picture = np.zeros((112, 168, 3), np.uint8)
+    image = np.zeros((112, 168, 3), np.uint8)
     for row in range(2):
         for column in range(3):
-            picture[56 * row : 56 * row + 56, 56 * column : 56 * column + 56] = 10 * (3 * row + column)
-    cut = cut_pictures([scaled_picture(encoded(Image.fromarray(picture)), _SMALL)])
+            image[56 * row : 56 * row + 56, 56 * column : 56 * column + 56] = 10 * (3 * row + column)
+    cut = cut_images([scaled_image(encoded(Image.fromarray(image)), _SMALL)])
     assert [crop.unique().tolist() for crop in cut] == [[0], [10], [20], [30], [40], [50]]
 
 
-def _jpeg(picture: Image.Image, **options: Any) -> bytes:
-    return encoded(picture, "JPEG", **options)
+def _jpeg(image: Image.Image, **options: Any) -> bytes:
+    return encoded(image, "JPEG", **options)
 
 
 def _with_text_behind(data: bytes) -> bytes:
@@ -171,11 +171,11 @@ _FORMS = {
 
 
 @pytest.mark.parametrize("form", _FORMS)
-def test_a_picture_of_any_form_is_what_pillow_makes_of_it(form: str) -> None:
+def test_a_image_of_any_form_is_what_pillow_makes_of_it(form: str) -> None:
     # The very size of its canvas's content, so that nothing but the decoding shows.
-    picture = Image.open(io.BytesIO(_FORMS[form]))
+    image = Image.open(io.BytesIO(_FORMS[form]))
     processor = Phi3VImageProcessor(1, crop_size=90, num_img_tokens=4)
-    assert processor.crop_grid(*picture.size).content_width == picture.width
+    assert processor.crop_grid(*image.size).content_width == image.width
     assert distance(_FORMS[form], processor) == 0
 
 
@@ -186,7 +186,7 @@ def test_opencv_decodes_what_it_decodes_as_pillow_does() -> None:
         with mock.patch.object(
             crops.cv2, "imdecode", lambda *args, form=form: (decoded.append(form), original(*args))[1]
         ):
-            scaled_picture(data, _SMALL)
+            scaled_image(data, _SMALL)
     assert decoded == [
         "jpeg",
         "jpeg, colours at full size",
@@ -203,7 +203,7 @@ def test_opencv_decodes_what_it_decodes_as_pillow_does() -> None:
 
 def _pixels_or_refusal(data: bytes, exact_pixels: bool) -> Pixels | None:
     try:
-        return canvas(scaled_picture(data, _ONE_CROP, exact_pixels))
+        return canvas(scaled_image(data, _ONE_CROP, exact_pixels))
     except (OSError, ValueError):
         return None
 
@@ -217,9 +217,9 @@ def _pixels_or_refusal(data: bytes, exact_pixels: bool) -> Pixels | None:
 def test_a_damaged_file_is_refused_where_pillow_refuses_it_and_else_gives_its_pixels(
     form: str, changes: list[tuple[float, int]], end: float
 ) -> None:
-    picture = content("smooth", _SMALL.crop_size, _SMALL.crop_size, seed=2)
+    image = content("smooth", _SMALL.crop_size, _SMALL.crop_size, seed=2)
     options = {"progressive": True} if "progressive" in form else {"restart_marker_rows": int("restarts" in form)}
-    grey = picture.convert("L") if "grey" in form else picture
+    grey = image.convert("L") if "grey" in form else image
     data = bytearray(_jpeg(grey, **options) if "jpeg" in form else encoded(grey))
     for place, value in changes:
         data[int(place * (len(data) - 1))] = value
@@ -236,23 +236,23 @@ def test_a_scan_that_opencv_would_leave_grey_is_refused() -> None:
     broken = data[: len(data) // 2] + b"\xff\xc4\x00\x03" + data[len(data) // 2 :]
     assert cv2.imdecode(np.frombuffer(broken, np.uint8), cv2.IMREAD_COLOR) is not None
     with pytest.raises(OSError, match="broken data stream"):
-        scaled_picture(broken, _SMALL)
+        scaled_image(broken, _SMALL)
 
 
-def test_a_picture_too_large_to_be_meant_is_refused() -> None:
+def test_a_image_too_large_to_be_meant_is_refused() -> None:
     with mock.patch.object(Image, "MAX_IMAGE_PIXELS", 1000), pytest.raises(ValueError, match="exceeds limit"):
-        scaled_picture(_FORMS["jpeg"], _SMALL)
+        scaled_image(_FORMS["jpeg"], _SMALL)
 
 
 @pytest.mark.real_data
-def test_golden_pictures_are_the_published_ones_bit_for_bit_or_nearly(golden: Path) -> None:
+def test_golden_images_are_the_published_ones_bit_for_bit_or_nearly(golden: Path) -> None:
     cases = json.loads((golden / "processor.json").read_text())["cases"]
     for case in cases:
         data = (golden / "images" / case["file"]).read_bytes()
         processor = Phi3VImageProcessor(case["num_crops"])
-        exact = scaled_picture(data, processor, exact_pixels=True)
+        exact = scaled_image(data, processor, exact_pixels=True)
         assert hashlib.sha256(canvas(exact).tobytes()).hexdigest() == case["hd_uint8_sha256"]
-        pixels = crops_of_parts(cut_pictures([exact]), [exact.grid])
+        pixels = crops_of_parts(cut_images([exact]), [exact.grid])
         filled = torch.zeros(case["pixel_values_shape"])
         filled[0, : len(pixels)] = pixels
         assert hashlib.sha256(filled.numpy().tobytes()).hexdigest() == case["sha256_float32"]
@@ -260,7 +260,7 @@ def test_golden_pictures_are_the_published_ones_bit_for_bit_or_nearly(golden: Pa
 
 
 @pytest.mark.real_data
-def test_real_pictures_are_within_one_part_of_the_published(real_data: Path) -> None:
+def test_real_images_are_within_one_part_of_the_published(real_data: Path) -> None:
     files = [*sorted((real_data / "images").iterdir()), *sorted((real_data / "documents" / "documents").iterdir())]
     assert len(files) > 8
     for file in files:

@@ -10,8 +10,8 @@ import torch
 from colours import colour_records, write_dataset
 
 from phi3v_data.schema.errors import RunError
+from phi3v_data.schema.index import RecordIndex
 from phi3v_data.trainer.data.collate import PackedCollator
-from phi3v_data.trainer.data.index import RecordIndex
 from phi3v_data.trainer.data.loader import MicroBatch, RankSteps, micro_batches, opened
 from phi3v_data.trainer.data.plan import Plan, SampleRef, Stream
 from phi3v_data.trainer.data.samples import Sample, SampleSource
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line(source: SampleSource) 
             return super().__call__(samples)
 
     batches = micro_batches(steps(0, 2), [source], Dying(0), workers=1)
-    with pytest.raises(RunError, match=r"a process that loads pictures died \(.*\); .*--set data\.workers"):
+    with pytest.raises(RunError, match=r"a process that loads images died \(.*\); .*--set data\.workers"):
         list(opened(batches))
 
 

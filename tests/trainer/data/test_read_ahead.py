@@ -9,9 +9,9 @@ from typing import IO
 import pytest
 
 from phi3v_data.schema.errors import UsageError
-from phi3v_data.schema.folder import LocalFolder
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.read_ahead import ReadAhead
 from phi3v_data.trainer.data.shard_cache import ShardCache

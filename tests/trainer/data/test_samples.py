@@ -11,8 +11,8 @@ from PIL import Image
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
-from phi3v_data.trainer.data.crops import cut_pictures
-from phi3v_data.trainer.data.index import RecordIndex
+from phi3v_data.schema.index import RecordIndex
+from phi3v_data.trainer.data.crops import cut_images
 from phi3v_data.trainer.data.samples import SampleSource
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor, Phi3VProcessor
 from phi3v_data.trainer.phi3v.image_processing import normalise
@@ -20,41 +20,41 @@ from phi3v_data.trainer.phi3v.tiny import tiny_tokenizer
 
 
 def processor(**settings: object) -> Phi3VProcessor:
-    """The tiny model's, with up to 4 crops a picture."""
+    """The tiny model's, with up to 4 crops an image."""
     images = Phi3VImageProcessor(**{"num_crops": 4, "crop_size": 84, "num_img_tokens": 9, **settings})  # type: ignore[arg-type]  # settings of any kind
     return Phi3VProcessor(images, tiny_tokenizer())
 
 
 @pytest.fixture
 def copy(mixed_conversations: Dataset, tmp_path: Path) -> Path:
-    """The records and pictures again, to be spoilt."""
+    """The records and images again, to be spoilt."""
     shutil.copytree(mixed_conversations.folder.address, tmp_path / "copy")
     return tmp_path / "copy"
 
 
-def test_a_sample_holds_the_crops_and_tokens_of_all_its_pictures(mixed_conversations: Dataset) -> None:
+def test_a_sample_holds_the_crops_and_tokens_of_all_its_images(mixed_conversations: Dataset) -> None:
     source = SampleSource(RecordIndex(mixed_conversations, "train"), processor())
     sample = source[0]
-    assert [picture.grid.canvas_size for picture in sample.pictures] == [(168, 168)] * 3
-    crops = cut_pictures(sample.pictures)
+    assert [image.grid.canvas_size for image in sample.images] == [(168, 168)] * 3
+    crops = cut_images(sample.images)
     assert crops.shape == (12, 3, 84, 84)
     assert crops.dtype == torch.uint8
     image = source.processor.image_token_id
     assert sample.text.input_ids.count(image) == 3 * source.processor.image_processor.crop_grid(96, 72).tokens
-    # Red, blue, green: the middle of each picture's first crop.
+    # Red, blue, green: the middle of each image's first crop.
     middles = crops[::4, :, 60, 42].int()
     assert (middles - torch.tensor([[220, 30, 30], [30, 30, 220], [30, 200, 30]])).abs().max() <= 1
 
 
-def test_a_record_without_pictures_has_none(mixed_conversations: Dataset) -> None:
-    assert len(SampleSource(RecordIndex(mixed_conversations, "train"), processor())[1].pictures) == 0
+def test_a_record_without_images_has_none(mixed_conversations: Dataset) -> None:
+    assert len(SampleSource(RecordIndex(mixed_conversations, "train"), processor())[1].images) == 0
 
 
-def test_the_first_pictures_of_a_sample_are_those_of_its_first_turns(mixed_conversations: Dataset) -> None:
+def test_the_first_images_of_a_sample_are_those_of_its_first_turns(mixed_conversations: Dataset) -> None:
     sample = SampleSource(RecordIndex(mixed_conversations, "train"), processor())[0]
     for count in range(4):
-        shown = sample.first_pictures(count)
-        assert shown.pictures == sample.pictures[:count]
+        shown = sample.first_images(count)
+        assert shown.images == sample.images[:count]
         assert shown.text is sample.text
 
 
@@ -63,15 +63,15 @@ def test_exact_pixels_are_those_of_the_published_processor(mixed_conversations: 
     fast, exact = (SampleSource(index, processor(), exact_pixels=exact)[0] for exact in (False, True))
     assert fast.text == exact.text
     folder = Path(mixed_conversations.folder.address) / "images"
-    pictures = [Image.open(folder / name) for name in exact.record.images()]
-    published = processor().image_processor(pictures)["pixel_values"]
-    crops, exact_crops = (cut_pictures(sample.pictures) for sample in (fast, exact))
+    images = [Image.open(folder / name) for name in exact.record.images()]
+    published = processor().image_processor(images)["pixel_values"]
+    crops, exact_crops = (cut_images(sample.images) for sample in (fast, exact))
     assert torch.equal(normalise(exact_crops), published[:, 1:].flatten(0, 1))
     assert (crops.int() - exact_crops.int()).abs().max() <= 1
 
 
-def _cut_short(picture: Path) -> None:
-    picture.write_bytes(picture.read_bytes()[:100])
+def _cut_short(image: Path) -> None:
+    image.write_bytes(image.read_bytes()[:100])
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -79,18 +79,18 @@ def _cut_short(picture: Path) -> None:
     ("spoil", "why"),
     [
         (Path.unlink, "No such file or directory"),
-        (lambda picture: picture.write_bytes(b""), "it is no picture"),
+        (lambda image: image.write_bytes(b""), "it is no image"),
         (_cut_short, "truncated|broken"),
     ],
 )
-def test_a_picture_that_cannot_be_read_is_named_with_its_record(
+def test_a_image_that_cannot_be_read_is_named_with_its_record(
     copy: Path, spoil: Callable[[Path], object], why: str, exact: bool
 ) -> None:
     spoil(copy / "images" / "a" / "green-1.png")
     source = SampleSource(RecordIndex(open_dataset(str(copy)), "train"), processor(), exact_pixels=exact)
     with pytest.raises(DatasetError, match=rf"^record one-turn: images/a/green-1.png cannot be opened \(.*({why})"):
         source[2]
-    assert len(source[0].pictures) == 3
+    assert len(source[0].images) == 3
 
 
 @pytest.mark.parametrize("setting", ["image_mean", "image_std"])

@@ -11,10 +11,10 @@ from PIL import Image
 from s3_server import S3Server, credentials
 
 from phi3v_data.schema.errors import RunError, UsageError
-from phi3v_data.schema.folder import Folder, LocalFolder, open_folder
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
-from phi3v_data.trainer.data.patience import Patience
+from phi3v_data.storage import Folder, LocalFolder, open_folder
+from phi3v_data.storage.retry import Patience
 from phi3v_data.trainer.data.shard_cache import ShardCache
 
 SHARD = "shards/src-train-000000.tar"

@@ -41,8 +41,8 @@ def model() -> Phi3VForCausalLM:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[Image.Image]:
-    """Three pictures that differ: sideways, upright, square."""
+def sample_images() -> list[Image.Image]:
+    """Three images that differ: sideways, upright, square."""
     noise = torch.Generator().manual_seed(0)
     sizes = ((64, 48), (40, 60), (32, 32))
     return [
@@ -94,7 +94,7 @@ class GoldenNumbers:
         model.load_state_dict(self.weights)
         return model.eval()
 
-    def picture(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Image.Image:
         return Image.open(self.folder / "images" / self._files[index])
 
     def tensor(self, name: str) -> Tensor:
@@ -133,8 +133,8 @@ class GoldenNumbers:
         return torch.stack(made)
 
     def _made(self, index: int, num_crops: int) -> Tensor:
-        """The pixels of one picture: [1 + num_crops, 3, 336, 336]."""
-        return Phi3VImageProcessor(num_crops)(self.picture(index))["pixel_values"][0]
+        """The pixels of one image: [1 + num_crops, 3, 336, 336]."""
+        return Phi3VImageProcessor(num_crops)(self.image(index))["pixel_values"][0]
 
 
 def _formula_pixels() -> Tensor:

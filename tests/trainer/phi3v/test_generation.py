@@ -21,8 +21,8 @@ _NEW = 12
 
 
 @pytest.fixture
-def images(pictures: list[Image.Image]) -> list[list[Image.Image]]:
-    return [pictures[:2], [], pictures[2:]]
+def images(sample_images: list[Image.Image]) -> list[list[Image.Image]]:
+    return [sample_images[:2], [], sample_images[2:]]
 
 
 def _with_limit(original_length: int) -> Phi3VForCausalLM:
@@ -38,9 +38,9 @@ def _one_by_one(model: Phi3VForCausalLM, inputs: dict[str, Tensor], new: int = _
     """The answer to one prompt, each token from a forward pass over everything before it."""
     ids = inputs["input_ids"]
     answer: list[int] = []
-    pictures = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+    images = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
     while len(answer) < new and (not answer or answer[-1] not in model.generation_config.eos_token_id):
-        scores = model(input_ids=ids, use_cache=False, **pictures).logits[0, -1]
+        scores = model(input_ids=ids, use_cache=False, **images).logits[0, -1]
         scores[model.config.image_token_id] = -torch.inf
         answer.append(int(scores.argmax()))
         ids = torch.cat([ids, torch.tensor([answer[-1:]])], dim=1)
@@ -73,7 +73,7 @@ def test_a_batch_is_answered_as_each_prompt_alone_without_a_cache(
     batch = processor(_PROMPTS, images)
     generated = model.generate(**batch, max_new_tokens=_NEW)
     assert _answers(generated, batch["input_ids"].shape[1], pad=259) == expected
-    # The pictures are read once.
+    # The images are read once.
     assert calls == [3]
 
 
@@ -118,7 +118,7 @@ def test_two_samples_turn_long_at_different_steps(processor: Phi3VProcessor) -> 
     assert _answers(generated, longest, pad=259) == expected
 
 
-def test_beams_keep_the_pictures_of_their_prompt(
+def test_beams_keep_the_images_of_their_prompt(
     model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]]
 ) -> None:
     batch = processor(_PROMPTS, images)

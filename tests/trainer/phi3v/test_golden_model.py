@@ -36,7 +36,7 @@ def _at(values: Tensor, rows: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", [*_SINGLE, *_BATCHES])
-def test_words_and_pictures_embed_as_in_the_published_model(golden_numbers: Any, name: str) -> None:
+def test_words_and_images_embed_as_in_the_published_model(golden_numbers: Any, name: str) -> None:
     case = golden_numbers.case(name)
     inputs = {key: case.inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in case.inputs}
     with torch.no_grad():

@@ -53,10 +53,10 @@ def test_every_golden_case_is_tested(facts: dict[str, Any], prompts: dict[str, A
 @pytest.mark.parametrize("key", _KEYS)
 def test_canvas_and_pixels_are_the_published_ones_bit_for_bit(golden: Path, facts: dict[str, Any], key: str) -> None:
     case = next(case for case in facts["cases"] if case["key"] == key)
-    picture = Image.open(golden / "images" / case["file"])
-    grid = crop_grid(picture.width, picture.height, case["num_crops"])
-    assert _sha256(np.array(canvas_of(picture, grid))) == case["hd_uint8_sha256"]
-    made = Phi3VImageProcessor(case["num_crops"])(picture)
+    image = Image.open(golden / "images" / case["file"])
+    grid = crop_grid(image.width, image.height, case["num_crops"])
+    assert _sha256(np.array(canvas_of(image, grid))) == case["hd_uint8_sha256"]
+    made = Phi3VImageProcessor(case["num_crops"])(image)
     assert list(made["pixel_values"].shape) == case["pixel_values_shape"]
     assert _sha256(made["pixel_values"].numpy()) == case["sha256_float32"]
     assert made["image_sizes"].tolist() == [case["image_size_hw"]]
@@ -68,7 +68,7 @@ def test_canvas_and_pixels_are_the_published_ones_bit_for_bit(golden: Path, fact
         assert torch.equal(real[:, :, at][..., at], samples[f"{key}.sub"])
 
 
-def test_a_batch_of_pictures_has_the_published_shapes(golden: Path, facts: dict[str, Any]) -> None:
+def test_a_batch_of_images_has_the_published_shapes(golden: Path, facts: dict[str, Any]) -> None:
     files = [entry["file"] for entry in json.loads((golden / "images" / "images.json").read_text())]
     made = Phi3VImageProcessor(4)([Image.open(golden / "images" / file) for file in files])
     expected = facts["batch_nc4"]
@@ -95,9 +95,9 @@ def test_input_ids_are_the_published_ones(
     name: str,
 ) -> None:
     case = prompts["cases"][name]
-    pictures = [Image.open(golden / "images" / file) for file in case["images"]]
+    images = [Image.open(golden / "images" / file) for file in case["images"]]
     expected = expand_runs(case["input_ids_rle"])
-    inputs = {"text": case["prompt"], "images": pictures, "num_crops": case["num_crops"]}
+    inputs = {"text": case["prompt"], "images": images, "num_crops": case["num_crops"]}
     assert published(**inputs, published_image_ids=True)["input_ids"].tolist() == [expected]
     ours = published(**inputs)["input_ids"].tolist()
     assert ours == [[token if token > 0 else 32044 for token in expected]]

@@ -16,22 +16,22 @@ _MODES = ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"]
 
 
 @pytest.mark.parametrize("mode", _MODES)
-def test_a_picture_of_any_mode_is_what_its_rgb_form_is(pictures: list[Image.Image], mode: str) -> None:
-    picture = Image.new("I;16", (40, 30), 300) if mode == "I;16" else pictures[0].convert(mode)
+def test_a_image_of_any_mode_is_what_its_rgb_form_is(images: list[Image.Image], mode: str) -> None:
+    image = Image.new("I;16", (40, 30), 300) if mode == "I;16" else images[0].convert(mode)
     processor = Phi3VImageProcessor(4)
-    assert torch.equal(processor(picture)["pixel_values"], processor(picture.convert("RGB"))["pixel_values"])
+    assert torch.equal(processor(image)["pixel_values"], processor(image.convert("RGB"))["pixel_values"])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_an_array_is_what_its_picture_is(pictures: list[Image.Image], mode: str) -> None:
-    picture = pictures[0].convert(mode)
+def test_an_array_is_what_its_image_is(images: list[Image.Image], mode: str) -> None:
+    image = images[0].convert(mode)
     processor = Phi3VImageProcessor(4)
-    assert torch.equal(processor(np.array(picture))["pixel_values"], processor(picture)["pixel_values"])
+    assert torch.equal(processor(np.array(image))["pixel_values"], processor(image)["pixel_values"])
 
 
-def test_a_portrait_is_its_landscape_turned(pictures: list[Image.Image]) -> None:
+def test_a_portrait_is_its_landscape_turned(images: list[Image.Image]) -> None:
     turn = Image.Transpose.TRANSPOSE
-    landscape = pictures[0]
+    landscape = images[0]
     processor = Phi3VImageProcessor(4)
     portrait = landscape.transpose(turn)
     upright = canvas_of(portrait, processor.crop_grid(*portrait.size))
@@ -44,8 +44,8 @@ def test_a_line_of_pixels_has_a_canvas() -> None:
     assert made["image_sizes"].tolist() == [[336, 1344]]
 
 
-def test_crops_past_a_pictures_own_are_empty(pictures: list[Image.Image]) -> None:
-    made = Phi3VImageProcessor(5)([pictures[0], Image.new("RGB", (500, 100))])
+def test_crops_past_a_images_own_are_empty(images: list[Image.Image]) -> None:
+    made = Phi3VImageProcessor(5)([images[0], Image.new("RGB", (500, 100))])
     assert made["pixel_values"].shape == (2, 6, 3, 336, 336)
     counts = [1 + height * width // 336**2 for height, width in made["image_sizes"].tolist()]
     assert counts == [5, 6]
@@ -68,27 +68,27 @@ def test_the_number_of_crops_can_be_chosen_at_loading(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"num_crops": 0}, {"num_img_tokens": 10}, {"num_img_tokens": 0}])
-def test_settings_no_picture_can_be_cut_by_are_refused(settings: dict[str, int]) -> None:
+def test_settings_no_image_can_be_cut_by_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="expected at least 1, a square number, and true"):
         Phi3VImageProcessor(**settings)
 
 
-def test_no_crops_are_refused(pictures: list[Image.Image]) -> None:
+def test_no_crops_are_refused(images: list[Image.Image]) -> None:
     with pytest.raises(UsageError, match="num_crops is 0"):
-        Phi3VImageProcessor(4)(pictures[0], num_crops=0)
+        Phi3VImageProcessor(4)(images[0], num_crops=0)
 
 
-@pytest.mark.parametrize("given", ["picture.jpg", np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), None])
-def test_what_is_no_picture_is_refused(given: object) -> None:
-    with pytest.raises(UsageError, match="given as a picture"):
+@pytest.mark.parametrize("given", ["image.jpg", np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), None])
+def test_what_is_no_image_is_refused(given: object) -> None:
+    with pytest.raises(UsageError, match="given as an image"):
         Phi3VImageProcessor(4)([given])
 
 
-def test_an_empty_list_of_pictures_is_refused() -> None:
-    with pytest.raises(UsageError, match="no pictures to process"):
+def test_an_empty_list_of_images_is_refused() -> None:
+    with pytest.raises(UsageError, match="no images to process"):
         Phi3VImageProcessor(4)([])
 
 
-def test_other_tensors_than_torchs_are_refused(pictures: list[Image.Image]) -> None:
+def test_other_tensors_than_torchs_are_refused(images: list[Image.Image]) -> None:
     with pytest.raises(UsageError, match="'np'"):
-        Phi3VImageProcessor(4)(pictures[0], return_tensors="np")
+        Phi3VImageProcessor(4)(images[0], return_tensors="np")

@@ -20,8 +20,8 @@ _BATCH = [_TWO, _NONE, _ONE]
 
 
 @pytest.fixture
-def images(pictures: list[Image.Image]) -> list[list[Image.Image]]:
-    return [pictures[:2], [], pictures[2:]]
+def images(sample_images: list[Image.Image]) -> list[list[Image.Image]]:
+    return [sample_images[:2], [], sample_images[2:]]
 
 
 def _labelled(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -44,10 +44,10 @@ def test_a_row_of_a_batch_gets_what_it_gets_alone(
             torch.testing.assert_close(together[row, batch["attention_mask"][row].bool()], alone, rtol=0, atol=1e-5)
 
 
-def test_a_second_turn_goes_on_from_the_cache_with_pictures_of_its_own(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, pictures: list[Image.Image]
+def test_a_second_turn_goes_on_from_the_cache_with_images_of_its_own(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, sample_images: list[Image.Image]
 ) -> None:
-    turns = [processor(_ONE, picture) for picture in pictures[:2]]
+    turns = [processor(_ONE, image) for image in sample_images[:2]]
     whole = {name: torch.cat([turn[name] for turn in turns], dim=1) for name in ("input_ids", "attention_mask")}
     shown = {name: torch.cat([turn[name] for turn in turns]) for name in ("pixel_values", "image_sizes")}
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_autocast_trains_every_part(
         assert value.grad is None or value.grad.isfinite().all(), name
 
 
-def test_negative_ids_mark_pictures_like_the_image_token(
+def test_negative_ids_mark_images_like_the_image_token(
     model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]]
 ) -> None:
     with torch.no_grad():
@@ -93,9 +93,9 @@ def test_negative_ids_mark_pictures_like_the_image_token(
 
 
 def test_padding_crops_are_never_looked_at(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, pictures: list[Image.Image]
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, sample_images: list[Image.Image]
 ) -> None:
-    inputs = processor(_ONE, pictures[0])
+    inputs = processor(_ONE, sample_images[0])
     padded = torch.nn.functional.pad(inputs["pixel_values"], (0,) * 7 + (3,), value=float("nan"))
     encoded: list[int] = []
     tower = model.model.vision_embed_tokens.img_processor
@@ -117,9 +117,9 @@ def test_all_crops_of_a_batch_go_through_the_tower_in_one_call(
 
 
 def test_what_never_reaches_the_output_is_neither_run_nor_trained(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, pictures: list[Image.Image]
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, sample_images: list[Image.Image]
 ) -> None:
-    inputs = _labelled(processor(_ONE, pictures[0]))
+    inputs = _labelled(processor(_ONE, sample_images[0]))
     expected = model(**inputs).loss
     unused = model.model.vision_embed_tokens.img_processor.unused_modules()
     for module in unused:
@@ -197,24 +197,24 @@ def test_only_the_logits_asked_for_are_computed(
 
 
 def test_embeddings_may_be_given_in_place_of_ids(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, pictures: list[Image.Image]
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, sample_images: list[Image.Image]
 ) -> None:
-    inputs = processor(_ONE, pictures[0])
+    inputs = processor(_ONE, sample_images[0])
     with torch.no_grad():
         embedded = model.model.embed(inputs["input_ids"], inputs["pixel_values"], inputs["image_sizes"])
         assert torch.equal(model(inputs_embeds=embedded).logits, model(**inputs).logits)
 
 
 def test_ids_and_embeddings_together_or_neither_are_refused(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, pictures: list[Image.Image]
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, sample_images: list[Image.Image]
 ) -> None:
-    inputs = processor(_ONE, pictures[0])
+    inputs = processor(_ONE, sample_images[0])
     embedded = model.model.embed_tokens(torch.tensor([[1, 2]]))
     with pytest.raises(UsageError, match="exactly one"):
         model()
     with pytest.raises(UsageError, match="exactly one"):
         model(input_ids=torch.tensor([[1, 2]]), inputs_embeds=embedded)
-    with pytest.raises(UsageError, match="without input_ids nothing says where pictures go"):
+    with pytest.raises(UsageError, match="without input_ids nothing says where images go"):
         model(inputs_embeds=embedded, pixel_values=inputs["pixel_values"], image_sizes=inputs["image_sizes"])
 
 
@@ -233,7 +233,7 @@ def _without_image_tokens(inputs: Any) -> Any:
     return {**inputs, "input_ids": inputs["input_ids"].masked_fill(inputs["input_ids"] == 264, 5)}
 
 
-def _without_the_last_picture(inputs: Any) -> Any:
+def _without_the_last_image(inputs: Any) -> Any:
     return {**inputs, **{name: inputs[name][:-1] for name in ("pixel_values", "image_sizes")}}
 
 
@@ -250,17 +250,17 @@ def _with_canvas(size: list[int]) -> Any:
     [
         (lambda inputs: _without("pixel_values", inputs), "75 image tokens and no pixel_values"),
         (lambda inputs: _without("image_sizes", inputs), "pixel_values without image_sizes"),
-        (_with_one_image_token_less, "row 0 has 49 image tokens, its pictures make 50"),
+        (_with_one_image_token_less, "row 0 has 49 image tokens, its images make 50"),
         (_with_canvas([84, 100]), "a canvas of 100x84 pixels"),
         (_with_canvas([84, 168]), "a canvas of 168x84 pixels; expected whole crops of 84 pixels, from 1 to 1"),
         (_with_canvas([0, 84]), "a canvas of 84x0 pixels"),
         (lambda inputs: {**inputs, "image_sizes": inputs["image_sizes"][:2]}, r"image_sizes of shape \[2, 2\]"),
         (lambda inputs: {**inputs, "pixel_values": inputs["pixel_values"][:, :, :, :42]}, "pixel_values of shape"),
-        (_without_the_last_picture, "row 2 has 25 image tokens, its pictures make 0"),
-        (_without_image_tokens, "3 pictures, 3 of them without image tokens"),
+        (_without_the_last_image, "row 2 has 25 image tokens, its images make 0"),
+        (_without_image_tokens, "3 images, 3 of them without image tokens"),
     ],
 )
-def test_pictures_that_do_not_fit_the_text_or_the_model_are_refused(
+def test_images_that_do_not_fit_the_text_or_the_model_are_refused(
     model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]], spoil: Any, message: str
 ) -> None:
     inputs = spoil(processor(_BATCH, images))

@@ -178,7 +178,7 @@ def test_random_groups_of_golden_cases_are_packed_what_they_are_alone(
     for name in names:
         inputs = golden_numbers.case(name).inputs
         kept = {key: inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in inputs}
-        # Pictures are learned by nobody, and their ids are negative.
+        # Images are learned by nobody, and their ids are negative.
         samples.append({**kept, "labels": inputs["input_ids"].masked_fill(inputs["input_ids"] < 0, -100)})
     check_alone_is_packed(choose(golden_numbers.model(names[0]), kernel), samples)
 
@@ -256,8 +256,8 @@ def test_padded_rows_are_the_same_with_varlen() -> None:
     assert generated[0] == generated[1]
 
 
-def test_the_vision_tower_runs_beside_varlen(model: Phi3VForCausalLM, processor: Any, pictures: Any) -> None:
-    inputs = processor("<|image_1|>", pictures[0])
+def test_the_vision_tower_runs_beside_varlen(model: Phi3VForCausalLM, processor: Any, images: Any) -> None:
+    inputs = processor("<|image_1|>", images[0])
     with torch.no_grad():
         expected = model(**inputs).logits
         model.set_attn_implementation("varlen")

@@ -15,33 +15,31 @@ from phi3v_data.trainer.phi3v.tiny import tiny_config
 _ONE = "<|user|>\n<|image_1|>\nWhat?<|end|>\n<|assistant|>\n"
 _TWO = "<|user|>\n<|image_1|>\n<|image_2|>\nWhich?<|end|>\n<|assistant|>\n"
 _NONE = "<|user|>\nHello<|end|>\n<|assistant|>\n"
-_TOKENS_A_PICTURE = 25
+_TOKENS_A_IMAGE = 25
 
 
-def test_a_prompt_holds_as_many_image_tokens_as_its_pictures_cost(
-    processor: Phi3VProcessor, pictures: list[Image.Image]
+def test_a_prompt_holds_as_many_image_tokens_as_its_images_cost(
+    processor: Phi3VProcessor, images: list[Image.Image]
 ) -> None:
-    made = processor(_TWO, pictures[:2])
+    made = processor(_TWO, images[:2])
     image = tiny_config().image_token_id
     assert processor.image_token_id == image
-    assert int((made["input_ids"] == image).sum()) == 2 * _TOKENS_A_PICTURE
+    assert int((made["input_ids"] == image).sum()) == 2 * _TOKENS_A_IMAGE
     assert made["pixel_values"].shape == (2, 2, 3, 84, 84)
     assert made["attention_mask"].all()
     assert set(made) == {"input_ids", "attention_mask", "pixel_values", "image_sizes"}
 
 
-def test_published_ids_number_the_pictures_of_each_prompt(
-    processor: Phi3VProcessor, pictures: list[Image.Image]
-) -> None:
-    made = processor([_TWO, _ONE], [pictures[:2], pictures[2:]], published_image_ids=True)
-    ours = processor([_TWO, _ONE], [pictures[:2], pictures[2:]])
+def test_published_ids_number_the_images_of_each_prompt(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    made = processor([_TWO, _ONE], [images[:2], images[2:]], published_image_ids=True)
+    ours = processor([_TWO, _ONE], [images[:2], images[2:]])
     marks = [[token for token in row if token < 0] for row in made["input_ids"].tolist()]
-    assert marks == [[-1] * _TOKENS_A_PICTURE + [-2] * _TOKENS_A_PICTURE, [-1] * _TOKENS_A_PICTURE]
+    assert marks == [[-1] * _TOKENS_A_IMAGE + [-2] * _TOKENS_A_IMAGE, [-1] * _TOKENS_A_IMAGE]
     assert torch.equal(made["input_ids"].clamp_min(0) > 0, ours["input_ids"] != processor.image_token_id)
 
 
-def test_one_picture_need_not_be_in_a_list(processor: Phi3VProcessor, pictures: list[Image.Image]) -> None:
-    alone, listed = processor(_ONE, pictures[0]), processor(_ONE, [pictures[0]])
+def test_one_image_need_not_be_in_a_list(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    alone, listed = processor(_ONE, images[0]), processor(_ONE, [images[0]])
     assert all(torch.equal(alone[key], listed[key]) for key in listed)
 
 
@@ -52,10 +50,10 @@ def test_text_alone_makes_no_pixels(processor: Phi3VProcessor) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_shorter_prompts_are_filled_up_on_the_side_asked_for(
-    processor: Phi3VProcessor, pictures: list[Image.Image], side: Any
+    processor: Phi3VProcessor, images: list[Image.Image], side: Any
 ) -> None:
-    made = processor([_ONE, _NONE], [pictures[:1], []], padding_side=side)
-    alone = [processor(_ONE, pictures[:1]), processor(_NONE)]
+    made = processor([_ONE, _NONE], [images[:1], []], padding_side=side)
+    alone = [processor(_ONE, images[:1]), processor(_NONE)]
     for row, single in enumerate(alone):
         real = made["attention_mask"][row].bool()
         assert made["input_ids"][row, real].tolist() == single["input_ids"][0].tolist()
@@ -63,23 +61,23 @@ def test_shorter_prompts_are_filled_up_on_the_side_asked_for(
     assert made["attention_mask"][1, 0 if side == "left" else -1] == 0
 
 
-def test_pictures_of_a_batch_come_prompt_after_prompt(processor: Phi3VProcessor, pictures: list[Image.Image]) -> None:
-    made = processor([_ONE, _TWO], [[pictures[2]], pictures[:2]])
-    expected = torch.cat([processor(_ONE, pictures[2])["pixel_values"], processor(_TWO, pictures[:2])["pixel_values"]])
+def test_images_of_a_batch_come_prompt_after_prompt(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    made = processor([_ONE, _TWO], [[images[2]], images[:2]])
+    expected = torch.cat([processor(_ONE, images[2])["pixel_values"], processor(_TWO, images[:2])["pixel_values"]])
     assert torch.equal(made["pixel_values"], expected)
 
 
 def test_a_folder_gives_the_processor_that_was_saved(
-    processor: Phi3VProcessor, pictures: list[Image.Image], tmp_path: Path
+    processor: Phi3VProcessor, images: list[Image.Image], tmp_path: Path
 ) -> None:
     processor.save_pretrained(tmp_path / "once")
     loaded = AutoProcessor.from_pretrained(tmp_path / "once")
     assert isinstance(loaded, Phi3VProcessor)
     loaded.save_pretrained(tmp_path / "twice")
     again = AutoProcessor.from_pretrained(tmp_path / "twice")
-    expected = processor(_TWO, pictures[:2])
+    expected = processor(_TWO, images[:2])
     for copy in (loaded, again):
-        made = copy(_TWO, pictures[:2])
+        made = copy(_TWO, images[:2])
         assert all(torch.equal(made[key], expected[key]) for key in expected)
 
 
@@ -90,19 +88,19 @@ def test_saving_into_the_folder_it_came_from_keeps_it(processor: Phi3VProcessor,
     assert (tmp_path / "tokenizer.json").read_bytes() == before
 
 
-def test_a_batch_says_which_pictures_are_whose(processor: Phi3VProcessor, pictures: list[Image.Image]) -> None:
-    with pytest.raises(UsageError, match="a list of pictures for each"):
-        processor([_ONE, _NONE], pictures[:1])
-    with pytest.raises(UsageError, match="2 prompts and 1 lists of pictures"):
-        processor([_ONE, _NONE], [pictures[:1]])
+def test_a_batch_says_which_images_are_whose(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    with pytest.raises(UsageError, match="a list of images for each"):
+        processor([_ONE, _NONE], images[:1])
+    with pytest.raises(UsageError, match="2 prompts and 1 lists of images"):
+        processor([_ONE, _NONE], [images[:1]])
 
 
 @pytest.mark.parametrize(("text", "count"), [(_ONE, 0), (_ONE, 2), (_NONE, 1)])
-def test_pictures_and_placeholders_that_do_not_match_are_refused(
-    processor: Phi3VProcessor, pictures: list[Image.Image], text: str, count: int
+def test_images_and_placeholders_that_do_not_match_are_refused(
+    processor: Phi3VProcessor, images: list[Image.Image], text: str, count: int
 ) -> None:
     with pytest.raises(UsageError, match="placeholders numbered"):
-        processor(text, pictures[:count])
+        processor(text, images[:count])
 
 
 def test_an_empty_batch_is_refused(processor: Phi3VProcessor) -> None:

@@ -1,4 +1,4 @@
-"""Pictures as uint8 sub-crops give what the published float crops give; no picture at all still runs the tower."""
+"""Images as uint8 sub-crops give what the published float crops give; no image at all still runs the tower."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def parts_of(picture: Image.Image, processor: Phi3VImageProcessor) -> tuple[Tensor, CropGrid]:
-    grid, side = processor.crop_grid(*picture.size), processor.crop_size
-    canvas = torch.from_numpy(np.array(canvas_of(picture, grid))).permute(2, 0, 1)
+def parts_of(image: Image.Image, processor: Phi3VImageProcessor) -> tuple[Tensor, CropGrid]:
+    grid, side = processor.crop_grid(*image.size), processor.crop_size
+    canvas = torch.from_numpy(np.array(canvas_of(image, grid))).permute(2, 0, 1)
     cut = canvas.view(3, grid.rows, side, grid.columns, side).permute(1, 3, 0, 2, 4)
     return cut.flatten(0, 1), grid
 
 
 def in_parts(processor: Phi3VProcessor, texts: list[str], images: list[list[Image.Image]]) -> dict[str, Tensor]:
     inputs = dict(processor(texts, images))
-    made = [parts_of(picture, processor.image_processor)[0] for of_prompt in images for picture in of_prompt]
+    made = [parts_of(image, processor.image_processor)[0] for of_prompt in images for image in of_prompt]
     return {**inputs, "pixel_values": torch.cat(made)}
 
 
@@ -54,9 +54,9 @@ def test_crops_made_of_parts_are_the_published_ones_bit_for_bit(
     sizes: list[tuple[int, int]], num_crops: int, channels_last: bool
 ) -> None:
     processor = Phi3VImageProcessor(num_crops, crop_size=28, num_img_tokens=1)
-    pictures = [noise(*size, seed) for seed, size in enumerate(sizes)]
-    published = processor(pictures)["pixel_values"]
-    parts, grids = zip(*(parts_of(picture, processor) for picture in pictures), strict=True)
+    images = [noise(*size, seed) for seed, size in enumerate(sizes)]
+    published = processor(images)["pixel_values"]
+    parts, grids = zip(*(parts_of(image, processor) for image in images), strict=True)
     memory = torch.channels_last if channels_last else torch.contiguous_format
     made = crops_of_parts(torch.cat(parts).contiguous(memory_format=memory), grids)
     counts = [1 + grid.rows * grid.columns for grid in grids]
@@ -65,11 +65,11 @@ def test_crops_made_of_parts_are_the_published_ones_bit_for_bit(
 
 
 @pytest.mark.real_data
-def test_crops_of_the_golden_pictures_are_the_published_ones_bit_for_bit(golden_numbers: Any) -> None:
+def test_crops_of_the_golden_images_are_the_published_ones_bit_for_bit(golden_numbers: Any) -> None:
     processor = Phi3VImageProcessor(4)
-    pictures = [golden_numbers.picture(number) for number in (0, 1, 3)]
-    published = processor(pictures)["pixel_values"]
-    parts, grids = zip(*(parts_of(picture, processor) for picture in pictures), strict=True)
+    images = [golden_numbers.image(number) for number in (0, 1, 3)]
+    published = processor(images)["pixel_values"]
+    parts, grids = zip(*(parts_of(image, processor) for image in images), strict=True)
     expected = [own[: 1 + len(cut)] for own, cut in zip(published, parts, strict=True)]
     assert torch.equal(crops_of_parts(torch.cat(parts), grids), torch.cat(expected))
 
@@ -81,8 +81,8 @@ def processor() -> Phi3VProcessor:
 
 
 @pytest.fixture
-def images(pictures: list[Image.Image]) -> list[list[Image.Image]]:
-    return [pictures[:2], [], [noise(400, 100)]]
+def images(sample_images: list[Image.Image]) -> list[list[Image.Image]]:
+    return [sample_images[:2], [], [noise(400, 100)]]
 
 
 def test_the_model_takes_parts_in_one_call_of_the_tower(
@@ -106,7 +106,7 @@ def test_answers_and_beams_are_the_same_from_parts(
         assert torch.equal(found, expected)
 
 
-def test_a_batch_without_pictures_runs_the_tower_in_training_and_is_none_the_wiser(
+def test_a_batch_without_images_runs_the_tower_in_training_and_is_none_the_wiser(
     model: Phi3VForCausalLM, processor: Phi3VProcessor
 ) -> None:
     inputs = processor(_TEXTS[1])
@@ -126,7 +126,7 @@ def test_a_batch_without_pictures_runs_the_tower_in_training_and_is_none_the_wis
             assert not value.grad.any(), name
 
 
-def test_half_precision_and_recomputed_activations_keep_the_blank_picture_at_nothing(
+def test_half_precision_and_recomputed_activations_keep_the_blank_image_at_nothing(
     model: Phi3VForCausalLM, processor: Phi3VProcessor
 ) -> None:
     inputs = processor(_TEXTS[1])

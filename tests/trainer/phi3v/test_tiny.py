@@ -51,23 +51,23 @@ def test_the_assistant_token_swallows_white_space_as_the_published_one_does() ->
     assert (len(swallowed), len(kept)) == (3, 5)
 
 
-def test_the_processor_cuts_pictures_as_the_model_wants_them(processor: Phi3VProcessor) -> None:
+def test_the_processor_cuts_images_as_the_model_wants_them(processor: Phi3VProcessor) -> None:
     assert processor.image_processor.geometry == tiny_config().crop_geometry
 
 
-def test_pictures_arrive_as_strong_as_words(tiny_folder: Path) -> None:
+def test_images_arrive_as_strong_as_words(tiny_folder: Path) -> None:
     # At the usual initialisation they are a thousand times weaker, and a run from nothing does not learn to look.
     model = load_model(tiny_folder).model
     noise = torch.randn(1, 2, 3, 84, 84, generator=torch.Generator().manual_seed(0))
     vision = model.vision_embed_tokens
     with torch.no_grad():
-        pictures = vision(noise, vision.grids(noise, torch.tensor([[84, 84]])))
-    ratio = pictures.std() / model.embed_tokens.weight.std()
+        images = vision(noise, vision.grids(noise, torch.tensor([[84, 84]])))
+    ratio = images.std() / model.embed_tokens.weight.std()
     assert 0.1 < ratio.item() < 10
 
 
 def test_it_learns_to_look_from_nothing(processor: Phi3VProcessor) -> None:
-    # Where in a picture a square lies, told from forty batches of eight.
+    # Where in an image a square lies, told from forty batches of eight.
     chance = random.Random(0)
     places = {"L": 0, "R": 82, "C": 41}
 
@@ -75,10 +75,10 @@ def test_it_learns_to_look_from_nothing(processor: Phi3VProcessor) -> None:
         letters = [chance.choice("LRC") for _ in range(size)]
         shown = []
         for letter in letters:
-            picture = Image.new("RGB", (112, 84), (chance.randrange(100), chance.randrange(100), chance.randrange(100)))
+            image = Image.new("RGB", (112, 84), (chance.randrange(100), chance.randrange(100), chance.randrange(100)))
             left, top = places[letter], chance.randrange(54)
-            ImageDraw.Draw(picture).rectangle([left, top, left + 30, top + 30], fill=(chance.randrange(150, 256),) * 3)
-            shown.append([picture])
+            ImageDraw.Draw(image).rectangle([left, top, left + 30, top + 30], fill=(chance.randrange(150, 256),) * 3)
+            shown.append([image])
         inputs = processor(["<|user|>\n<|image_1|>\nWhere?<|end|>\n<|assistant|>\n"] * size, shown)
         answers = processor.tokenizer(letters, add_special_tokens=False)["input_ids"]
         return inputs, torch.tensor(answers)[:, 0]

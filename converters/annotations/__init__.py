@@ -1,6 +1,0 @@
-"""Annotation files beside pictures, and tables that hold both: what the sources of questions have in common.
-
-`files` knows every file below the input, `forms` makes items of an annotation file's rows, `conversations` brings rows
-about one picture together, and `questions` makes records of items. A form is one way in which a data set is published;
-`cauldron` is the one that several of them share.
-"""

@@ -1,0 +1,1 @@
+"""Where raw data comes from: a local path, an archive, the hub."""

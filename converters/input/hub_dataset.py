@@ -1,0 +1,192 @@
+"""A dataset of the Hugging Face hub as `datasets` sees it: which files make up its splits, and what reads them.
+
+`datasets` is asked once; its answer and the files' places in the hub's cache make a *view*, a local folder:
+
+    view.json            which builder, its arguments, the files of each split, the names of classes
+    files/<path>         links to the files in the hub's cache, under their paths in the dataset
+
+No code of the dataset is ever run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from ...schema.errors import HubError, InputError
+from ...storage import Folder
+from ..base import PublicCopy
+from .hub import fetch, hub_trouble, noted, notes_folder
+
+__all__ = ["FILES", "HubView", "class_names", "make_view", "read_view", "with_class_names"]
+
+FILES = "files"
+_VIEW = "view.json"
+
+
+class HubView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hub's dataset is.
+
+    Args:
+        repo: the dataset.
+        commit: the revision that was found.
+        module: the builder of `datasets` that reads its files: parquet, json, imagefolder ...
+        arguments: of the builder, where they are not its defaults.
+        splits: the files of each split, by their paths in the dataset.
+        classes: of each column that holds numbers of classes, their names.
+    """
+
+    repo: str
+    commit: str
+    module: str
+    arguments: dict[str, Any]
+    splits: dict[str, list[str]]
+    classes: dict[str, list[str]]
+
+
+def read_view(folder: Folder) -> HubView:
+    """Read the view that lies in a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return msgspec.json.decode(folder.read(_VIEW), type=HubView)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(
+            f"{folder.address}: the source hub fetches its data itself; leave --input out, and give files of your own "
+            "to --source table"
+        ) from error
+
+
+def class_names(features: Any) -> dict[str, list[str]]:
+    """Return the names of classes by column, of the columns that hold their numbers."""
+    from datasets import ClassLabel
+
+    return {name: kind.names for name, kind in (features or {}).items() if isinstance(kind, ClassLabel)}
+
+
+def with_class_names(row: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
+    """Put the names of classes where a row has their numbers; a number without a name stands for no class."""
+    numbers = {column: row[column] for column in classes if isinstance(row.get(column), int)}
+    return {
+        **row,
+        **{
+            column: classes[column][number] if 0 <= number < len(classes[column]) else None
+            for column, number in numbers.items()
+        },
+    }
+
+
+def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) -> Path:
+    """Fetch a dataset's files into the hub's cache, each at most once, and return the folder of its view beside them.
+
+    Args:
+        repo: the hub dataset, `owner/name`.
+        subset: one of its configurations, "" for its default.
+        revision: a branch, tag or commit.
+        splits: the ones to fetch, all where empty.
+
+    Raises:
+        HubError: the hub cannot be reached or refuses, or `datasets` cannot load it.
+        InputError: it has no such subset or split.
+    """
+    question = "\n".join((revision, subset))
+    found = _with_splits(
+        msgspec.convert(noted(repo, question, lambda: _asked(repo, subset, revision)), HubView), splits
+    )
+    folder = notes_folder(repo) / hashlib.sha256("\n".join((question, *splits)).encode()).hexdigest()[:16]
+    for path in dict.fromkeys(path for paths in found.splits.values() for path in paths):
+        place = folder / FILES / path
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            target = fetch(PublicCopy(repo, path, found.commit)).absolute()
+            with suppress(FileExistsError):  # another run made it, or what it leads to had been deleted
+                place.symlink_to(target)
+    found = msgspec.structs.replace(found, classes=found.classes or _classes_in(folder, found))
+    partial = folder / f"{_VIEW}.{os.getpid()}"
+    partial.write_bytes(msgspec.json.encode(found))
+    partial.rename(folder / _VIEW)
+    return folder
+
+
+def _with_splits(view: HubView, splits: tuple[str, ...]) -> HubView:
+    for split in splits:
+        if split not in view.splits:
+            raise InputError(f"{view.repo} has no split {split!r}; there are: {', '.join(view.splits)}")
+    return msgspec.structs.replace(
+        view, splits={split: paths for split, paths in view.splits.items() if split in (splits or view.splits)}
+    )
+
+
+def _asked(repo: str, subset: str, revision: str) -> dict[str, Any]:
+    from huggingface_hub import HfApi
+
+    with hub_trouble(repo):
+        commit = HfApi().dataset_info(repo, revision=revision).sha
+        builder = _builder(repo, subset, str(commit))
+    found = {str(split): [_path_in(url, repo) for url in urls] for split, urls in builder.config.data_files.items()}
+    view = HubView(
+        repo=repo,
+        commit=str(commit),
+        module=type(builder).__module__.rpartition(".")[2],
+        arguments=_arguments(builder.config),
+        splits=found,
+        classes=class_names(builder.info.features),
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(view)
+    return plain
+
+
+def _builder(repo: str, subset: str, commit: str) -> Any:
+    from datasets import load_dataset_builder
+    from datasets.exceptions import DatasetsError
+
+    try:
+        # With the prefix, no local folder of the same name is taken for it.
+        return load_dataset_builder(f"hf://datasets/{repo}", name=subset or None, revision=commit)
+    except (DatasetsError, ValueError, RuntimeError, TypeError) as error:
+        message = " ".join(str(error).split())
+        if "script" in message:
+            message = "it is made by a script, which is never run here; try --revision refs/convert/parquet"
+        elif "BuilderConfig" in message or "Config name" in message:
+            message += "; give --subset NAME"
+        raise HubError(f"{repo}: {message}") from error
+
+
+def _path_in(url: str, repo: str) -> str:
+    """Return the path in the dataset of `hf://datasets/<repo>@<commit>/<path>`; `datasets` refuses other places."""
+    return unquote(url.removeprefix(f"hf://datasets/{repo}@").partition("/")[2])
+
+
+def _arguments(config: Any) -> dict[str, Any]:
+    standing = {"name", "version", "data_dir", "data_files", "description", "features"}
+    plain = type(config)()
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {
+        name: msgspec.to_builtins(value, enc_hook=str)
+        for name, value in given.items()
+        if name not in standing and value != getattr(plain, name)
+    }
+
+
+def _classes_in(folder: Path, view: HubView) -> dict[str, list[str]]:
+    """Find the names of classes in a Parquet file, where `datasets` wrote them down."""
+    if view.module != "parquet":
+        return {}
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    first = next(path for paths in view.splits.values() for path in paths)
+    try:
+        return class_names(Features.from_arrow_schema(pq.read_schema(folder / FILES / first)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return {}  # a damaged file is named when its rows are read

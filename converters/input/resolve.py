@@ -1,0 +1,108 @@
+"""From what the user gave as input to a folder of raw data: a folder, an archive, or nothing (the public copy)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+from ...schema.errors import InputError
+from ...storage import Folder, check_readable, is_remote, open_folder
+from ..base import PublicCopy
+from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
+
+__all__ = ["resolve_input"]
+
+
+def resolve_input(source: Any, given: str | None, work: Path) -> str:
+    """Return the address of a folder that holds the raw data.
+
+    Args:
+        source: the converter, or its class. If nothing is given, its `public_copy` is fetched; or its method
+            `fetch_input()` is asked, where the options say what to fetch. Its `takes_files`, where it has them,
+            are suffixes of single files that will do as well; it gets such a file's own address.
+        given: a folder or an archive, local or on an object store, or None.
+        work: a local folder that outlives a killed run; an archive is unpacked in it once, and found there again.
+
+    Raises:
+        InputError: there is no such input, it is neither folder nor archive, or the archive is damaged or refused.
+        HubError: the public copy cannot be fetched.
+        ConversionStopped: there is no room to unpack, or no permission.
+    """
+    if given is None and hasattr(source, "fetch_input"):
+        return str(source.fetch_input())
+    if given is None:
+        given = _public_copy(source)
+    takes_files: tuple[str, ...] = getattr(source, "takes_files", ())
+    if is_remote(given):
+        if given.lower().endswith(takes_files) and _is_remote_file(given):
+            return given
+        if not is_archive_name(given):
+            check_readable(open_folder(given))
+            return given
+        parent, _, name = given.rpartition("/")
+        return _unpacked(open_folder(parent), name, given, work)
+    path = Path(given.removeprefix("file://")).expanduser().absolute()
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one") from None
+    except OSError as error:
+        raise InputError(f"{given}: cannot be read ({error.strerror or error})") from error
+    if is_file and path.name.lower().endswith(takes_files):
+        return str(path)
+    if is_file and not is_archive_name(path.name):
+        suffixes = " ".join((*takes_files, *ARCHIVE_SUFFIXES))
+        raise InputError(
+            f"{given}: neither a folder nor a file that is read here ({suffixes}); unpack it, and give the folder"
+        )
+    if is_file:
+        return _unpacked(open_folder(path.parent), path.name, given, work)
+    check_readable(open_folder(path))
+    return str(path)
+
+
+def _is_remote_file(given: str) -> bool:
+    parent, _, name = given.rpartition("/")
+    try:
+        return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
+    except OSError as error:
+        raise InputError(f"{given}: cannot be read ({error})") from error
+
+
+def _public_copy(source: Any) -> str:
+    copy: PublicCopy | None = getattr(source, "public_copy", None)
+    if copy is None:
+        raise InputError(f"no input, and {source.name} has no public copy to fetch; give its raw data: --input PATH")
+    # The hub's library takes a while to import, and a folder does not need it.
+    from .hub import fetch, fetch_all
+
+    return str(fetch_all(copy) if "*" in copy.file else fetch(copy))
+
+
+def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:
+    try:
+        identity = f"{folder.address}/{name}\n{folder.fingerprint(name)}"
+        target = work / f"input-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]}"
+        if target.is_dir():
+            return str(target)
+        archive = folder.open(name)
+    except FileNotFoundError:
+        raise InputError(f"{given}: no such archive") from None
+    except OSError as error:
+        raise InputError(f"{given}: cannot be read ({error.strerror or error})") from error
+    # It gets its name when it is complete; a killed run leaves one without.
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with archive:
+            files = extract(archive, given, partial)
+        if not files:
+            raise InputError(f"{given}: no files in it; expected an archive of raw data")
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return str(target)

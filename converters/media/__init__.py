@@ -1,1 +1,0 @@
-"""Video frames, picture encoding, archives, downloads."""

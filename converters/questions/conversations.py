@@ -1,0 +1,71 @@
+"""Rows about one image as one conversation, wherever they stand in their files."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
+
+import msgspec
+from msgspec.structs import replace
+
+from ..base import Item
+from .forms import faulty
+from .questions import sample_of
+
+__all__ = ["conversations"]
+
+
+def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Item]:
+    """Join the items of a split that share an image, each conversation in the place of its first.
+
+    The items wait in a temporary file, so memory does not grow with their number. Items with a fault stay by
+    themselves; so do second ones of an id, whichever image they share, and they become faults.
+
+    Args:
+        items: items with one question each.
+        name: the id of the conversation that an item belongs to.
+    """
+    with closing(sqlite3.connect("")) as table:  # SQLite's own temporary file
+        with table:
+            table.execute("CREATE TABLE taken (id TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID")
+            table.execute("CREATE TABLE item (conversation TEXT, value BLOB)")
+            for item in items:
+                told = item if item.fault else _second_is_faulty(table, item)
+                table.execute("INSERT INTO item VALUES (?, ?)", (_key(told), msgspec.json.encode(told)))
+        found = table.execute(
+            "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
+        )
+        for _, rows in groupby(found, key=itemgetter(0)):
+            yield from _joined([msgspec.json.decode(value, type=Item) for _, value in rows], name)
+
+
+def _second_is_faulty(table: sqlite3.Connection, item: Item) -> Item:
+    if table.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (item.id, item.path)).rowcount:
+        return item
+    (first,) = table.execute("SELECT path FROM taken WHERE id = ?", (item.id,)).fetchone()
+    return faulty(item.path, item.split, f"its id {item.id!r} is already that of {first}")
+
+
+def _key(item: Item) -> str:
+    if item.fault:
+        return f"fault {item.path}"
+    return f"shared {item.split} {item.shared}" if item.shared else f"alone {item.id}"
+
+
+def _joined(items: list[Item], name: Callable[[Item], str]) -> Iterator[Item]:
+    if items[0].fault:
+        yield from items
+        return
+    first, *others = items
+    samples = [sample_of(item) for item in items]
+    sample = replace(
+        samples[0],
+        questions=[question for sample in samples for question in sample.questions],
+        # What is true of each of them is true of the conversation.
+        meta={key: value for key, value in samples[0].meta.items() if all(s.meta.get(key) == value for s in samples)},
+    )
+    path = f"{first.path} and {len(others)} more" if others else first.path
+    yield replace(first, id=name(first), path=path, data=sample.as_data())

@@ -1,0 +1,88 @@
+"""Every file below an input, found by its path or by its bare name, in a temporary table rather than in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from types import TracebackType
+
+from ...schema.errors import ItemError
+from ...storage import Folder
+
+__all__ = ["FileNames"]
+
+
+class FileNames:
+    """The files below a folder, walked through once. A context manager: leaving it removes the table.
+
+    Args:
+        folder: the input. Files whose names are not UTF-8 are left out: no annotation can name them.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.address = folder.address
+        # An empty name is a table of SQLite's own in a temporary file, of which a few pages are in memory.
+        self._table = sqlite3.connect("")
+        with self._table:
+            self._table.execute("CREATE TABLE file (path TEXT, name TEXT, size INTEGER)")
+            self._table.executemany("INSERT INTO file VALUES (?, ?, ?)", _rows(folder))
+            self._table.execute("CREATE INDEX by_path ON file (path)")
+            self._table.execute("CREATE INDEX by_name ON file (name)")
+
+    def __enter__(self) -> FileNames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._table.close()
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield every path, in the folder's order."""
+        for (path,) in self._table.execute("SELECT path FROM file ORDER BY rowid"):
+            yield path
+
+    def find(self, path: str, beside: str = "") -> str:
+        """Return where an image lies that an annotation names.
+
+        Args:
+            path: as the annotation has it. Where there is no such file, the one of the same name is taken, wherever it
+                lies below the input; so nothing outside the input is ever reached.
+            beside: the annotation file; its folder is where the path begins.
+
+        Raises:
+            ItemError: there is no such file, or the bare name stands for several.
+        """
+        direct = (PurePosixPath(beside).parent / path).as_posix()
+        if self._select("path", direct):
+            return direct
+        named = self._select("name", PurePosixPath(path).name)
+        if not named:
+            raise ItemError(f"no image {path}; put it below the input")
+        if len(named) > 1:
+            raise ItemError(f"the image {path} may be {' or '.join(named[:2])}; keep one of them below the input")
+        return named[0]
+
+    def size(self, path: str) -> int:
+        """Return a file's size in bytes."""
+        (size,) = self._table.execute("SELECT size FROM file WHERE path = ?", (path,)).fetchone()
+        return int(size)
+
+    def _select(self, column: str, value: str) -> list[str]:
+        query = f"SELECT path FROM file WHERE {column} = ? ORDER BY rowid LIMIT 2"
+        return [path for (path,) in self._table.execute(query, (value,))]
+
+
+def _rows(folder: Folder) -> Iterator[tuple[str, str, int]]:
+    for entry in folder.files():
+        if entry.name.isascii() or _is_utf8(entry.name):
+            yield entry.name, PurePosixPath(entry.name).name, entry.size
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""The bytes that lie in cells, for workers: one file after the other, forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...schema.errors import ItemError
+from ...storage import Folder
+from .arrow_files import arrow_batches, open_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["RowImages"]
+
+# Rows held at a time: images are large, and a worker's next item is a few rows ahead.
+_BATCH = 16
+# Columns read side by side: items go through the files in order, and a row has a few columns of images.
+_OPEN = 4
+
+
+class RowImages:
+    """Reads the bytes that rows have in the place of `{"path": ..., "bytes": true}`.
+
+    Reading forward is cheap: a column is read batch by batch, and the last batch is kept. Going back starts the row
+    group again.
+
+    Args:
+        folder: where the files lie.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._columns: dict[tuple[str, str], _Column] = {}
+
+    def read(self, name: str, number: int, column: str, which: int = 0) -> bytes:
+        """Return an image's bytes.
+
+        Args:
+            name: the file.
+            number: the row in it, from 0.
+            column: the column; its cell is bytes, a struct with bytes, or a list of these.
+            which: the place in that list.
+
+        Raises:
+            ItemError: there are no bytes at this place.
+        """
+        cell = self._column(name, column).cell(number)
+        found = cell[which] if isinstance(cell, list) and which < len(cell) else cell
+        data = found.get("bytes") if isinstance(found, dict) else found
+        if not isinstance(data, bytes) or not data:
+            place = f"{name}, row {number}, column {column}"
+            raise ItemError(f"{place}: no bytes of image {which}; the cell is empty or holds a path alone")
+        return data
+
+    def _column(self, name: str, column: str) -> _Column:
+        key = (name, column)
+        # The one used last is put last; the first goes.
+        found = self._columns.pop(key, None) or _Column(self._folder, name, column)
+        self._columns[key] = found
+        while len(self._columns) > _OPEN:
+            self._columns.pop(next(iter(self._columns))).close()
+        return found
+
+
+class _Part(NamedTuple):
+    """Rows of a file that can be begun at: from `start` up to `stop`, read in batches."""
+
+    start: int
+    stop: int
+    batches: Callable[[], Iterator[pa.Array]]
+
+
+class _Column:
+    """One column of one file, read forward."""
+
+    def __init__(self, folder: Folder, name: str, column: str) -> None:
+        self._place = f"{name}, column {column}"
+        self._open = ExitStack()
+        parts = _parquet_parts if PurePosixPath(name).suffix.lower() == ".parquet" else _arrow_parts
+        self._parts = parts(self._open, folder, name, column)
+        self._part: _Part | None = None
+        self._batches: Iterator[pa.Array] = iter(())
+        self._first = 0
+        self._cells: Sequence[pa.Scalar] = ()
+
+    def cell(self, number: int) -> Any:
+        if not self._first <= number < self._first + len(self._cells):
+            self._move_to(number)
+        return self._cells[number - self._first].as_py()
+
+    def close(self) -> None:
+        self._open.close()
+
+    def _move_to(self, number: int) -> None:
+        part = next((part for part in self._parts if part.start <= number < part.stop), None)
+        if part is None:
+            raise ItemError(f"{self._place}: no row {number} with such a column; was the file replaced?")
+        if part is not self._part or number < self._first:
+            self._part, self._batches = part, part.batches()
+            self._first, self._cells = part.start, ()
+        while number >= self._first + len(self._cells):
+            self._first += len(self._cells)
+            self._cells = next(self._batches)
+
+
+def _parquet_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> list[_Part]:
+    file = stack.enter_context(open_parquet(folder, name))
+    if column not in file.schema_arrow.names:
+        return []
+
+    def batches(group: int) -> Iterator[pa.Array]:
+        return (batch.column(0) for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[column]))
+
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    stops = list(accumulate(sizes))
+    return [
+        _Part(stop - size, stop, partial(batches, group))
+        for group, (size, stop) in enumerate(zip(sizes, stops, strict=True))
+    ]
+
+
+def _arrow_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> list[_Part]:
+    # The file is mapped: a column is a few addresses until a cell is asked for.
+    columns = [
+        batch.column(column)
+        for batch in stack.enter_context(arrow_batches(folder, name))
+        if column in batch.schema.names
+    ]
+    stops = list(accumulate(map(len, columns)))
+    return [_Part(stop - len(cells), stop, partial(iter, [cells])) for cells, stop in zip(columns, stops, strict=True)]

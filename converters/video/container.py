@@ -1,0 +1,191 @@
+"""A clip's container: opened as what strangers send, and read through once without decoding."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import av.logging
+from av.stream import Disposition
+
+from ...schema.errors import MediaError
+from .naming import shown_name
+
+__all__ = ["HELD", "Clip", "open_clip"]
+
+# Formats that hold the clip they are: no playlists, which name further files and addresses to open.
+FORMATS = (
+    "3g2,3gp,asf,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,"
+    "nut,obu,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
+)
+# Pixels of one frame. More is an attack on the memory, or a picture that no model takes.
+MAX_PIXELS = 1 << 26
+# Bytes of a clip kept from one reading of it to the next; of a longer one, the file is read again.
+HELD = 64 << 20
+# Pictures' lengths by which a clip may end before the time its container states.
+EARLY = 3
+
+
+@contextmanager
+def open_clip(path: Path) -> Iterator[Clip]:
+    """Open a clip for the length of the block.
+
+    Raises:
+        MediaError: it is no video, damaged or cut short; also whatever FFmpeg finds wrong during the block.
+    """
+    name = shown_name(path)
+    _check_file(path, name)
+    try:
+        container = _open(path)
+    except PermissionError as error:
+        raise MediaError(f"{name}: cannot be opened ({error.strerror})") from error
+    except av.FFmpegError as error:
+        raise MediaError(f"{name}: not a video, or a damaged one ({error.strerror})") from error
+    with container:
+        try:
+            yield Clip(path, _video_stream(container, name))
+        except av.FFmpegError as error:
+            raise MediaError(f"{name}: damaged ({error.strerror})") from error
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise MediaError(f"{name}: cannot be opened ({error.strerror})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(f"{name}: a folder, where a video was expected")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"{name}: no file that keeps its data, where a video was expected")
+    if status.st_size == 0:
+        raise MediaError(f"{name}: an empty file, where a video was expected")
+
+
+def _open(path: Path) -> av.InputContainer:
+    # The prefix keeps FFmpeg from taking a part of the name for a protocol.
+    return av.open(f"file:{path}", container_options={"format_whitelist": FORMATS}, metadata_errors="replace")
+
+
+def _video_stream(container: av.InputContainer, name: str) -> av.VideoStream:
+    stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+    if stream is None:
+        raise MediaError(f"{name}: holds no video stream")
+    decoder = stream.codec_context
+    if decoder is None:
+        raise MediaError(f"{name}: FFmpeg has no decoder for its video")
+    if decoder.width * decoder.height > MAX_PIXELS:
+        raise MediaError(f"{name}: frames of {decoder.width}x{decoder.height}, more than {MAX_PIXELS} pixels in one")
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.thread_count = 1  # the engine runs a process for every core
+    return stream
+
+
+class Clip:
+    """An open clip, read through once without decoding.
+
+    Args:
+        path: the file.
+        stream: its open video stream.
+
+    Raises:
+        MediaError: it is damaged or cut short.
+    """
+
+    def __init__(self, path: Path, stream: av.VideoStream) -> None:
+        self.name = shown_name(path)
+        self.stream = stream
+        self._path = path
+        self._held: list[av.Packet] | None = []
+        self._read_through()
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Give the packets, in the order of decoding."""
+        if self._held is not None:
+            yield from self._held
+        else:
+            with _open(self._path) as container:
+                yield from _packets(_video_stream(container, self.name))
+
+    def _read_through(self) -> None:
+        indexed = sum(entry.size > 0 for entry in self.stream.index_entries)
+        count = size = end = 0
+        with _reported_errors(self.stream.container.format.name) as errors:
+            for packet in _packets(self.stream):
+                if packet.is_corrupt:
+                    raise MediaError(f"{self.name}: damaged or cut short at picture {count}")
+                count += 1
+                size += packet.size
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+                if self._held is not None:
+                    self._held.append(packet)
+                if size > HELD:
+                    self._held = None
+        if errors:
+            raise MediaError(f"{self.name}: damaged ({errors[0]})")
+        if not count:
+            raise MediaError(f"{self.name}: holds no pictures")
+        stated = _stated_pictures(self.stream, indexed, count)
+        if count < stated:
+            raise MediaError(f"{self.name}: cut short, {count} of {stated} pictures are there")
+        seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
+        if seconds + EARLY * seconds / count < stated_seconds:
+            raise MediaError(f"{self.name}: cut short, {seconds:.1f} of {stated_seconds:.1f} seconds are there")
+
+
+@contextmanager
+def _reported_errors(library: str) -> Iterator[list[str]]:
+    """Collect what a part of FFmpeg reports as errors in the block: of most damage it says so, and goes on.
+
+    Args:
+        library: the part, by its name in FFmpeg's log.
+    """
+    before = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    errors: list[str] = []
+    try:
+        with av.logging.Capture() as logs:
+            yield errors
+    finally:
+        av.logging.set_level(before[0])
+        av.logging.set_skip_repeated(before[1])
+        errors += [message.strip() for _, name, message in logs if name == library]
+
+
+def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Give a stream's packets; empty ones tell a decoder that the clip ends, so they are left out."""
+    return (packet for packet in stream.container.demux(stream) if packet.size)
+
+
+def _stated_pictures(stream: av.VideoStream, indexed: int, found: int) -> int:
+    """Return how many pictures a clip must hold by what its container states; 0 where that says nothing.
+
+    Args:
+        stream: of the open clip.
+        indexed: pictures in the container's index before anything was read: all, the key frames, or none.
+        found: pictures found.
+    """
+    if stream.container.format.name == "avi":
+        # An AVI states those too that were dropped in recording and have no packet. None is missing if all is there
+        # that its index names. That is what the file ends with; of a file that ends before, libavformat makes an index
+        # of the pictures it has seen, and shortens the duration.
+        is_whole = found == indexed and stream.duration == stream.frames
+        return indexed if is_whole else int(stream.frames)
+    return indexed
+
+
+def _stated_end(stream: av.VideoStream) -> float:
+    """Return the seconds at which a clip ends by what its container states of this one stream; 0 if nothing."""
+    container = stream.container
+    if not ("matroska" in container.format.name or container.format.name == "flv"):
+        return 0.0  # in others it follows from the packets, or is a guess
+    stated = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if stated:
+        hours, minutes, seconds = map(float, stated.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    alone = len(container.streams) == 1
+    return container.duration / av.time_base if alone and container.duration else 0.0

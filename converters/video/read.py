@@ -1,0 +1,74 @@
+"""Reading the frames that a policy names, whichever library decodes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ...schema.errors import MediaError
+from .frame import Frame
+from .naming import shown_name
+from .sampling import ClipTable, Sampling, select_frames
+
+__all__ = ["Decoder", "decoder_versions", "read_frames"]
+
+Decoder: TypeAlias = Literal["auto", "pyav", "decord", "opencv"]
+
+
+def read_frames(
+    path: Path, sampling: Sampling, *, decoder: Decoder = "auto", key: str = "", jitter: bool = False
+) -> list[Frame]:
+    """Read the frames of a clip that the policy chooses.
+
+    Args:
+        path: the clip.
+        sampling: the policy.
+        decoder: the library that decodes. `auto` is PyAV: it alone lets us prove that going straight to a frame gives
+            the right one, and the others are checked against it.
+        key: what the jitter of this clip depends on beside the seed: the item's id.
+        jitter: whether this clip is one to jitter, if the policy does.
+
+    Returns:
+        The frames, in the order of showing, bit for bit those that the library gives when it decodes the whole clip in
+        order. Damage to pictures that they do not need may go unnoticed.
+
+    Raises:
+        MediaError: the clip cannot be read; names the file and what is wrong.
+        MissingDependencyError: the decoder is not installed.
+    """
+
+    def choose(clip: ClipTable) -> list[int]:
+        chosen = select_frames(clip, sampling, key=key, jitter=jitter)
+        if not chosen:
+            raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
+        return chosen
+
+    if decoder == "opencv":
+        from .opencv_frames import read
+    elif decoder == "decord":
+        from .decord_frames import read
+    else:
+        from .pyav_frames import read
+    return read(path, choose)
+
+
+def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:
+    """Return the versions of the libraries that shape the frames, by name.
+
+    Raises:
+        MissingDependencyError: the decoder is not installed.
+    """
+    import av
+
+    versions = {"pyav": av.__version__}
+    for library in ("libavcodec", "libavformat", "libswscale"):
+        versions[library] = ".".join(map(str, av.library_versions[library]))
+    if decoder == "opencv":
+        import cv2
+
+        versions["opencv"] = cv2.__version__
+    elif decoder == "decord":
+        from .decord_frames import import_decord
+
+        versions["decord"] = import_decord().__version__
+    return versions

@@ -1,0 +1,163 @@
+"""What each record of a split costs: its tokens and crops, known before any image is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...storage.retry import Patience
+from ..errors import DatasetError
+from ..layout import encode_manifest
+from .counting import Counting
+from .measure import COSTS, Chunk, Measurer
+from .records import RecordIndex
+from .table import numbers
+from .workers import in_order
+
+__all__ = ["RecordCosts", "record_costs"]
+
+_CHUNK = 2048  # records a task
+# Below this, starting processes takes longer than the work.
+_FEW = 4 * _CHUNK
+# Nothing has been learnt of a dataset whose first records all fail, but that its images are somewhere else.
+_ALL_FAIL = 100
+# Who fits or converts images again changes most of them, under the same names.
+_LOOKED_AT = 8
+_PATIENCE = Patience()
+
+
+class RecordCosts:
+    """Tokens, crops and image sizes of every record of a split.
+
+    Args:
+        table: rows of COSTS, one a record.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.tokens: npt.NDArray[np.int64] = numbers(table["tokens"])
+        """[records], ids in the prompt and the answers, images included; of a faulty record, what can be known."""
+        self.crops: npt.NDArray[np.int64] = numbers(table["crops"])
+        """[records], what the tower sees: sub-crops, and a global crop for each image."""
+        self.images: npt.NDArray[np.int64] = numbers(pc.list_value_length(table["widths"]))
+        """[records], images shown."""
+        self.unanswered: npt.NDArray[np.int64] = _where(pc.invert(table["answered"]))
+        """Numbers of the records with a turn that has no answer: nothing is to be learnt from them."""
+        faulty = np.flatnonzero(numbers(pc.binary_length(table["fault"]))).tolist()
+        self.faults: dict[int, str] = {number: table["fault"][number].as_py() for number in faulty}
+        """Why a record cannot be trained on, by its number: an image is missing or no image, or a text no prompt."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def sizes(self, number: int) -> list[tuple[int, int]]:
+        """Return width and height in pixels of each image that a record shows; 0, 0 where it cannot be read."""
+        columns = (self.table[name][number].as_py() for name in ("widths", "heights"))
+        return list(zip(*columns, strict=True))
+
+    def too_long(self, max_tokens: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the records that have more tokens than that, ascending."""
+        return np.flatnonzero(self.tokens > max_tokens)
+
+    def kept(self, max_tokens: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the others, ascending: what `Stream.kept` takes."""
+        return np.flatnonzero(self.tokens <= max_tokens)
+
+
+def record_costs(
+    index: RecordIndex,
+    counting: Counting,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    patience: Patience = _PATIENCE,
+) -> RecordCosts:
+    """Measure every record of a split, or take what is kept beside the data from the last time.
+
+    What is kept holds for the very bytes of the records and the dataset's manifest, and for this tokenizer and these
+    crops. Records that had a fault are looked at again, for it may have been mended; so are a few others, and where the
+    images of one of those have another size by now, all are.
+
+    Args:
+        index: the records.
+        counting: what tokens and crops follow from.
+        workers: processes; by default one a core that this process may use.
+        progress: called now and then with the records measured so far, and those in all.
+        patience: how long a store may be away.
+
+    Raises:
+        DatasetError: all of the first records fail.
+        RunError: the data cannot be reached, or a process died.
+    """
+    manifest = index.dataset.manifest
+    settings = f"{counting.digest} {encode_manifest(manifest).decode() if manifest else ''}"
+
+    make = partial(Measurer, index.dataset.folder, counting, patience)
+
+    def build() -> Iterator[pa.RecordBatch]:
+        done = 0
+        for batch in in_order(make, _chunks(index), _processes(workers, len(index))):
+            if done == 0:
+                _refuse_if_all_fail(index, batch)
+            done += batch.num_rows
+            progress(done, len(index))
+            yield batch
+
+    kept = RecordCosts(index.cache.table("costs-1", settings, COSTS, build))
+    still = _look_again(kept, index, make())
+    return RecordCosts(index.cache.table("costs-1", settings, COSTS, build, anew=True)) if still is None else still
+
+
+def _where(condition: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return the numbers of the rows in which a condition holds, ascending."""
+    return numbers(pa.chunked_array([pc.indices_nonzero(condition)]))
+
+
+def _processes(workers: int | None, records: int) -> int:
+    if workers is not None:
+        return workers
+    if records <= _FEW:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chunks(index: RecordIndex) -> Iterator[Chunk]:
+    # A chunk is of one file: the lines of one, or a tar.
+    sizes = index.shard_sizes() or [len(index)]
+    start = 0
+    for file, size in zip(index.files, sizes, strict=True):
+        for first in range(start, start + size, _CHUNK):
+            yield _chunk(index, file, first, min(_CHUNK, start + size - first))
+        start += size
+
+
+def _chunk(index: RecordIndex, file: str, first: int, count: int) -> Chunk:
+    return Chunk(file, index.slice(first, count).combine_chunks().to_batches()[0])
+
+
+def _refuse_if_all_fail(index: RecordIndex, batch: pa.RecordBatch) -> None:
+    first = batch["fault"].slice(0, _ALL_FAIL).to_pylist()
+    if all(first):
+        where = f"{index.dataset.folder.address}, split {index.split}"
+        raise DatasetError(f"{where}: the first {len(first)} records all fail; record {index.ids([0])[0]}: {first[0]}")
+
+
+def _look_again(costs: RecordCosts, index: RecordIndex, measurer: Measurer) -> RecordCosts | None:
+    """Measure the faulty records anew, and some others; None where one of the others is not what it was."""
+    looked = sorted({*costs.faults, *np.linspace(0, len(costs) - 1, _LOOKED_AT, dtype=int).tolist()})
+    now = pa.Table.from_batches([measurer(_chunk(index, index.place(number)[0], number, 1)) for number in looked])
+    pairs = zip(looked, costs.table.take(looked).to_pylist(), now.to_pylist(), strict=True)
+    changed = {number for number, was, found in pairs if was != found}
+    if not changed <= costs.faults.keys():
+        return None
+    if not changed:
+        return costs
+    # What was measured now stands in for what was faulty, row by row.
+    taken = np.arange(len(costs))
+    taken[looked] = len(costs) + np.arange(len(looked))
+    return RecordCosts(pa.concat_tables([costs.table, now]).take(taken))

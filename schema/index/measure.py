@@ -1,0 +1,152 @@
+"""Measure records, many at a time: what a worker process does to build an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from ...storage import Folder
+from ...storage.outage import one_line, outage
+from ...storage.retry import Patience
+from ..errors import RecordError, RunError, UsageError
+from ..record import Record, decode_record
+from .counting import Counter, Counting
+from .sizes import FileSizes, ImageSize, TarSizes, Unreadable
+
+__all__ = ["COSTS", "Chunk", "Measurer"]
+
+COSTS = pa.schema(
+    [
+        ("tokens", pa.int64()),
+        ("crops", pa.int64()),
+        ("widths", pa.list_(pa.int64())),
+        ("heights", pa.list_(pa.int64())),
+        ("answered", pa.bool_()),
+        ("fault", pa.string()),
+    ]
+)
+
+
+class Chunk(NamedTuple):
+    """Records that lie in one file: their rows of the index's own table."""
+
+    file: str
+    rows: pa.RecordBatch
+
+
+class _Row(NamedTuple):
+    tokens: int
+    crops: int
+    widths: list[int]
+    heights: list[int]
+    answered: bool
+    fault: str
+
+
+class _Images(Protocol):
+    """Where the images of a chunk's records are."""
+
+    def sizes(self, row: int, record: Record) -> list[ImageSize | Unreadable]:
+        """Return the sizes of the images that a record shows, in order."""
+
+
+@dataclass
+class _InFiles:
+    files: FileSizes
+
+    def sizes(self, row: int, record: Record) -> list[ImageSize | Unreadable]:
+        return [self.files.size(name) for name in record.images()]
+
+
+@dataclass
+class _InTar:
+    tar: TarSizes
+    rows: pa.RecordBatch
+
+    def sizes(self, row: int, record: Record) -> list[ImageSize | Unreadable]:
+        places = zip(self.rows["image_offsets"][row].as_py(), self.rows["image_sizes"][row].as_py(), strict=True)
+        shown = list(record.images())
+        # The index may know of fewer images than the record shows, or of more.
+        found = [self.tar.size(*place) for _, place in zip(shown, places, strict=False)]
+        return [*found, *[Unreadable("is not in the shard's index")] * (len(shown) - len(found))]
+
+
+class Measurer:
+    """Measures the records of chunks.
+
+    Args:
+        folder: the dataset folder.
+        counting: what tokens and crops follow from.
+        patience: how long the folder may be out of reach.
+    """
+
+    def __init__(self, folder: Folder, counting: Counting, patience: Patience) -> None:
+        self._folder = folder
+        self._patience = patience
+        self._counter = Counter(counting)
+        self._files = FileSizes(folder)
+
+    def __call__(self, chunk: Chunk) -> pa.RecordBatch:
+        """Return a row of COSTS for each record.
+
+        A record that cannot be trained on says so in `fault`; what can be known of it is there all the same.
+
+        Raises:
+            RunError: the data cannot be reached, or the machine is in trouble.
+        """
+        where = f"{self._folder.address}/{chunk.file}"
+        try:
+            return self._patience.run(where, lambda: self._measure_all(chunk))
+        except OSError as error:
+            why = outage(error) or one_line(error)
+            raise RunError(f"{where}: the index could not be built ({why}); run again") from error
+
+    def _measure_all(self, chunk: Chunk) -> pa.RecordBatch:
+        with self._folder.open(chunk.file) as stream:
+            records = [
+                _decoded(stream, offset, size)
+                for offset, size in zip(chunk.rows["offset"].to_pylist(), chunk.rows["size"].to_pylist(), strict=True)
+            ]
+            images: _Images
+            if "shard" in chunk.rows.schema.names:
+                images = _InTar(TarSizes(stream), chunk.rows)
+            else:
+                images = _InFiles(self._files)
+                self._files.look_ahead(name for each in records if isinstance(each, Record) for name in each.images())
+            rows = [self._measure(row, record, images) for row, record in enumerate(records)]
+        columns = zip(*rows, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, COSTS, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=COSTS)
+
+    def _measure(self, row: int, record: Record | str, images: _Images) -> _Row:
+        if isinstance(record, str):
+            return _Row(0, 0, [], [], answered=True, fault=record)
+        sizes = images.sizes(row, record)
+        fault = _first_fault(record, sizes)
+        grids = [self._counter.grid(*size) if isinstance(size, ImageSize) else None for size in sizes]
+        crops = sum(grid.rows * grid.columns + 1 for grid in grids if grid is not None)
+        try:
+            tokens = self._counter.tokens(record, [grid.tokens if grid is not None else 0 for grid in grids])
+        except UsageError as error:
+            tokens, fault = 0, fault or str(error)
+        known = [size if isinstance(size, ImageSize) else ImageSize(0, 0) for size in sizes]
+        answered = all(turn.assistant for turn in record.conversations)
+        return _Row(tokens, crops, [size.width for size in known], [size.height for size in known], answered, fault)
+
+
+def _decoded(stream: IO[bytes], offset: int, size: int) -> Record | str:
+    stream.seek(offset)
+    try:
+        return decode_record(stream.read(size))
+    except RecordError as error:
+        return str(error)
+
+
+def _first_fault(record: Record, sizes: Sequence[ImageSize | Unreadable]) -> str:
+    for name, size in zip(record.images(), sizes, strict=True):
+        if isinstance(size, Unreadable):
+            return f"image {name} {size.reason}"
+    return ""

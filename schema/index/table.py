@@ -1,0 +1,83 @@
+"""Arrow tables on disk that are read where they lie, and are either whole or not there.
+
+A file is an Arrow IPC stream, and behind its end the SHA-256 of it in hex (64 bytes, which readers of streams never
+see). The schema's metadata holds the key: what the table was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...storage import LocalFolder
+
+__all__ = ["numbers", "read_table", "write_table"]
+
+_KEY = b"phi3v-data"
+_DIGEST = 64  # bytes: SHA-256 in hex
+
+
+def write_table(folder: LocalFolder, name: str, key: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a table, one batch in memory at a time; it appears when it is complete.
+
+    Args:
+        folder: where.
+        name: of the file.
+        key: what the table is made from.
+        schema: of the batches.
+        batches: its rows.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with folder.create(name) as stream:
+        hashing = _Hashing(stream)
+        with pa.ipc.new_stream(pa.PythonFile(hashing, mode="w"), schema.with_metadata({_KEY: key})) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        stream.write(hashing.digest.hexdigest().encode())
+
+
+def read_table(folder: LocalFolder, name: str, key: str) -> pa.Table | None:
+    """Map a table into memory; None where there is none, it is damaged, or was made from something else."""
+    try:
+        buffer = pa.memory_map(str(folder.path / name)).read_buffer()
+        content, tail = buffer.slice(0, max(0, buffer.size - _DIGEST)), buffer.slice(max(0, buffer.size - _DIGEST))
+        if hashlib.sha256(memoryview(content)).hexdigest().encode() != tail.to_pybytes():
+            return None
+        table = pa.ipc.open_stream(content).read_all()
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return table if (table.schema.metadata or {}).get(_KEY) == key.encode() else None
+
+
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a column of whole numbers, none of them missing, as an array; [rows]."""
+    # Arrow's own to_numpy would import pandas, which takes most of a second.
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *chunks], dtype=np.int64, casting="unsafe")
+
+
+class _Hashing:
+    """A file that is only written to, and hashed on the way."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Whoever opened the stream closes it."""

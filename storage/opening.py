@@ -1,0 +1,49 @@
+"""From an address to its folder."""
+
+from __future__ import annotations
+
+import os
+
+from ..schema.errors import InputError
+from .base import Folder
+from .local import LocalFolder
+from .remote import RemoteFolder
+
+__all__ = ["check_readable", "is_remote", "open_folder"]
+
+
+def is_remote(address: str | os.PathLike[str]) -> bool:
+    """Tell whether an address is an fsspec one (`s3://...`) rather than a local path."""
+    text = os.fspath(address)
+    return "://" in text and not text.startswith("file://")
+
+
+def open_folder(address: str | os.PathLike[str]) -> Folder:
+    """Return the folder at a local path or an fsspec address.
+
+    Raises:
+        UsageError: fsspec knows no such protocol.
+        MissingDependencyError: the protocol's package is not installed.
+    """
+    text = os.fspath(address)
+    if is_remote(text):
+        return RemoteFolder(text)
+    return LocalFolder(text.removeprefix("file://"))
+
+
+def check_readable(folder: Folder) -> None:
+    """Make sure a folder is there and can be listed.
+
+    Raises:
+        InputError: it is missing, no folder, or not readable.
+    """
+    try:
+        folder.list()
+    except FileNotFoundError:
+        raise InputError(f"{folder.address}: no such folder") from None
+    except NotADirectoryError:
+        raise InputError(f"{folder.address}: a file; a folder was expected") from None
+    except PermissionError:
+        raise InputError(f"{folder.address}: permission denied; make it readable") from None
+    except OSError as error:
+        raise InputError(f"{folder.address}: cannot be listed ({error})") from error

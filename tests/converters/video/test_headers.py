@@ -1,0 +1,410 @@
+"""What packets say of their pictures, against what a decoder makes of them; and every reason to trust none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import accumulate
+from typing import Any
+
+import av
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phi3v_data.converters.video.bits import Bits
+from phi3v_data.converters.video.h264 import H264Headers
+from phi3v_data.converters.video.mpeg4 import Mpeg4Headers
+from phi3v_data.converters.video.picture import HeaderReader, Picture, Unproved
+from phi3v_data.converters.video.vpx import Vp8Headers, Vp9Headers
+
+VOP = b"\x00\x00\x01\xb6"
+I_TYPE, P_TYPE, B_TYPE, S_TYPE = range(4)
+
+
+def read_all(reader: HeaderReader, packets: list[bytes]) -> list[Picture]:
+    return [reader.read(packet) for packet in packets]
+
+
+def stream_of(path: Any) -> tuple[bytes, list[bytes]]:
+    with av.open(str(path)) as file:
+        packets = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+        return file.streams.video[0].codec_context.extradata or b"", packets
+
+
+def bits(*fields: tuple[int, int]) -> bytes:
+    """Fields of (value, width), filled up with zeros."""
+    text = "".join(format(value, f"0{width}b") for value, width in fields if width)
+    return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+
+
+def golomb(value: int) -> tuple[int, int]:
+    return value + 1, 2 * (value + 1).bit_length() - 1
+
+
+@given(st.lists(st.integers(0, 5000), max_size=20))
+def test_exp_golomb_codes_are_read_back(values: list[int]) -> None:
+    reader = Bits(bits(*map(golomb, values)) if values else b"")
+    assert [reader.golomb() for _ in values] == values
+
+
+@given(st.lists(st.integers(-2000, 2000), max_size=20))
+def test_signed_exp_golomb_codes_are_read_back(values: list[int]) -> None:
+    codes = [golomb(2 * value - 1 if value > 0 else -2 * value) for value in values]
+    reader = Bits(bits(*codes) if codes else b"")
+    assert [reader.signed_golomb() for _ in values] == values
+
+
+def test_nothing_is_read_beyond_the_end() -> None:
+    reader = Bits(b"\x00")
+    with pytest.raises(Unproved, match="ends early"):
+        reader.golomb()
+
+
+# MPEG-4 part 2
+
+
+def layer(ticks: int = 25, shape: int = 0) -> bytes:
+    """A video object layer's header up to the number of ticks in a second."""
+    fields = [(0, 9), (0, 1), (1, 4), (0, 1), (shape, 2), (1, 1), (ticks, 16), (1, 1), (0, 1)]
+    return b"\x00\x00\x01\x20" + bits(*fields) + b"\xff"
+
+
+def vop(kind: int = P_TYPE, seconds: int = 0, time_bits: int = 5, coded: int = 1, markers: int = 1) -> bytes:
+    fields = [(kind, 2), *[(1, 1)] * seconds, (0, 1), (markers, 1), (1, time_bits), (1, 1), (coded, 1), (0x55, 8)]
+    return VOP + bits(*fields) + b"\x55" * 20
+
+
+def test_mpeg4_headers_are_those_the_decoder_finds(clips: Any) -> None:
+    extradata, packets = stream_of(clips.named("xvid.avi"))
+    pictures = read_all(Mpeg4Headers(extradata), packets)
+    assert [number for number, picture in enumerate(pictures) if picture.is_entry] == [0, 12, 24, 36, 48]
+    assert [picture.order for picture in pictures] == sorted({picture.order for picture in pictures})
+    assert all(picture.is_reference and picture.is_shown for picture in pictures)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 3])
+@pytest.mark.parametrize("ticks", [1, 2, 25, 30, 30000, 65535])
+def test_mpeg4_times_of_any_width_are_skipped(ticks: int, seconds: int) -> None:
+    width = max(1, (ticks - 1).bit_length())
+    reader = Mpeg4Headers(layer(ticks))
+    assert reader.read(vop(I_TYPE, seconds, width)).is_entry
+    assert not reader.read(vop(P_TYPE, seconds, width)).is_entry
+    with pytest.raises(Unproved, match="empty picture"):
+        reader.read(vop(P_TYPE, seconds, width, coded=0))
+
+
+def test_mpeg4_headers_may_be_repeated_and_groups_have_times() -> None:
+    group = b"\x00\x00\x01\xb3\x12\x34\x56"
+    reader = Mpeg4Headers(b"")
+    first = b"\x00\x00\x01\xb2XviD0050" + layer()
+    assert reader.read(first + vop(I_TYPE)).is_entry
+    assert not reader.read(vop()).is_entry
+    assert reader.read(layer() + group + vop(I_TYPE)).is_entry
+
+
+@pytest.mark.parametrize(
+    ("packet", "why"),
+    [
+        (b"", "not hold one picture"),
+        (b"\x7f", "not hold one picture"),
+        (vop() + vop(B_TYPE), "not hold one picture"),
+        (vop(B_TYPE), "another order"),
+        (vop(S_TYPE), "another order"),
+        (vop(coded=0), "empty picture"),
+        (vop(markers=0), "cannot be read"),
+        (VOP, "cannot be read"),
+        (VOP + b"\x40", "cannot be read"),
+        (VOP + b"\x7f" + b"\xff" * 20, "cannot be read"),
+        (layer(ticks=30) + vop(), "configuration changes"),
+        (b"\x00\x00\x01\xb2Lavc57" + vop(), "configuration changes"),
+        (b"\x00" + vop(), "no header"),
+    ],
+)
+def test_mpeg4_packets_that_prove_nothing(packet: bytes, why: str) -> None:
+    reader = Mpeg4Headers(layer())
+    reader.read(vop(I_TYPE))
+    with pytest.raises(Unproved, match=why):
+        reader.read(packet)
+
+
+@pytest.mark.parametrize(
+    ("extradata", "why"),
+    [
+        (b"", "not one configuration"),
+        (layer(25) + layer(30), "not one configuration"),
+        (layer(shape=1), "shape"),
+        (layer()[:6], "ends early"),
+        (b"garbage" + layer(), "no header"),
+    ],
+)
+def test_mpeg4_configurations_that_prove_nothing(extradata: bytes, why: str) -> None:
+    with pytest.raises(Unproved, match=why):
+        Mpeg4Headers(extradata).read(vop(I_TYPE))
+
+
+# H.264
+
+
+def sequence(order_type: int = 0, progressive: int = 1, profile: int = 66, number: int = 0) -> bytes:
+    order = [golomb(2)] if order_type == 0 else []
+    fields = [(profile, 8), (0, 16), golomb(number), golomb(0), golomb(order_type), *order, golomb(1), (0, 1)]
+    return b"\x67" + bits(*fields, golomb(9), golomb(5), (progressive, 1), (1, 1), (0, 1), (0, 1), (1, 1))
+
+
+def picture_parameters(fields_apart: int = 0, number: int = 0) -> bytes:
+    return b"\x68" + bits(golomb(number), golomb(0), (1, 1), (fields_apart, 1), golomb(0), (1, 8))
+
+
+def coded_slice(low: int, number: int = 1, *, idr: bool = False, reference: bool = True, first: int = 0) -> bytes:
+    """A slice's header with 4 bits of frame number and 6 of picture order."""
+    kind = 5 if idr else 1
+    fields = [
+        golomb(first),
+        golomb(7),
+        golomb(0),
+        (0 if idr else number, 4),
+        *([golomb(0)] if idr else []),
+        (low, 6),
+        (0x2B, 16),
+    ]
+    return bytes([(0x60 if reference else 0) | kind]) + bits(*fields)
+
+
+def annex_b(*units: bytes) -> bytes:
+    return b"".join(b"\x00\x00\x00\x01" + unit for unit in units)
+
+
+def h264(*units: bytes) -> H264Headers:
+    return H264Headers(annex_b(*(units or (sequence(), picture_parameters()))))
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264-pyramid.mp4", "h264-slices.mp4", "h264-open-gop.mp4"])
+def test_h264_headers_are_those_the_decoder_finds(clips: Any, name: str) -> None:
+    extradata, packets = stream_of(clips.named(name))
+    pictures = read_all(H264Headers(extradata), packets)
+    by_order = sorted(range(len(pictures)), key=lambda number: pictures[number].order)
+    with av.open(str(clips.named(name))) as file:
+        stamps = [packet.pts for packet in file.demux(video=0) if packet.size]
+        frames = list(file.decode(video=0)) if file.seek(0) is None else []
+    assert [stamps[number] for number in by_order] == sorted(stamps)
+    kinds = {frame.pts: frame.pict_type for frame in frames}
+    for stamp, picture in zip(stamps, pictures, strict=True):
+        if picture.is_entry:
+            assert kinds[stamp] == av.video.frame.PictureType.I
+        if not picture.is_reference:
+            assert kinds[stamp] == av.video.frame.PictureType.B
+
+
+def test_h264_orders_go_on_where_their_numbers_begin_again() -> None:
+    reader = h264()
+    lows = [0, 8, 4, 40, 60, 12, 8, 63, 0]
+    kinds = [False] * len(lows)
+    kinds[0] = kinds[-1] = True
+    packets = [annex_b(coded_slice(low, n, idr=idr)) for n, (low, idr) in enumerate(zip(lows, kinds, strict=True))]
+    orders = [picture.order for picture in read_all(reader, packets)]
+    period = 1 << 32
+    assert orders == [period + order for order in (0, 8, 4, 40 - 64, 60 - 64, 12, 8, 63 - 64)] + [2 * period]
+
+
+def test_h264_orders_follow_pictures_that_others_refer_to() -> None:
+    reader = h264()
+    lows = [(0, True), (20, True), (40, False), (30, True), (60, False), (50, True), (6, True)]
+    numbers = accumulate((used for _, used in lows), initial=0)
+    packets = [
+        annex_b(coded_slice(low, number, idr=low == 0, reference=used))
+        for (low, used), number in zip(lows, numbers, strict=False)
+    ]
+    pictures = read_all(reader, packets)
+    assert [picture.order & 0xFF for picture in pictures] == [0, 20, 40, 30, 60, 50, 70]
+    assert [picture.is_reference for picture in pictures] == [used for _, used in lows]
+
+
+def test_h264_pictures_are_numbered_through_from_one_that_others_refer_to() -> None:
+    reader = h264()
+    numbers = [0, *range(1, 16), 0, 1]  # of 4 bits
+    for count, number in enumerate(numbers):
+        reader.read(annex_b(coded_slice(0, number, idr=count == 0)))
+    for _ in range(3):
+        reader.read(annex_b(coded_slice(0, 2, reference=False)))
+    reader.read(annex_b(coded_slice(0, 2)))
+
+
+def test_h264_streams_without_numbers_are_shown_as_decoded() -> None:
+    reader = h264(sequence(order_type=2), picture_parameters())
+    packets = [annex_b(coded_slice(0, idr=number % 2 == 0)) for number in range(4)]
+    orders = [picture.order for picture in read_all(reader, packets)]
+    assert orders == sorted(set(orders))
+
+
+def test_h264_parameters_may_come_with_the_first_picture_and_again() -> None:
+    reader = H264Headers(b"")
+    parameters = sequence(), picture_parameters(), picture_parameters(number=1)
+    delimiter, message = b"\x09\xf0", b"\x06\x05\x01\x00\x80"
+    assert reader.read(annex_b(delimiter, *parameters, message, coded_slice(0, idr=True))).is_entry
+    assert reader.read(annex_b(delimiter, *parameters, coded_slice(0, idr=True))).is_entry
+
+
+@pytest.mark.parametrize(
+    ("packet", "why"),
+    [
+        (b"", "holds no picture"),
+        (annex_b(b"\x09\xf0"), "holds no picture"),
+        (annex_b(coded_slice(2), coded_slice(4)), "not hold one picture"),
+        (annex_b(coded_slice(2, first=3)), "not hold one picture"),
+        (annex_b(coded_slice(2), b"\x0a"), "unit of type 10"),
+        (annex_b(b"\x6e" + coded_slice(2)[1:], coded_slice(2)), "unit of type 14"),
+        (annex_b(coded_slice(2)[:2]), "ends early"),
+        (annex_b(coded_slice(2, number=2)), "pictures are missing"),
+        (annex_b(coded_slice(2, number=0)), "pictures are missing"),
+        (annex_b(sequence(number=1), coded_slice(2)), "configuration changes"),
+        (annex_b(picture_parameters(number=1), coded_slice(2)), "configuration changes"),
+        (b"\x12\x34" + annex_b(coded_slice(2)), "belong to no unit"),
+        (b"\x00\x00\x01\x00\x00\x01" + coded_slice(2), "empty unit"),
+    ],
+)
+def test_h264_packets_that_prove_nothing(packet: bytes, why: str) -> None:
+    reader = h264()
+    reader.read(annex_b(coded_slice(0, idr=True)))
+    with pytest.raises(Unproved, match=why):
+        reader.read(packet)
+
+
+@pytest.mark.parametrize(
+    ("units", "why"),
+    [
+        ([picture_parameters()], "not one configuration"),
+        ([sequence(), sequence(number=1)], "not one configuration"),
+        ([sequence(order_type=1)], "cycle of offsets"),
+        ([sequence(progressive=0)], "interlaced"),
+        ([sequence(), picture_parameters(fields_apart=1)], "order of their own"),
+        ([sequence()[:5]], "ends early"),
+    ],
+)
+def test_h264_configurations_that_prove_nothing(units: list[bytes], why: str) -> None:
+    with pytest.raises(Unproved, match=why):
+        h264(*units).read(annex_b(coded_slice(0, idr=True)))
+
+
+def avcc(*units: bytes, length_size: int = 4) -> bytes:
+    def counted(kind: int) -> bytes:
+        chosen = [unit for unit in units if unit[0] & 31 == kind]
+        return bytes([len(chosen)]) + b"".join(len(unit).to_bytes(2, "big") + unit for unit in chosen)
+
+    sets, pictures = counted(7), counted(8)
+    return b"\x01\x42\x00\x1e" + bytes([0xFC | length_size - 1, 0xE0 | sets[0]]) + sets[1:] + pictures
+
+
+@pytest.mark.parametrize("length_size", [1, 2, 4])
+def test_h264_units_with_lengths_are_found(length_size: int) -> None:
+    reader = H264Headers(avcc(sequence(), picture_parameters(), length_size=length_size))
+    unit = coded_slice(0, idr=True)
+    assert reader.read(len(unit).to_bytes(length_size, "big") + unit).is_entry
+    for wrong in (len(unit) + 1, 0):
+        with pytest.raises(Unproved, match="do not fill"):
+            reader.read(wrong.to_bytes(length_size, "big") + unit)
+
+
+def test_h264_with_colours_apart_proves_nothing() -> None:
+    fields = [(244, 8), (0, 16), golomb(0), golomb(3), (1, 1), (0, 64)]
+    with pytest.raises(Unproved, match="colours"):
+        h264(b"\x67" + bits(*fields))
+
+
+def test_h264_scaling_lists_are_skipped() -> None:
+    lists = [(1, 1), *[golomb(0)] * 16] + [(1, 1), golomb(16)] + [(0, 1)] * 6  # one whole, one that ends at once
+    fields = [(100, 8), (0, 16), golomb(0), golomb(1), golomb(0), golomb(0), (0, 1), (1, 1), *lists]
+    rest = [golomb(0), golomb(0), golomb(2), golomb(1), (0, 1), golomb(9), golomb(5), (1, 1), (1, 8)]
+    reader = h264(b"\x67" + bits(*fields, *rest), picture_parameters())
+    assert reader.read(annex_b(coded_slice(7, idr=True))).order == (1 << 32) + 7
+
+
+# VP8 and VP9
+
+
+def test_vp8_headers_are_those_the_decoder_finds(clips: Any) -> None:
+    _, packets = stream_of(clips.named("vp8.webm"))
+    pictures = read_all(Vp8Headers(), packets)
+    assert [number for number, picture in enumerate(pictures) if picture.is_entry] == [0, 20, 40]
+    assert all(picture.is_shown for picture in pictures)
+    assert not Vp8Headers().read(bytes([packets[1][0] & ~16]) + packets[1][1:]).is_shown
+    with pytest.raises(Unproved, match="empty picture"):
+        Vp8Headers().read(b"\x30\x00")
+
+
+def vp9_frame(*, key: bool = False, shown: bool = True, again: bool = False, profile: int = 0) -> bytes:
+    fields = [(2, 2), (profile & 1, 1), (profile >> 1, 1), *([(0, 1)] if profile == 3 else []), (again, 1)]
+    return bits(*fields, (not key, 1), (shown, 1), (0, 20)) + b"\x41"
+
+
+def superframe(*frames: bytes) -> bytes:
+    marker = bytes([0b110_00_000 | len(frames) - 1])
+    return b"".join(frames) + marker + b"".join(bytes([len(frame)]) for frame in frames) + marker
+
+
+def test_vp9_headers_are_those_the_decoder_finds(clips: Any) -> None:
+    _, packets = stream_of(clips.named("vp9.webm"))
+    pictures = read_all(Vp9Headers(), packets)
+    assert [number for number, picture in enumerate(pictures) if picture.is_entry] == [0, 20, 40]
+    assert all(picture.is_shown for picture in pictures)
+
+
+@pytest.mark.parametrize("profile", range(4))
+def test_vp9_profiles_are_told_apart(profile: int) -> None:
+    reader = Vp9Headers()
+    assert reader.read(vp9_frame(key=True, profile=profile)).is_entry
+    assert not reader.read(vp9_frame(profile=profile)).is_entry
+    assert not reader.read(vp9_frame(shown=False, profile=profile)).is_shown
+
+
+def test_vp9_packets_of_several_frames_show_one() -> None:
+    reader = Vp9Headers()
+    assert reader.read(superframe(vp9_frame(key=True))).is_entry
+    both = reader.read(superframe(vp9_frame(shown=False), vp9_frame()))
+    assert both.is_shown
+    assert not both.is_entry
+    assert not reader.read(superframe(vp9_frame(shown=False), vp9_frame(shown=False))).is_shown
+
+
+def test_a_vp9_packet_that_ends_like_an_index_is_one_frame() -> None:
+    frame = vp9_frame(key=True) + b"\x00\xc9"
+    assert Vp9Headers().read(frame) == Picture(order=1, is_entry=True)
+
+
+@pytest.mark.parametrize(
+    ("packet", "why"),
+    [
+        (b"", "empty picture"),
+        (b"\x00\x00\x00\x00", "cannot be read"),
+        (vp9_frame(again=True), "once more"),
+        (superframe(vp9_frame(), vp9_frame()), "two pictures"),
+        (vp9_frame() + b"\xc0\x7f\xc0", "does not fit"),
+    ],
+)
+def test_vp9_packets_that_prove_nothing(packet: bytes, why: str) -> None:
+    with pytest.raises(Unproved, match=why):
+        Vp9Headers().read(packet)
+
+
+# All of them
+
+
+def readers(extradata: bytes) -> Iterator[Callable[[], HeaderReader]]:
+    yield lambda: Mpeg4Headers(extradata)
+    yield lambda: Mpeg4Headers(layer())
+    yield lambda: H264Headers(extradata)
+    yield lambda: H264Headers(b"\x01" + extradata)
+    yield h264
+    yield lambda: H264Headers(avcc(sequence(), picture_parameters()))
+    yield Vp8Headers
+    yield Vp9Headers
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=60), st.lists(st.binary(max_size=40), max_size=3))
+def test_any_bytes_are_a_picture_or_prove_nothing(extradata: bytes, packets: list[bytes]) -> None:
+    for make in readers(extradata):
+        for start in (b"", VOP, b"\x00\x00\x01\x65", b"\x00\x00\x01\x67", b"\x00\x00\x00\x10\x61"):
+            with suppress(Unproved):
+                pictures = read_all(make(), [start + packet for packet in packets])
+                assert len(pictures) == len(packets)

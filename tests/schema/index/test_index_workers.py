@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from phi3v_data.schema.errors import RunError
+from phi3v_data.schema.index.workers import in_order
+
+# What travels to a process must be found there under its name, which nothing in a test module is.
+MAKE_DIVIDER = partial(partial, divmod, 100)
+MAKE_EXIT = partial(partial, os._exit)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_answers_come_in_the_order_of_the_tasks_and_few_tasks_are_taken_ahead(workers: int) -> None:
+    taken = 0
+
+    def tasks() -> Iterator[int]:
+        nonlocal taken
+        for task in range(1, 50):
+            taken += 1
+            yield task
+
+    for answered, answer in enumerate(in_order(MAKE_DIVIDER, tasks(), workers), 1):
+        assert answer == divmod(100, answered)
+        assert taken <= answered + 3 * workers
+
+
+def test_an_error_in_a_task_is_raised_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(MAKE_DIVIDER, [1, 2, 0, 3], 2))
+
+
+def test_a_process_that_dies_is_one_clear_error() -> None:
+    with pytest.raises(RunError, match="a process that built the index died"):
+        list(in_order(MAKE_EXIT, [1], 2))
+
+
+def test_no_tasks_have_no_answers() -> None:
+    assert list(in_order(MAKE_DIVIDER, [], 2)) == []
