@@ -16,6 +16,7 @@ from .jsonl import read_records
 from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
 from .record import Record, decode_record
 from .shards import Shard, index_name
+from .splits import file_stem, split_of_file
 
 __all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]
 
@@ -107,7 +108,14 @@ def open_dataset(address: str) -> Dataset:
     names = [e.name for e in folder.list() if e.name.endswith(".jsonl") and not e.is_folder and e.name != QUARANTINE]
     if not names:
         raise DatasetError(f"{address}: no dataset folder (it holds neither {MANIFEST} nor a .jsonl file)")
-    return Dataset(folder, {_split_of(name): name for name in names}, None)
+    files: dict[str, str] = {}
+    for name in names:
+        first = files.setdefault(_split_of(name), name)
+        if first != name:
+            raise DatasetError(
+                f"{address}: {first} and {name} are both of the split {_split_of(name)}; name one of them"
+            )
+    return Dataset(folder, files, None)
 
 
 def _open_shards(address: str) -> Dataset:
@@ -152,10 +160,10 @@ def the_dataset(address: str | None) -> Dataset:
 
 
 def _split_of(name: str) -> str:
-    """`ucf101_train.jsonl` is the split `train`, as the recipe names its files; any other name is its own split."""
-    return name.rpartition("/")[2].removesuffix(".jsonl").rpartition("_")[2]
+    """Name the split of a JSONL file; without a known one in its name, it is what follows the last underscore."""
+    return split_of_file(name, default=file_stem(name).rpartition("_")[2])
 
 
 def _split_of_shard(name: str) -> str:
-    """`docvqa-train-000012.tar` belongs to the split `train`; any other name is its own split, but for its number."""
-    return name.removesuffix(".tar").rstrip("0123456789").rstrip("-").rpartition("-")[2] or name
+    """Name the split of a tar; without a known one in its name, it is what follows the last hyphen."""
+    return split_of_file(name, default=file_stem(name).rpartition("-")[2])

@@ -30,6 +30,20 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path / "shards"
 
 
+def test_a_bare_folder_has_a_split_for_each_file(tmp_path: Path) -> None:
+    names = ["nlvr2_dev.jsonl", "nlvr2_extra.jsonl", "nlvr2_validation.jsonl"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert open_dataset(str(tmp_path)).files == dict(zip(["dev", "extra", "val"], names, strict=True))
+
+
+def test_two_files_of_one_split_are_refused_for_one_would_hide_the_other(tmp_path: Path) -> None:
+    for name in ("a_val.jsonl", "b_validation.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(DatasetError, match=r"a_val\.jsonl and b_validation\.jsonl are both of the split val"):
+        open_dataset(str(tmp_path))
+
+
 def test_a_pattern_names_the_shards_of_a_split(shards: Path) -> None:
     dataset = open_dataset(f"{shards}/some-source-train-*.tar")
     assert dataset.splits == ["train"]
