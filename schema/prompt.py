@@ -6,7 +6,8 @@ A conversation reads::
     ... <|assistant|>\\n  last answer<|end|>\\n<|endoftext|>
 
 What stands before an answer is masked. Of an answer, all up to and including its `<|end|>` is trained on; of the last
-one also the `\\n<|endoftext|>` behind it, as the recipe has it for its single turn.
+one also the `\\n<|endoftext|>` behind it, as the recipe has it for its single turn. The answer of a turn that says
+`"supervised": false` is masked, its ending too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from .errors import DatasetError
 from .record import Record, Turn
+from .special_tokens import PUBLISHED, SpecialTokens
 from .text import PieceTokenizer, encode_prompt, image_placeholder
 
 __all__ = ["IGNORED", "EncodedRecord", "encode_record"]
@@ -24,8 +26,6 @@ IGNORED = -100  # the label that torch's cross-entropy passes over
 
 _ENDING = "<|end|>"
 _LAST_ENDING = "<|end|>\n<|endoftext|>"
-
-_CONTROL = ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<|endoftext|>", "<|image", "<s>")
 
 
 @dataclass(frozen=True)
@@ -48,25 +48,31 @@ class EncodedRecord:
 
 
 def encode_record(
-    record: Record, tokenizer: PieceTokenizer, image_tokens: Sequence[int], image_token_id: int
+    record: Record,
+    tokenizer: PieceTokenizer,
+    image_tokens: Sequence[int],
+    image_token_id: int,
+    special_tokens: SpecialTokens = PUBLISHED,
 ) -> EncodedRecord:
     """Turn a conversation into ids and labels.
 
     Args:
         record: the conversation.
-        tokenizer: with Phi-3's control tokens.
+        tokenizer: with Phi-3's special tokens.
         image_tokens: number of tokens of each of the record's images, in order.
         image_token_id: the id that stands for an image's tokens.
+        special_tokens: what no text may hold.
 
     Raises:
-        DatasetError: a text holds a control token; it would change who speaks, or which image is meant.
+        DatasetError: a text holds a special token; it would change who speaks, or which image is meant.
     """
+    for found in special_tokens.in_record(record):
+        raise DatasetError(f"record {record.id}, {found}")
     ids: list[int] = []
     labels: list[int] = []
     prompt_lengths = []
     remaining = list(image_tokens)
     for number, turn in enumerate(record.conversations):
-        _refuse_control_tokens(record, turn)
         counts, remaining = remaining[: len(turn.images)], remaining[len(turn.images) :]
         if number == 0:
             question = encode_prompt(tokenizer, _question(turn), counts, image_token_id)
@@ -78,7 +84,7 @@ def encode_record(
         ids += question
         prompt_lengths.append(len(ids))
         ids += answer
-        labels += [IGNORED] * len(question) + answer
+        labels += [IGNORED] * len(question) + (answer if turn.is_supervised else [IGNORED] * len(answer))
     return EncodedRecord(ids, labels, prompt_lengths)
 
 
@@ -86,11 +92,3 @@ def _question(turn: Turn) -> str:
     # Ids do not carry an image's number, so each turn may count its own from 1.
     images = "".join(f"{image_placeholder(number)}\n" for number, _ in enumerate(turn.images, 1))
     return f"<|user|>\n{images}{turn.user}<|end|>\n<|assistant|>\n"
-
-
-def _refuse_control_tokens(record: Record, turn: Turn) -> None:
-    for text in (turn.user, turn.assistant):
-        for token in _CONTROL:
-            if token in text:
-                hint = "images are placed by `images`; take it out" if token == "<|image" else "take it out"
-                raise DatasetError(f"record {record.id}: its text holds the control token {token!r}; {hint}")

@@ -39,11 +39,19 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         msgspec.field(default_factory=list)
     )
     user: Annotated[str, Meta(description="The user's text.")]
-    assistant: Annotated[str, Meta(description="The answer that is trained on.")]
+    assistant: Annotated[str, Meta(description="The answer; trained on unless the turn says otherwise.")]
     answers: Annotated[
         Annotated[list[str], Meta(min_length=1)] | UnsetType,
         Meta(description="Every acceptable answer, for metrics that take the best of several."),
     ] = UNSET
+    supervised: Annotated[
+        bool | UnsetType, Meta(description="Whether the answer is trained on; true where it is left out.")
+    ] = UNSET
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the answer is trained on."""
+        return self.supervised is not False
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -133,7 +133,8 @@ class Measurer:
         except UsageError as error:
             tokens, fault = 0, fault or str(error)
         known = [size if isinstance(size, ImageSize) else ImageSize(0, 0) for size in sizes]
-        answered = all(turn.assistant for turn in record.conversations)
+        supervised = [turn for turn in record.conversations if turn.is_supervised]
+        answered = bool(supervised) and all(turn.assistant for turn in supervised)
         return _Row(tokens, crops, [size.width for size in known], [size.height for size in known], answered, fault)
 
 

@@ -11,6 +11,7 @@ from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.index import RecordIndex
 from phi3v_data.schema.prompt import IGNORED, EncodedRecord, encode_record
 from phi3v_data.schema.record import Record, Turn
+from phi3v_data.schema.special_tokens import SPECIAL_TOKENS, SpecialTokens
 from phi3v_data.trainer.data.samples import SampleSource
 from phi3v_data.trainer.phi3v.tiny import tiny_processor, tiny_tokenizer
 
@@ -82,13 +83,31 @@ def test_the_prompt_of_each_turn_is_what_training_sees_before_its_answer() -> No
         assert encoded.labels[len(prompt)] != IGNORED
 
 
-@pytest.mark.parametrize("token", ["<|end|>", "<|image_1|>", "<|assistant|>", "<|endoftext|>", "<s>"])
+def test_an_answer_that_is_not_supervised_is_masked_with_its_ending() -> None:
+    turns = [question("a", "first"), question("b", "second"), question("c", "third")]
+    unsupervised = [
+        Turn(user=turn.user, assistant=turn.assistant, supervised=number == 1) for number, turn in enumerate(turns)
+    ]
+    everything, some = encode(*turns), encode(*unsupervised)
+    assert some.input_ids == everything.input_ids
+    assert supervised(everything) == ["first<|end|>", "second<|end|>", "third<|end|>\n<|endoftext|>"]
+    assert supervised(some) == ["second<|end|>"]
+
+
+@pytest.mark.parametrize("token", ["<|end|>", "<|image_1|>", "</s>", "<unk>"])
 @pytest.mark.parametrize("side", ["user", "assistant"])
-def test_a_control_token_in_a_text_is_refused_by_record(token: str, side: str) -> None:
+def test_a_special_token_in_a_text_is_refused_by_record(token: str, side: str) -> None:
     texts = {"user": "a", "assistant": "b"}
     texts[side] += token
-    with pytest.raises(DatasetError, match="record r: its text holds the control token"):
+    with pytest.raises(DatasetError, match=f"record r, turn 1, {side}: the text holds the special token"):
         encode(Turn(user=texts["user"], assistant=texts["assistant"]))
+
+
+def test_a_tokenizers_own_special_tokens_are_refused_where_they_are_given() -> None:
+    record = Record(id="r", conversations=[Turn(user="look <tool> here", assistant="b")])
+    assert encode_record(record, TINY, [], IMAGE).input_ids
+    with pytest.raises(DatasetError, match="special token <tool>"):
+        encode_record(record, TINY, [], IMAGE, SpecialTokens([*SPECIAL_TOKENS, "<tool>"]))
 
 
 def test_images_of_a_sample_take_as_many_ids_as_the_model_makes_features(mixed_conversations: Dataset) -> None:

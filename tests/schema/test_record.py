@@ -44,6 +44,8 @@ GOOD = [
     {**RECIPE, "meta": {}},
     with_turn(images=[]),
     with_turn(answers=["this", "that"]),
+    with_turn(supervised=False),
+    with_turn(supervised=True),
     *map(with_image, ["a b/ü.jpg", "..a/b..jpg", ".hidden/a.jpg", "ab:c.jpg", "x/C:/a.jpg", "a\n.jpg"]),
 ]
 BAD = [
@@ -69,6 +71,8 @@ BAD = [
     with_turn(answers=[]),
     with_turn(answers="this"),
     with_turn(images="a.jpg"),
+    with_turn(supervised=None),
+    with_turn(supervised=0),
     with_turn(images=[1]),
     *map(with_image, ["", "/a.jpg", "../a.jpg", "a/../b.jpg", "a/..", "..", ".", "./a.jpg", "a/./b.jpg", "a//b.jpg"]),
     *map(with_image, ["a/", "a\\b.jpg", "C:/a.jpg", "c:a.jpg", "\\\\host\\a.jpg", "a\0.jpg"]),

@@ -189,7 +189,7 @@ def test_a_record_that_cannot_be_trained_on_is_marked_and_the_others_are_measure
     assert list(found.faults) == [0, 2, 4, 5]
     assert found.faults[0] == "image tall.jpg does not exist"
     assert found.faults[2] == "image even.png is no image"
-    assert "control token" in found.faults[4]
+    assert "special token" in found.faults[4]
     assert "not a record" in found.faults[5]
     assert found.tokens[[1, 3]].tolist() == [good[1], good[3]]
     # Of the record with a missing image, the other image and the text are known.
