@@ -13,12 +13,14 @@ same line::
         question: Annotated[str, Meta(description="what is asked of every image")] = "What is this?"
 
         def discover(self) -> Iterator[Item]:
-            for number, entry in enumerate(e for e in self.input.list() if e.name.endswith(".png")):
-                yield Item(id=f"train-{number:010d}", split="train", path=entry.name, images=f"train/{entry.name}")
+            names = [entry.name for entry in self.input.list() if entry.name.endswith(".png")]
+            for number, name in enumerate(names):
+                id = f"train-{number:010d}"
+                yield Item(id=id, split="train", path=name, file=name, images=f"train/{name}")
 
         def convert(self, item: Item, images: ImageSink) -> Record:
-            shown = images.keep(f"{item.images}.0", self.input.read(item.path))
-            answer = self.input.read(item.path + ".txt").decode()
+            shown = images.keep(f"{item.images}.0", self.input.read(item.file))
+            answer = self.input.read(item.file + ".txt").decode()
             turn = Turn(images=[shown], user=self.question, assistant=answer)
             return Record(id=item.id, source=self.name, conversations=[turn])
 
@@ -50,24 +52,26 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Args:
         id: its record's id, unique in the dataset.
         split: the split it belongs to.
-        path: where it lies in the input, as people are shown it when it fails: a file, or `train.jsonl:17` for a row.
+        path: where it lies, for messages: a file of the input, or `train.jsonl:17` for a row. Never opened.
+        file: the file of the input that `convert` opens; "" where `data` names what it opens.
         images: what the names of its images start with, unique among all items but those of one `shared`. The
             engine checks both, so that no two samples ever write different images to the same file.
         data: whatever else the converter wants to carry from discovery to conversion (plain JSON values).
         shared: the raw image (its path or key) that this item shows in common with others: those that name the same
             one may have the same `images`. It is stored once, so what is saved under one name must follow from
             `shared` and the options alone. Items that follow one another are given to the worker that has stored it.
-        fault: why this sample cannot be converted, where discovery knows already (a row that is no JSON, a missing
-            key): it is quarantined at the stage "discover", and no worker sees it.
+        failure: why this sample cannot be converted, where discovery knows already (a row that is not valid JSON, a
+            missing key): it is quarantined at the stage "discover", and no worker sees it.
     """
 
     id: Annotated[str, Meta(min_length=1)]
     split: Annotated[str, Meta(min_length=1)]
     path: str
+    file: str = ""
     images: Annotated[str, Meta(min_length=1)]
     data: dict[str, Any] = {}
     shared: str = ""
-    fault: str = ""
+    failure: str = ""
 
 
 class ImageSink(Protocol):

@@ -65,8 +65,9 @@ class MySource:
                 id=f"{split}-{number:010d}",
                 split=split,
                 path=name,
+                file=name,
                 images=f"{split}/{name}",
-                fault="" if f"{name}.txt" in names else f"no answer beside it; expected {name}.txt",
+                failure="" if f"{name}.txt" in names else f"no answer beside it; expected {name}.txt",
             )
 
     def convert(self, item: Item, images: ImageSink) -> Record:
@@ -75,10 +76,10 @@ class MySource:
         Raises:
             ItemError: its answer is empty.
         """
-        answer = self.input.read(f"{item.path}.txt").decode().strip()
+        answer = self.input.read(f"{item.file}.txt").decode().strip()
         if not answer:
-            raise ItemError(f"{item.path}.txt: empty; expected the answer")
-        shown = images.keep(f"{item.images}.0", self.input.read(item.path))
+            raise ItemError(f"{item.file}.txt: empty; expected the answer")
+        shown = images.keep(f"{item.images}.0", self.input.read(item.file))
         turn = Turn(images=[shown], user=self.question, assistant=answer)
         return Record(id=item.id, source=self.name, conversations=[turn])
 '''

@@ -127,13 +127,13 @@ def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names) ->
     if not wanted or (selection.limit is not None and number >= selection.limit):
         split.skipped += 1
         return Planned(stored, skipped=True)
-    return Planned(stored, failure=_fault(item) or failure or _collision(item, names))
+    return Planned(stored, failure=_found_failure(item) or failure or _collision(item, names))
 
 
-def _fault(item: Item) -> Failure | None:
-    if not item.fault:
+def _found_failure(item: Item) -> Failure | None:
+    if not item.failure:
         return None
-    return Failure(stage="discover", exception="ItemError", message=" ".join(_spelt(item.fault).split()))
+    return Failure(stage="discover", exception="ItemError", message=" ".join(_spelt(item.failure).split()))
 
 
 def _storable(item: Item) -> tuple[Item, Failure | None]:

@@ -83,9 +83,10 @@ class LabelledFolder(ABC):
                 id=f"{file.split}-{number:010d}",
                 split=file.split,
                 path=self._files.base + file.path,
+                file=self._files.base + file.path,
                 images=f"{file.split}/{file.label}/{file.image}",
                 data={"label": file.label, **({"group": group} if group else {})},
-                fault=file.fault or lost,
+                failure=file.fault or lost,
             )
 
     def record(self, item: Item, images: list[str], origin: dict[str, Any]) -> Record:
@@ -108,7 +109,7 @@ class LabelledFolder(ABC):
 
     def below_base(self, item: Item) -> str:
         """Return where an item lies, without the folder that an archive may have put around everything."""
-        return item.path.removeprefix(self._files.base)
+        return item.file.removeprefix(self._files.base)
 
     def _group_of(self, path: str) -> str:
         match = self._pattern.search(PurePosixPath(path).name) if self.group else None

@@ -157,9 +157,8 @@ class RowMapping(ABC):
         clips = []
         for number, video in enumerate(data.videos):
             path = self._path(data.file, video.path)
-            place = msgspec.structs.replace(item, path=path)
             part = f"video{number}-" if data.images or len(data.videos) > 1 else ""
-            clip = show_clip(self.folder, place, images, self.sampling, self.decoder, part)
+            clip = show_clip(self.folder, path, item, images, self.sampling, self.decoder, part)
             shown += clip.images
             clips.append({"video": path, **clip.provenance})
         if clips:
@@ -281,13 +280,13 @@ def split_in_name(path: str) -> str:
 
 def _values(row: Row) -> dict[str, Any]:
     if row.values is None:
-        raise ItemError(row.fault)
+        raise ItemError(row.failure)
     return row.values
 
 
 def _faulty(found: FoundRow, split: str, fault: str) -> Item:
     place = found.row.place
-    return Item(id=f"{split}-{place}", split=split, path=place, images=f"{split}/{place}", fault=fault)
+    return Item(id=f"{split}-{place}", split=split, path=place, images=f"{split}/{place}", failure=fault)
 
 
 def _are_files(images: list[Shown]) -> bool:

@@ -33,7 +33,7 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
             table.execute("CREATE TABLE taken (id TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID")
             table.execute("CREATE TABLE item (conversation TEXT, value BLOB)")
             for item in items:
-                told = item if item.fault else _second_is_faulty(table, item)
+                told = item if item.failure else _second_is_faulty(table, item)
                 table.execute("INSERT INTO item VALUES (?, ?)", (_key(told), msgspec.json.encode(told)))
         found = table.execute(
             "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
@@ -50,13 +50,13 @@ def _second_is_faulty(table: sqlite3.Connection, item: Item) -> Item:
 
 
 def _key(item: Item) -> str:
-    if item.fault:
+    if item.failure:
         return f"fault {item.path}"
     return f"shared {item.split} {item.shared}" if item.shared else f"alone {item.id}"
 
 
 def _joined(items: list[Item], name: Callable[[Item], str]) -> Iterator[Item]:
-    if items[0].fault:
+    if items[0].failure:
         yield from items
         return
     first, *others = items

@@ -30,7 +30,7 @@ class Duplicates:
     def noted(self, item: Item) -> Item:
         """Return an item whose record names the others, and has the group and the image of their first."""
         same = self._together.get(item.shared)
-        if item.fault or same is None:
+        if item.failure or same is None:
             return item
         sample, first = sample_of(item), sample_of(same[0])
         others = sorted({other.id for other in same} - {item.id})
@@ -52,7 +52,7 @@ def find_duplicates(folder: Folder, files: FileNames, items: Iterable[Item]) -> 
     by_path: dict[str, list[Item]] = {}
     by_size: dict[int, list[str]] = {}
     for item in items:
-        if item.fault or not item.shared:
+        if item.failure or not item.shared:
             continue
         if item.shared not in by_path:
             by_size.setdefault(files.size(item.shared), []).append(item.shared)

@@ -125,7 +125,7 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
                 running = counts[file.split]
                 counts[file.split] += 1
                 if row.values is None:
-                    yield faulty(row.place, file.split, row.fault)
+                    yield faulty(row.place, file.split, row.failure)
                     continue
                 try:
                     yield from form.items(RawRow(file, row.place, row.number, running, row.values))
@@ -138,7 +138,7 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
 
 def faulty(place: str, split: str, fault: str) -> Item:
     """Make the item of a row that cannot be converted."""
-    return Item(id=place, split=split, path=place, images=f"{split}/{place}", fault=fault)
+    return Item(id=place, split=split, path=place, images=f"{split}/{place}", failure=fault)
 
 
 def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:

@@ -20,13 +20,13 @@ class Row(NamedTuple):
             `train-00000.parquet, row 17`, the row counted from 0, as the libraries count them.
         number: its number in the file, from 0.
         values: its cells by column, as plain JSON values; None where this is no row.
-        fault: why it is no row, "" where it is one.
+        failure: why it is not a row, "" where it is one.
     """
 
     place: str
     number: int
     values: dict[str, Any] | None
-    fault: str = ""
+    failure: str = ""
 
 
 def decoded_row(place: str, number: int, text: bytes) -> Row:

@@ -134,7 +134,7 @@ class Chat:
         except ItemError as error:
             numbered = f"{file_split}-{number:010d}"
             nothing = f"{file_split}/text-{number:010d}"
-            return Item(id=numbered, split=file_split, path=row.place, images=nothing, fault=str(error))
+            return Item(id=numbered, split=file_split, path=row.place, images=nothing, failure=str(error))
         split = self._ratios.split_of(_group(chat)) if self._ratios else file_split
         numbered = f"{split}-{number:010d}"
         images = list(dict.fromkeys(image for turn in chat.turns for image in turn.images))
@@ -160,7 +160,7 @@ class Chat:
 
     def _chat(self, row: Row) -> ChatRow:
         if row.values is None:
-            raise ItemError(row.fault)
+            raise ItemError(row.failure)
         chat = read_chat(row.values, Rules(self.system, self.marks), self.name)
         for turn in chat.turns:
             for image in turn.images:

@@ -56,9 +56,9 @@ class ImageFolder(LabelledFolder):
         Raises:
             MediaError: it is missing, a folder, or no image.
         """
-        name = PurePosixPath(item.path).name
+        name = PurePosixPath(item.file).name
         try:
-            data = self.input.read(item.path)
+            data = self.input.read(item.file)
         except FileNotFoundError:
             raise MediaError(f"{name}: no such image, though it was there before") from None
         except IsADirectoryError:

@@ -82,6 +82,7 @@ class UCF101:
                 id=f"{clip.split}-{number:010d}",
                 split=clip.split,
                 path=form.base + form.path(clip),
+                file=form.base + form.path(clip),
                 # Only the last suffix goes: v.a.avi and v.b.avi stay apart.
                 images=f"{clip.split}/{clip.label}/{PurePosixPath(clip.name).stem}",
             )
@@ -97,7 +98,7 @@ class UCF101:
         label = PurePosixPath(item.path).parent.name
         if item.split == UNLISTED:
             raise ItemError(f"{name}: in no list of fold {self.fold}; list it, or leave it out: --splits train,test")
-        clip = show_clip(self.input, item, images, self.sampling, self.decoder)
+        clip = show_clip(self.input, item.file, item, images, self.sampling, self.decoder)
         group = _GROUP.search(name)
         meta: dict[str, Any] = {"group": group[1]} if group else {}
         meta |= {"label": label, "video": item.path.removeprefix(self._form.base), **clip.provenance}

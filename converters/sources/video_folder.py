@@ -58,5 +58,5 @@ class VideoFolder(LabelledFolder):
         Raises:
             MediaError: it is missing, a folder, or cannot be decoded.
         """
-        clip = show_clip(self.input, item, images, self.sampling, self.decoder)
+        clip = show_clip(self.input, item.file, item, images, self.sampling, self.decoder)
         return self.record(item, clip.images, {"video": self.below_base(item), **clip.provenance})

@@ -22,13 +22,14 @@ class ShownClip(NamedTuple):
 
 
 def show_clip(
-    folder: Folder, item: Item, images: ImageSink, sampling: Sampling, decoder: Decoder, part: str = ""
+    folder: Folder, file: str, item: Item, images: ImageSink, sampling: Sampling, decoder: Decoder, part: str = ""
 ) -> ShownClip:
-    """Read the frames of the clip that an item lies at, and store them.
+    """Read frames of a clip, and store them.
 
     Args:
         folder: the input.
-        item: one clip; of the split train, frames may be jittered.
+        file: the clip in it.
+        item: what shows it; of the split train, frames may be jittered.
         images: where the frames go.
         sampling: which frames are shown.
         decoder: what reads them.
@@ -37,9 +38,9 @@ def show_clip(
     Raises:
         MediaError: it is missing, a folder, or cannot be decoded.
     """
-    name = PurePosixPath(item.path).name
+    name = PurePosixPath(file).name
     try:
-        with folder.local(item.path) as path:
+        with folder.local(file) as path:
             digest = LocalFolder(path.parent).sha256(path.name)
             frames = read_frames(path, sampling, decoder=decoder, key=item.images, jitter=item.split == "train")
     except FileNotFoundError:

@@ -98,12 +98,12 @@ class Raw:
         return list(self.made(**options).discover())
 
     def faults(self, **options: Any) -> dict[str, str]:
-        return {item.path: item.fault for item in self.items(**options) if item.fault}
+        return {item.path: item.failure for item in self.items(**options) if item.failure}
 
     def records(self, **options: Any) -> list[Record]:
         """Convert without the engine."""
         made = self.made(**options)
-        return [made.convert(item, Shown()) for item in made.discover() if not item.fault]
+        return [made.convert(item, Shown()) for item in made.discover() if not item.failure]
 
     def convert(self, **options: Any) -> Result:
         """Convert with the engine, one worker."""

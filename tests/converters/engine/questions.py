@@ -36,7 +36,7 @@ class Questions:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             fault = f"no JSON\n({error})"
-            return Item(id=place, split="train", path=place, images="../outside", shared="page", fault=fault)
+            return Item(id=place, split="train", path=place, images="../outside", shared="page", failure=fault)
         return Item(
             id=f"q{number:04d}",
             split=row.get("split", "train"),

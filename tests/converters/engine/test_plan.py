@@ -179,7 +179,7 @@ def test_an_item_that_shares_its_image_still_needs_an_id_of_its_own() -> None:
 
 
 def test_a_fault_is_told_in_one_line_and_takes_no_names() -> None:
-    made = plan(item("1", fault="no JSON:\nline 3\udcff"), item("1"), item("2", images="train/1", fault="no page"))
+    made = plan(item("1", failure="no JSON:\nline 3\udcff"), item("1"), item("2", images="train/1", failure="no page"))
     assert messages(made) == ["no JSON: line 3\\udcff", None, "no page"]
     assert [(p.failure.stage, p.failure.exception) for p in made if p.failure] == [("discover", "ItemError")] * 2
 

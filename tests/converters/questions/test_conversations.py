@@ -22,7 +22,7 @@ def item(number: int, shared: str = "", **meta: str) -> Item:
 
 def joined(*items: Item) -> list[tuple[str, list[str]]]:
     return [
-        (made.id, [] if made.fault else [question.assistant for question in sample_of(made).questions])
+        (made.id, [] if made.failure else [question.assistant for question in sample_of(made).questions])
         for made in conversations(items, lambda first: f"c-{first.shared or first.id}")
     ]
 
@@ -52,7 +52,7 @@ def test_a_second_item_of_an_id_is_a_fault_that_names_the_first(shared: str) -> 
     second = msgspec.structs.replace(item(1, shared), path="b.json:7")
     made, bad = conversations([item(1, "a"), second], lambda first: "c")
     assert (made.id, len(sample_of(made).questions)) == ("c", 1)
-    assert (bad.path, bad.fault) == ("b.json:7", "its id 'q1' is already that of a.json:1")
+    assert (bad.path, bad.failure) == ("b.json:7", "its id 'q1' is already that of a.json:1")
 
 
 def test_what_several_splits_share_is_a_conversation_in_each() -> None:

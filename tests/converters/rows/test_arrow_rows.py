@@ -131,7 +131,7 @@ def test_a_damaged_table_is_a_fault_that_names_it(folder: LocalFolder, tmp_path:
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     found = list(read_rows(folder, name))
     assert found[-1].values is None
-    assert "that can be read" in found[-1].fault
+    assert "that can be read" in found[-1].failure
     assert name in found[-1].place
 
 

@@ -36,7 +36,7 @@ def test_a_tsv_has_tabs(tmp_path: Path) -> None:
 def test_an_odd_row_is_one_fault(tmp_path: Path, line: bytes, said: str) -> None:
     found = rows(tmp_path, b"a,b\n1,2\n" + line + b"\n3,4\n")
     assert [row.values for row in found] == [{"a": "1", "b": "2"}, None, {"a": "3", "b": "4"}]
-    assert said in found[1].fault
+    assert said in found[1].failure
     assert found[1].place == "x.csv:3"
     assert [row.number for row in found] == [0, 1, 2]
 
@@ -44,7 +44,7 @@ def test_an_odd_row_is_one_fault(tmp_path: Path, line: bytes, said: str) -> None
 def test_a_quote_that_is_never_closed_is_a_fault(tmp_path: Path) -> None:
     found = rows(tmp_path, b'a,b\n1,2\n"3,4\n5,6\n')
     assert [row.values for row in found] == [{"a": "1", "b": "2"}, None]
-    assert "unexpected end of data" in found[1].fault
+    assert "unexpected end of data" in found[1].failure
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_quote_that_is_never_closed_is_a_fault(tmp_path: Path) -> None:
 )
 def test_a_first_line_that_does_not_name_the_columns_is_a_fault(tmp_path: Path, text: bytes, said: str) -> None:
     (found,) = rows(tmp_path, text)
-    assert said in found.fault
+    assert said in found.failure
     assert found.place == "x.csv:1"
 
 

@@ -70,7 +70,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 def test_utf_16_is_named(tmp_path: Path, name: str) -> None:
     (found,) = rows(tmp_path, PRETTY.encode("utf-16"), name)
     assert found.values is None
-    assert "UTF-16" in found.fault
+    assert "UTF-16" in found.failure
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_a_broken_element_is_one_fault_and_the_next_is_found(
     lines = PRETTY.splitlines()
     at = lines.index(" {", 2 if kept == [0, 2] else 0) if kept == [0, 2] else 1
     assert fault.place == f"x.json:{at + 1}"
-    assert "JSON" in fault.fault
+    assert "JSON" in fault.failure
 
 
 def test_wrong_bytes_spoil_their_own_row_alone(tmp_path: Path) -> None:
     for name, text in (("x.json", b'[{"a": "\xff"}, {"a": "y"}]'), ("x.jsonl", b'{"a": "\xff"}\n{"a": "y"}')):
         found = rows(tmp_path, text, name)
         assert values(found) == [None, {"a": "y"}]
-        assert "not UTF-8" in found[0].fault
+        assert "not UTF-8" in found[0].failure
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_wrong_bytes_spoil_their_own_row_alone(tmp_path: Path) -> None:
 def test_what_cannot_be_read_to_the_end_says_so(tmp_path: Path, text: str, said: str) -> None:
     found = rows(tmp_path, text)
     assert found[0].values == {"a": 1} or found[0].values is None
-    assert said in found[-1].fault
+    assert said in found[-1].failure
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_cannot_be_read_to_the_end_says_so(tmp_path: Path, text: str, said:
 )
 def test_a_document_without_rows_is_one_fault(tmp_path: Path, text: str, said: str) -> None:
     (found,) = rows(tmp_path, text)
-    assert said in found.fault
+    assert said in found.failure
     assert found.place == "x.json:1"
 
 

@@ -24,7 +24,7 @@ table = Table(input=LocalFolder(sys.argv[1]), images=("image",), prompt=("questi
 items = faults = 0
 for item in table.discover():
     items += 1
-    faults += bool(item.fault)
+    faults += bool(item.failure)
 print(items, faults, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

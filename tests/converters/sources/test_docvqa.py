@@ -416,7 +416,7 @@ def test_the_form_of_a_file_does_not_hang_on_its_first_row(raw: Raw) -> None:
     raw.write("train_v1.0.json", as_document({"note": "damaged"}, row(1)))
     raw.images("documents/a_1.png")
     assert raw.faults() == {"train_v1.0.json:2": "no 'questionId'; it has: note"}
-    assert [item.id for item in raw.items() if not item.fault] == ["train-1"]
+    assert [item.id for item in raw.items() if not item.failure] == ["train-1"]
 
 
 def test_a_image_that_may_be_either_of_two_files_is_not_guessed(raw: Raw) -> None:

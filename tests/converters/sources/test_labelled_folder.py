@@ -167,7 +167,7 @@ def test_lists_beside_the_classes_name_the_files_of_each_split(tmp_path: Path) -
     (root / "train.txt").write_text("\ufeffdog/d.png 2\r\ncat/a.png 1\r\n", encoding="utf-8")
     (root / "val.txt").write_text("cat/b c.png\n")
     items = found(root, split_by="file")
-    assert [(item.split, item.path, item.fault) for item in items] == [
+    assert [(item.split, item.path, item.failure) for item in items] == [
         ("train", "cat/a.png", ""),
         ("train", "dog/d.png", ""),
         ("val", "cat/b c.png", ""),
