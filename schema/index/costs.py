@@ -43,6 +43,8 @@ class RecordCosts:
         self.table = table
         self.tokens: npt.NDArray[np.int64] = numbers(table["tokens"])
         """[records], ids in the prompt and the answers, images included; of a faulty record, what can be known."""
+        self.supervised: npt.NDArray[np.int64] = numbers(table["supervised"])
+        """[records], tokens with a label; the loss of a step is the mean over them."""
         self.crops: npt.NDArray[np.int64] = numbers(table["crops"])
         """[records], what the tower sees: sub-crops, and a global crop for each image."""
         self.images: npt.NDArray[np.int64] = numbers(pc.list_value_length(table["widths"]))
@@ -108,9 +110,9 @@ def record_costs(
             progress(done, len(index))
             yield batch
 
-    kept = RecordCosts(index.cache.table("costs-1", settings, COSTS, build))
+    kept = RecordCosts(index.cache.table("costs-2", settings, COSTS, build))
     still = _look_again(kept, index, make())
-    return RecordCosts(index.cache.table("costs-1", settings, COSTS, build, anew=True)) if still is None else still
+    return RecordCosts(index.cache.table("costs-2", settings, COSTS, build, anew=True)) if still is None else still
 
 
 def _where(condition: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..prompt import encode_record
+from ..prompt import IGNORED, encode_record
 from ..record import Record
 from ..vision_tokens import CropGrid, VisionGeometry, crop_grid
 
 if TYPE_CHECKING:
     from ...trainer.phi3v import Phi3VProcessor
 
-__all__ = ["Counter", "Counting", "Pieces"]
+__all__ = ["Counter", "Counting", "Pieces", "TokenCounts"]
 
 # Prompts repeat themselves; this many pieces of text are remembered.
 _REMEMBERED = 1 << 14
@@ -55,6 +55,13 @@ class Counting:
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
 
+class TokenCounts(NamedTuple):
+    """Tokens of a record: all of them, images included, and those with a label."""
+
+    tokens: int
+    supervised: int
+
+
 class Counter:
     """Counts by the same function that makes the ids.
 
@@ -70,8 +77,8 @@ class Counter:
         """Return how an image of this size in pixels is cut."""
         return crop_grid(width, height, self._counting.num_crops, self._counting.geometry)
 
-    def tokens(self, record: Record, image_tokens: Sequence[int]) -> int:
-        """Return the number of a record's ids.
+    def tokens(self, record: Record, image_tokens: Sequence[int]) -> TokenCounts:
+        """Count a record's tokens.
 
         Args:
             record: the conversation.
@@ -81,7 +88,8 @@ class Counter:
             UsageError: its texts cannot be encoded; see `encode_record`.
         """
         encoded = encode_record(record, self._pieces, image_tokens, self._counting.image_token_id)
-        return len(encoded.input_ids)
+        supervised = sum(label != IGNORED for label in encoded.labels)
+        return TokenCounts(len(encoded.input_ids), supervised)
 
 
 class Pieces:

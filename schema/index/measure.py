@@ -13,7 +13,7 @@ from ...storage.outage import one_line, outage
 from ...storage.retry import Patience
 from ..errors import RecordError, RunError, UsageError
 from ..record import Record, decode_record
-from .counting import Counter, Counting
+from .counting import Counter, Counting, TokenCounts
 from .sizes import FileSizes, ImageSize, TarSizes, Unreadable
 
 __all__ = ["COSTS", "Chunk", "Measurer"]
@@ -21,6 +21,7 @@ __all__ = ["COSTS", "Chunk", "Measurer"]
 COSTS = pa.schema(
     [
         ("tokens", pa.int64()),
+        ("supervised", pa.int64()),
         ("crops", pa.int64()),
         ("widths", pa.list_(pa.int64())),
         ("heights", pa.list_(pa.int64())),
@@ -39,6 +40,7 @@ class Chunk(NamedTuple):
 
 class _Row(NamedTuple):
     tokens: int
+    supervised: int
     crops: int
     widths: list[int]
     heights: list[int]
@@ -123,19 +125,20 @@ class Measurer:
 
     def _measure(self, row: int, record: Record | str, images: _Images) -> _Row:
         if isinstance(record, str):
-            return _Row(0, 0, [], [], answered=True, fault=record)
+            return _Row(0, 0, 0, [], [], answered=True, fault=record)
         sizes = images.sizes(row, record)
         fault = _first_fault(record, sizes)
         grids = [self._counter.grid(*size) if isinstance(size, ImageSize) else None for size in sizes]
         crops = sum(grid.rows * grid.columns + 1 for grid in grids if grid is not None)
         try:
-            tokens = self._counter.tokens(record, [grid.tokens if grid is not None else 0 for grid in grids])
+            counts = self._counter.tokens(record, [grid.tokens if grid is not None else 0 for grid in grids])
         except UsageError as error:
-            tokens, fault = 0, fault or str(error)
+            counts, fault = TokenCounts(0, 0), fault or str(error)
         known = [size if isinstance(size, ImageSize) else ImageSize(0, 0) for size in sizes]
         supervised = [turn for turn in record.conversations if turn.is_supervised]
         answered = bool(supervised) and all(turn.assistant for turn in supervised)
-        return _Row(tokens, crops, [size.width for size in known], [size.height for size in known], answered, fault)
+        widths, heights = [size.width for size in known], [size.height for size in known]
+        return _Row(*counts, crops, widths, heights, answered, fault)
 
 
 def _decoded(stream: IO[bytes], offset: int, size: int) -> Record | str:

@@ -21,6 +21,7 @@ from phi3v_data.schema.errors import DatasetError, OutputError, RunError
 from phi3v_data.schema.index import Counting, RecordCosts, RecordIndex, costs, record_costs
 from phi3v_data.schema.index.counting import Pieces
 from phi3v_data.schema.jsonl import write_records
+from phi3v_data.schema.prompt import IGNORED
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample as ShardSample
 from phi3v_data.schema.shards import ShardWriter, sample_columns
@@ -82,6 +83,7 @@ def test_tokens_are_as_many_as_training_makes_and_crops_those_that_the_tower_see
     assert len(found) == len(RECORDS)
     for number in range(len(RECORDS)):
         assert found.tokens[number] == len(samples[number].text.input_ids)
+        assert found.supervised[number] == sum(label != IGNORED for label in samples[number].text.labels)
         grids = [PROCESSOR.image_processor.crop_grid(*SIZES[Path(name).stem]) for name in RECORDS[number].images()]
         assert found.crops[number] == sum(grid.rows * grid.columns + 1 for grid in grids)
         assert found.sizes(number) == [SIZES[Path(name).stem] for name in RECORDS[number].images()]
@@ -249,7 +251,7 @@ def test_a_machine_in_trouble_is_no_fault_of_a_record(tmp_path: Path, monkeypatc
 
 def test_a_dataset_whose_images_are_all_missing_is_refused_with_the_first(tmp_path: Path) -> None:
     dataset = write(tmp_path, [RECORDS[0], RECORDS[2]])
-    (tmp_path / "images").rename(tmp_path / "images")
+    (tmp_path / "images").rename(tmp_path / "away")
     with pytest.raises(DatasetError, match=r"the first 2 records all fail; record both: image wide\.png does not"):
         measured(dataset)
 
