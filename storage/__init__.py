@@ -2,6 +2,18 @@
 
 Names are relative, use `/` and never leave the folder. Everything written is written whole or not at all: a file
 appears under its name only when it is complete.
+
+::
+
+    opening           address -> folder; is a folder there and readable
+    base              Folder: list, open, create, delete ...; names that stay inside
+    local             LocalFolder: regular files only, renamed into place
+    remote            RemoteFolder: an object store, through fsspec
+    connection        address -> client of its store, with timeouts
+    lock              one run at a time on an address of an object store
+    outage            errors of the machine and the network; which of them are transient
+    retry             RetryPolicy: attempts and pauses
+    temporary_tables  tables in a temporary file, for more names than memory should hold
 """
 
 from .base import Entry, Folder, name_key

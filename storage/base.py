@@ -1,8 +1,9 @@
-"""What is asked of a folder, wherever it lies."""
+"""The interface of a folder, wherever it lies."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import unicodedata
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["Entry", "Folder", "name_key"]
+__all__ = ["Entry", "Folder", "check_name", "name_key"]
 
 
 class Entry(NamedTuple):
@@ -49,7 +50,7 @@ class Folder(ABC):
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading."""
+        """Open a file for reading; OSError where it is not a regular file, or its name leaves the folder."""
 
     @abstractmethod
     def create(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
@@ -93,6 +94,17 @@ class Folder(ABC):
         return f"{type(self).__name__}({self.address!r})"
 
 
+def check_name(name: str) -> str:
+    """Return a name that stays inside its folder.
+
+    Raises:
+        OSError: the name is absolute, has a part `..` or a zero byte.
+    """
+    if name.startswith("/") or "\0" in name or (".." in name and ".." in name.split("/")):
+        raise OSError(errno.EINVAL, "the name leads out of the folder", name)
+    return name
+
+
 def name_key(name: str) -> str:
-    """Fold a name so that two get the same key where some file system takes them for one (case, Unicode form)."""
+    """Return a key that two names share where some file system takes them for one (case, Unicode form)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .base import Entry, Folder
+from .base import Entry, Folder, check_name
 
 __all__ = ["PARTIAL", "LocalFolder"]
 
-# Files under way, in a folder of their own so that a killed run leaves its debris in one place.
+# Files that are being written, in a folder of their own: what a killed run leaves lies in one place.
 PARTIAL = ".partial"
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class LocalFolder(Folder):
-    """A folder on this machine. It need not exist yet; the first file written makes it."""
+    """A folder on this machine. It need not exist yet; the first file written makes it.
+
+    Only regular files are opened: reading a FIFO, a socket or a device may never end.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(os.fspath(path))
         self.path = Path(path)
 
     def list(self, name: str = "") -> list[Entry]:
-        """Return what lies directly inside `name`; see `Folder.list`."""
+        """Return what lies directly inside `name`; see `Folder.list`.
+
+        A link that cannot be followed, or that leads to a folder around it, is listed as a file of no size.
+        """
         with os.scandir(self._path(name)) as entries:
-            # stat is asked of files only; it is most of the cost of a listing.
-            found = [
-                Entry(f"{name}/{e.name}" if name else e.name, e.is_dir(), 0 if e.is_dir() else _size(e))
-                for e in entries
-                if not e.name.startswith(".")
-            ]
+            found = [self._entry(name, entry) for entry in entries if not entry.name.startswith(".")]
         return sorted(found)
 
     def exists(self, name: str) -> bool:
@@ -50,8 +60,8 @@ class LocalFolder(Folder):
         return f"{found.st_size}-{found.st_mtime_ns}"
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading."""
-        return self._path(name).open("rb")
+        """Open a regular file for reading; see `Folder.open`."""
+        return open(self._path(name), "rb", opener=_open_regular)
 
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:
@@ -81,19 +91,50 @@ class LocalFolder(Folder):
 
     @contextlib.contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """Give the file's own path."""
-        yield self._path(name)
+        """Give the file's own path; see `Folder.local`."""
+        path = self._path(name)
+        _check_regular(path.stat(), path)
+        yield path
 
     def _path(self, name: str) -> Path:
-        return self.path / name if name else self.path
+        return self.path / check_name(name) if name else self.path
+
+    def _entry(self, parent: str, entry: os.DirEntry[str]) -> Entry:
+        name = f"{parent}/{entry.name}" if parent else entry.name
+        try:
+            if entry.is_dir() and not (entry.is_symlink() and self._is_inside(entry, parent)):
+                return Entry(name, True, 0)
+            # stat is asked of files only; it is most of the cost of a listing.
+            return Entry(name, False, entry.stat().st_size)
+        except OSError:
+            # A link to nothing or to itself: whoever opens it gets the error.
+            return Entry(name, False, 0)
+
+    def _is_inside(self, link: os.DirEntry[str], parent: str) -> bool:
+        """Tell whether a link to a folder was reached through that folder, so that a walk would never end."""
+        here = self.path.absolute() / parent
+        return any(folder.samefile(link.path) for folder in (here, *here.parents))
 
 
-def _size(entry: os.DirEntry[str]) -> int:
+def _open_regular(path: str, flags: int) -> int:
+    # Without O_NONBLOCK the opening of a FIFO waits for its other end.
     try:
-        return entry.stat().st_size
-    except FileNotFoundError:
-        # A link that leads nowhere is there all the same: whoever opens it fails by its name.
-        return 0
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        _check_regular(Path(path).stat(), path)  # a socket cannot even be opened
+        raise
+    try:
+        _check_regular(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(found: os.stat_result, path: str | os.PathLike[str]) -> None:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind in _KINDS:
+        raise OSError(errno.EINVAL, f"{_KINDS[kind]}, not a regular file", os.fspath(path))
 
 
 def _open_making_folders(path: Path) -> IO[bytes]:

@@ -35,7 +35,7 @@ def check_readable(folder: Folder) -> None:
     """Make sure a folder is there and can be listed.
 
     Raises:
-        InputError: it is missing, no folder, or not readable.
+        InputError: it is missing, not a folder, or not readable.
     """
     try:
         folder.list()

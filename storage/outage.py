@@ -1,4 +1,4 @@
-"""Whose fault an error is: that of what was read, or the machine's (its disk, its memory, the network)."""
+"""Which errors come from the machine (its disk, its memory, the network) rather than from the data that was read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import errno
 import os
 from collections.abc import Iterator
 
-__all__ = ["may_pass", "one_line", "outage"]
+__all__ = ["is_transient", "one_line", "outage"]
 
-# Nothing a sample can be blamed for, wherever it shows.
+# Errors that no data causes.
 _MACHINE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -19,16 +19,16 @@ _MACHINE = {
     errno.EIO: "the disk reports an input/output error",
     errno.ESTALE: "the network file system is gone",
     errno.EBUSY: "the store is busy",
-    errno.EREMOTEIO: "the store reports an error of its own",
+    errno.EREMOTEIO: "the store reports an internal error",
 }
-# How stores say "not now" (s3fs: codes 500 and 503, and whatever it does not know).
-_PASSING = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
-# Clients of object stores raise errors of their own when the store cannot be reached.
+# How clients report "not now" (s3fs: status 500 and 503, and codes it does not know).
+_TRANSIENT = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
+# Packages whose own exceptions mean that a store cannot be reached.
 _NETWORK = ("aiohttp", "asyncio", "botocore", "fsspec", "httpx", "requests", "urllib3")
 
 
 def outage(error: BaseException) -> str | None:
-    """Say in one line what is wrong with the machine or the network; None where what was read is to blame."""
+    """Return in one line what is wrong with the machine or the network; None where the data is the cause."""
     for cause in _chain(error):
         if isinstance(cause, MemoryError):
             return f"out of memory ({one_line(cause) or 'MemoryError'}); use fewer --workers"
@@ -39,15 +39,15 @@ def outage(error: BaseException) -> str | None:
     return None
 
 
-def may_pass(error: BaseException) -> bool:
-    """Tell whether an error comes from a connection or a busy store, so that trying again may help."""
+def is_transient(error: BaseException) -> bool:
+    """Tell whether an error comes from a connection or a busy store, so that another attempt may succeed."""
     chain = list(_chain(error))
-    busy = any(isinstance(cause, OSError) and cause.errno in _PASSING for cause in chain)
+    busy = any(isinstance(cause, OSError) and cause.errno in _TRANSIENT for cause in chain)
     return busy or any(map(_is_connection, chain))
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's message on one line; of a system error, its words and its file."""
+    """Return an error's message on one line; of a system error, its text and its file."""
     if isinstance(error, OSError) and error.strerror:
         name = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
         return " ".join(f"{error.strerror}{name}".split())
@@ -55,7 +55,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _is_connection(error: BaseException) -> bool:
-    # What the store answered with (no such object, no permission) came over a connection that stands.
+    # A store that answered (no such object, no permission) was reached.
     if getattr(error, "response", None) is not None:
         return False
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in _NETWORK
@@ -67,4 +67,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
-        current = current.__cause__ or current.__context__
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)

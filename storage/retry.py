@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..schema.errors import RunError
-from .outage import may_pass, one_line
+from .outage import is_transient, one_line
 
-__all__ = ["Patience"]
+__all__ = ["RetryPolicy"]
 
 Result = TypeVar("Result")
 
@@ -18,37 +18,39 @@ _LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a store may be away before a run gives up: pauses of 1, 2, 4 ... and at most 60 seconds.
+class RetryPolicy:
+    """How often an action on a store is tried, with pauses of 1, 2, 4 ... and at most 60 seconds in between.
 
     Args:
-        attempts: how often something is tried; 10 of them wait for four minutes in all.
-        wait: what waits, given seconds.
+        attempts: how often it is tried; 10 attempts pause for about four minutes in all.
+        wait: pauses for the given number of seconds.
     """
 
     attempts: int = 10
     wait: Callable[[float], object] = time.sleep
 
     def run(self, what: str, action: Callable[[], Result]) -> Result:
-        """Do something until it works; errors that another try would not change are raised at once.
+        """Call an action until it succeeds; an error that another attempt would not change is raised at once.
 
         Args:
             what: names it in the error, such as the address that is read.
-            action: is called again after a failure, so it begins anew each time.
+            action: is called again from the start after a transient failure.
 
         Raises:
-            RunError: the store was away for all attempts.
+            RunError: every attempt failed.
         """
         attempt, waited = 1, 0.0
         while True:
             try:
                 return action()
             except Exception as error:
-                if not may_pass(error):
+                if not is_transient(error):
                     raise
                 if attempt >= self.attempts:
-                    tried = f"not to be had in {attempt} attempts over {waited:.0f} s ({one_line(error)})"
-                    raise RunError(f"{what}: {tried}; mend the connection, and give the same command again") from error
+                    raise RunError(
+                        f"{what}: not reachable in {attempt} attempts over {waited:.0f} s ({one_line(error)}); "
+                        "fix the connection and rerun"
+                    ) from error
             pause = min(2.0 ** (attempt - 1), _LONGEST_PAUSE)
             self.wait(pause)
             attempt, waited = attempt + 1, waited + pause

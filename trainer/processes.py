@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 _MOST_LOADERS = 8
 # While one builds an index, waits for a store or judges, the others wait for it; torch would give up after 10 minutes.
 # A process that dies is not waited for: torchrun ends the others.
-_PATIENCE = timedelta(days=1)
+_RETRY = timedelta(days=1)
 
 
 class Processes:
@@ -52,9 +52,9 @@ class Processes:
         local_rank = int(os.environ["LOCAL_RANK"])
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank)
-            torch.distributed.init_process_group("nccl", timeout=_PATIENCE, device_id=torch.device("cuda", local_rank))
+            torch.distributed.init_process_group("nccl", timeout=_RETRY, device_id=torch.device("cuda", local_rank))
         else:
-            torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+            torch.distributed.init_process_group("gloo", timeout=_RETRY)
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), local_rank)
 
     @property

@@ -24,7 +24,7 @@ from .worker import READY, serve
 
 __all__ = ["LocalExecutor"]
 
-_PATIENCE = 5.0  # seconds that a dismissed worker gets for its last item
+_RETRY = 5.0  # seconds that a dismissed worker gets for its last item
 _START = f"""
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what becomes of it
@@ -120,7 +120,7 @@ class _Process:
     def end(self) -> str:
         """Wait for the process, kill it if it does not end, and say how it ended."""
         try:
-            code = self._process.wait(_PATIENCE)
+            code = self._process.wait(_RETRY)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 
 import msgspec
 from msgspec.structs import replace
 
+from ...storage.temporary_tables import TemporaryTables
 from ..base import Item
 from .forms import faulty
 from .questions import sample_of
 
 __all__ = ["conversations"]
+
+_TABLES = """
+CREATE TABLE taken (id TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID;
+CREATE TABLE item (conversation TEXT, value BLOB);
+"""
 
 
 def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Item]:
@@ -28,13 +32,10 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
         items: items with one question each.
         name: the id of the conversation that an item belongs to.
     """
-    with closing(sqlite3.connect("")) as table:  # SQLite's own temporary file
-        with table:
-            table.execute("CREATE TABLE taken (id TEXT PRIMARY KEY, path TEXT) WITHOUT ROWID")
-            table.execute("CREATE TABLE item (conversation TEXT, value BLOB)")
-            for item in items:
-                told = item if item.failure else _second_is_faulty(table, item)
-                table.execute("INSERT INTO item VALUES (?, ?)", (_key(told), msgspec.json.encode(told)))
+    with TemporaryTables(_TABLES) as table:
+        for item in items:
+            told = item if item.failure else _second_is_faulty(table, item)
+            table.execute("INSERT INTO item VALUES (?, ?)", (_key(told), msgspec.json.encode(told)))
         found = table.execute(
             "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
         )
@@ -42,7 +43,7 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
             yield from _joined([msgspec.json.decode(value, type=Item) for _, value in rows], name)
 
 
-def _second_is_faulty(table: sqlite3.Connection, item: Item) -> Item:
+def _second_is_faulty(table: TemporaryTables, item: Item) -> Item:
     if table.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (item.id, item.path)).rowcount:
         return item
     (first,) = table.execute("SELECT path FROM taken WHERE id = ?", (item.id,)).fetchone()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from types import TracebackType
 
 from ...schema.errors import ItemError
 from ...storage import Folder
+from ...storage.temporary_tables import TemporaryTables
 
 __all__ = ["FileNames"]
 
 
-class FileNames:
+class FileNames(TemporaryTables):
     """The files below a folder, walked through once. A context manager: leaving it removes the table.
 
     Args:
@@ -21,26 +20,15 @@ class FileNames:
     """
 
     def __init__(self, folder: Folder) -> None:
+        super().__init__("CREATE TABLE file (path TEXT, name TEXT, size INTEGER)")
         self.address = folder.address
-        # An empty name is a table of SQLite's own in a temporary file, of which a few pages are in memory.
-        self._table = sqlite3.connect("")
-        with self._table:
-            self._table.execute("CREATE TABLE file (path TEXT, name TEXT, size INTEGER)")
-            self._table.executemany("INSERT INTO file VALUES (?, ?, ?)", _rows(folder))
-            self._table.execute("CREATE INDEX by_path ON file (path)")
-            self._table.execute("CREATE INDEX by_name ON file (name)")
-
-    def __enter__(self) -> FileNames:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._table.close()
+        self.fill("INSERT INTO file VALUES (?, ?, ?)", _rows(folder))
+        self.execute("CREATE INDEX by_path ON file (path)")
+        self.execute("CREATE INDEX by_name ON file (name)")
 
     def __iter__(self) -> Iterator[str]:
         """Yield every path, in the folder's order."""
-        for (path,) in self._table.execute("SELECT path FROM file ORDER BY rowid"):
+        for (path,) in self.execute("SELECT path FROM file ORDER BY rowid"):
             yield path
 
     def find(self, path: str, beside: str = "") -> str:
@@ -66,12 +54,12 @@ class FileNames:
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""
-        (size,) = self._table.execute("SELECT size FROM file WHERE path = ?", (path,)).fetchone()
+        (size,) = self.execute("SELECT size FROM file WHERE path = ?", (path,)).fetchone()
         return int(size)
 
     def _select(self, column: str, value: str) -> list[str]:
         query = f"SELECT path FROM file WHERE {column} = ? ORDER BY rowid LIMIT 2"
-        return [path for (path,) in self._table.execute(query, (value,))]
+        return [path for (path,) in self.execute(query, (value,))]
 
 
 def _rows(folder: Folder) -> Iterator[tuple[str, str, int]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...storage.retry import Patience
+from ...storage.retry import RetryPolicy
 from ..errors import DatasetError
 from ..layout import encode_manifest
 from .counting import Counting
@@ -29,7 +29,7 @@ _FEW = 4 * _CHUNK
 _ALL_FAIL = 100
 # Who fits or converts images again changes most of them, under the same names.
 _LOOKED_AT = 8
-_PATIENCE = Patience()
+_RETRY = RetryPolicy()
 
 
 class RecordCosts:
@@ -77,7 +77,7 @@ def record_costs(
     counting: Counting,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    patience: Patience = _PATIENCE,
+    patience: RetryPolicy = _RETRY,
 ) -> RecordCosts:
     """Measure every record of a split, or take what is kept beside the data from the last time.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...storage import Folder
 from ...storage.outage import one_line, outage
-from ...storage.retry import Patience
+from ...storage.retry import RetryPolicy
 from ..errors import RecordError, RunError, UsageError
 from ..record import Record, decode_record
 from .counting import Counter, Counting, TokenCounts
@@ -85,7 +85,7 @@ class Measurer:
         patience: how long the folder may be out of reach.
     """
 
-    def __init__(self, folder: Folder, counting: Counting, patience: Patience) -> None:
+    def __init__(self, folder: Folder, counting: Counting, patience: RetryPolicy) -> None:
         self._folder = folder
         self._patience = patience
         self._counter = Counter(counting)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -24,10 +25,12 @@ from phi3v_data.storage import (
     LocalFolder,
     RemoteFolder,
     check_readable,
+    connection,
     is_remote,
     name_key,
     open_folder,
 )
+from phi3v_data.storage.outage import is_transient
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +216,87 @@ def test_a_link_that_leads_nowhere_is_listed_and_fails_when_it_is_opened(tmp_pat
     assert folder.list() == [Entry("a.avi", False, 0)]
     with pytest.raises(FileNotFoundError):
         folder.open("a.avi")
+
+
+def test_a_link_to_itself_is_listed_and_fails_when_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "a").write_bytes(b"1")
+    folder = LocalFolder(tmp_path)
+    assert folder.list() == [Entry("a", False, 1), Entry("loop", False, 0)]
+    with pytest.raises(OSError, match="symbolic links"):
+        folder.open("loop")
+
+
+def test_a_link_to_a_folder_around_it_is_not_walked_into(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "out").symlink_to(tmp_path.parent)
+    (tmp_path / "other").symlink_to(tmp_path / "a" / "b")
+    assert [entry.name for entry in LocalFolder(tmp_path).files()] == [
+        "a/b/up",
+        "a/out",
+        "other/up/b/up",
+        "other/up/out",
+    ]
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(("make", "kind"), [(_fifo, "a FIFO"), (_socket, "a socket"), (_device, "a device")])
+def test_what_is_not_a_regular_file_is_refused_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    make(Path("odd.jpg"))
+    folder = LocalFolder(tmp_path)
+    for read in (folder.open, lambda name: folder.local(name).__enter__()):
+        with pytest.raises(OSError, match=f"{kind}, not a regular file"):
+            read("odd.jpg")
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/hostname", "a\0b"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(folder: Folder, name: str) -> None:
+    for action in (folder.open, folder.read, folder.list, folder.size, folder.delete):
+        with pytest.raises(OSError, match="leads out of the folder"):
+            action(name)
+
+
+def test_a_store_without_credentials_is_one_line_with_the_remedy(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    try:
+        with pytest.raises(
+            UsageError, match=r"s3://tests/x: no credentials for this store .* AWS_ACCESS_KEY_ID"
+        ) as told:
+            check_readable(open_folder(f"{s3}/x"))
+    finally:
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    assert not is_transient(told.value)
+
+
+def test_a_store_that_never_answers_is_given_up_after_its_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_READ_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, credentials(f"http://127.0.0.1:{silent.getsockname()[1]}"):
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        try:
+            with pytest.raises(Exception, match="timeout") as told:  # a class of the client
+                open_folder("s3://bucket/folder").read("a")
+        finally:
+            fsspec.get_filesystem_class("s3").clear_instance_cache()
+    assert is_transient(told.value)
 
 
 def test_deleting_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from phi3v_data.storage.outage import may_pass, one_line, outage
+from phi3v_data.storage.outage import is_transient, one_line, outage
 
 
 def chained(error: Exception, cause: Exception) -> Exception:
@@ -37,8 +37,8 @@ class Unreached(Exception):
     ],
     ids=repr,
 )
-def test_what_comes_from_a_connection_or_a_busy_store_may_pass(error: Exception) -> None:
-    assert may_pass(error)
+def test_what_comes_from_a_connection_or_a_busy_store_is_transient(error: Exception) -> None:
+    assert is_transient(error)
     assert outage(error)
 
 
@@ -53,14 +53,14 @@ def test_what_comes_from_a_connection_or_a_busy_store_may_pass(error: Exception)
     ids=repr,
 )
 def test_what_a_store_has_answered_does_not_change_and_is_no_outage(error: Exception) -> None:
-    assert not may_pass(error)
+    assert not is_transient(error)
     assert outage(error) is None
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])
 def test_the_machines_own_trouble_does_not_pass_by_waiting(code: int) -> None:
     error = OSError(code, os.strerror(code))
-    assert not may_pass(error)
+    assert not is_transient(error)
     assert outage(error)
 
 

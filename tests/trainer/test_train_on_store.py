@@ -19,7 +19,7 @@ from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.record import Record, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import Folder, open_folder
-from phi3v_data.storage.retry import Patience
+from phi3v_data.storage.retry import RetryPolicy
 from phi3v_data.trainer import fit
 from phi3v_data.trainer.data import sources
 from phi3v_data.trainer.data.plan import Plan, Stream
@@ -105,7 +105,7 @@ def test_while_the_store_is_away_a_run_waits_and_nothing_is_lost_or_doubled(
 
     # All but one of the shards fit, so each pass fetches again while the store is away.
     limit = 4 * max(data.folder.size(name) for name in names)
-    cache = ShardCache(tmp_path / "shards", limit, Patience(6, wait))
+    cache = ShardCache(tmp_path / "shards", limit, RetryPolicy(6, wait))
     for module in (sources, fit):
         monkeypatch.setattr(module, "shard_cache", lambda config: cache)
 

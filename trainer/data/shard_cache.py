@@ -27,7 +27,7 @@ from typing import IO
 from ...schema.errors import RunError, UsageError
 from ...schema.shards import ShardEntry, read_index
 from ...storage import Folder
-from ...storage.retry import Patience
+from ...storage.retry import RetryPolicy
 
 __all__ = ["ShardCache"]
 
@@ -48,7 +48,7 @@ class ShardCache:
 
     root: Path
     limit: int
-    patience: Patience = field(default_factory=Patience)
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
 
     def open(self, source: Folder, name: str, version: str) -> IO[bytes]:
         """Open a shard, which is fetched first where there is no copy of it.

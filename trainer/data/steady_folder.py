@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from ...storage import Entry, Folder
-from ...storage.retry import Patience
+from ...storage.retry import RetryPolicy
 from .shard_cache import ShardCache
 
 __all__ = ["SteadyFolder"]
@@ -29,7 +29,7 @@ class SteadyFolder(Folder):
         self._versions: dict[str, str] = {}
 
     @property
-    def _patience(self) -> Patience:
+    def _patience(self) -> RetryPolicy:
         return self.cache.patience
 
     def list(self, name: str = "") -> list[Entry]:

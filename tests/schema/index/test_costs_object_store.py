@@ -15,7 +15,7 @@ from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import LocalFolder, open_folder
-from phi3v_data.storage.retry import Patience
+from phi3v_data.storage.retry import RetryPolicy
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
 
 pytest.importorskip("s3fs")
@@ -95,7 +95,7 @@ def test_a_store_that_goes_away_is_no_fault_of_the_records_and_is_not_remembered
             store.start()
 
     store.stop()
-    with pytest.raises(RunError, match=r"x_train\.jsonl: not to be had in 2 attempts"):
-        record_costs(index, COUNTING, 1, patience=Patience(2, wait))
-    assert record_costs(index, COUNTING, 1, patience=Patience(5, wait)).faults == {}
+    with pytest.raises(RunError, match=r"x_train\.jsonl: not reachable in 2 attempts"):
+        record_costs(index, COUNTING, 1, patience=RetryPolicy(2, wait))
+    assert record_costs(index, COUNTING, 1, patience=RetryPolicy(5, wait)).faults == {}
     assert pauses == [1.0, 1.0, 2.0]

@@ -104,9 +104,9 @@ def test_loading_draws_nothing_from_the_generator_that_dropout_draws_from(source
 def test_a_store_that_stayed_away_is_said_as_it_was_wherever_it_was_missed(source: SampleSource, workers: int) -> None:
     class Away(SampleSource):
         def __getitem__(self, number: int) -> Sample:
-            raise RunError("s3://bucket/x.tar: not to be had in 10 attempts over 243 s")
+            raise RunError("s3://bucket/x.tar: not reachable in 10 attempts over 243 s")
 
     batches = micro_batches(steps(0, 1), [Away(source.index, source.processor)], PackedCollator(0), workers)
     with pytest.raises(RunError) as ended:
         list(opened(batches))
-    assert str(ended.value) == "s3://bucket/x.tar: not to be had in 10 attempts over 243 s"
+    assert str(ended.value) == "s3://bucket/x.tar: not reachable in 10 attempts over 243 s"

@@ -14,7 +14,7 @@ from phi3v_data.schema.errors import RunError, UsageError
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import Folder, LocalFolder, open_folder
-from phi3v_data.storage.retry import Patience
+from phi3v_data.storage.retry import RetryPolicy
 from phi3v_data.trainer.data.shard_cache import ShardCache
 
 SHARD = "shards/src-train-000000.tar"
@@ -53,9 +53,9 @@ def opened(source: Counted) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def impatient(attempts: int = 3) -> tuple[Patience, list[float]]:
+def impatient(attempts: int = 3) -> tuple[RetryPolicy, list[float]]:
     pauses: list[float] = []
-    return Patience(attempts, pauses.append), pauses
+    return RetryPolicy(attempts, pauses.append), pauses
 
 
 def test_a_shard_is_fetched_once_and_its_copy_is_the_same_bytes(source: Counted, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_what_another_process_is_fetching_is_waited_for(source: Counted, tmp_pat
         (root / "alive.partial").rename(root / "alive.tar")
         lock.close()
 
-    ShardCache(root, size + 1, Patience(3, finish)).fetch(source, SHARD, "v")
+    ShardCache(root, size + 1, RetryPolicy(3, finish)).fetch(source, SHARD, "v")
     assert pauses == [1.0]
 
 
@@ -218,7 +218,7 @@ def test_while_the_store_is_away_pauses_grow_and_then_the_copy_is_made(server: S
             server.start()
 
     server.stop()
-    with ShardCache(tmp_path, 10**6, Patience(5, wait)).open(folder, SHARD, version) as stream:
+    with ShardCache(tmp_path, 10**6, RetryPolicy(5, wait)).open(folder, SHARD, version) as stream:
         copied = stream.read()
     assert pauses == [1.0, 2.0, 4.0]
     assert copied == folder.read(SHARD)
@@ -231,7 +231,7 @@ def test_a_store_that_stays_away_is_one_clear_error(server: S3Server, tmp_path: 
     patience, pauses = impatient(attempts=3)
     server.stop()
     try:
-        with pytest.raises(RunError, match=rf"stays-away/{SHARD}: not to be had in 3 attempts over 3 s"):
+        with pytest.raises(RunError, match=rf"stays-away/{SHARD}: not reachable in 3 attempts over 3 s"):
             ShardCache(tmp_path, 10**6, patience).fetch(folder, SHARD, version)
     finally:
         server.start()

@@ -1,0 +1,206 @@
+"""One run at a time on an address of an object store: a lock object that names its owner, who renews it.
+
+The object `<name>` is JSON::
+
+    {"owner": "6f3c...", "process": {"host": "node-1", "pid": 4711, "machine": "...", "started": "..."}, "renewals": 12}
+
+Who finds it there watches it for one lease. If it changes, its owner is alive; if not, the owner is gone and the lock
+is taken over. Nothing depends on what time it is: clocks of machines differ. An owner on this machine whose process has
+ended is gone at once, so a killed run is resumed without a wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from ..schema.errors import ConversionStopped, OutputError
+from .outage import one_line
+from .remote import RemoteFolder
+
+__all__ = ["LEASE", "StoreLock"]
+
+_log = logging.getLogger(__name__)
+
+# Seconds after which a lock that nobody renews is free.
+LEASE = 60.0
+# How often a lease is renewed, and how often a foreign one is looked at.
+_RENEWALS, _LOOKS = 4, 12
+
+
+class _Process(msgspec.Struct, frozen=True):
+    """Which process owns a lock.
+
+    Args:
+        host: its machine, for people.
+        pid: its id.
+        machine: what tells machines apart, and containers on one, "" where this system does not say.
+        started: when the process started, in the system's own count: ids are used again.
+    """
+
+    host: str
+    pid: int
+    machine: str
+    started: str
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    owner: str
+    process: _Process
+    renewals: int = 0
+
+
+class StoreLock:
+    """The lock of a folder on an object store. A context manager; a thread renews the lease while it is held.
+
+    Args:
+        folder: the folder.
+        name: the lock object's name in it.
+        lease: seconds after which a lock that nobody renews is free.
+        wait: pauses for the given number of seconds while a foreign lock is watched.
+
+    Raises:
+        OutputError: on entering: another run owns it and is alive.
+    """
+
+    def __init__(
+        self, folder: RemoteFolder, name: str, *, lease: float = LEASE, wait: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._folder = folder
+        self._name = name
+        self._seconds = lease
+        self._wait = wait
+        self._lease = _Lease(uuid.uuid4().hex, _this_process())
+        self._version = ""
+        self._ended = threading.Event()
+        self._lost = ""
+        self._renewing = threading.Thread(target=self._renew_until_released, daemon=True)
+
+    def __enter__(self) -> StoreLock:
+        while not self._take():
+            pass
+        self._renewing.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._renewing.join()
+        # A store that is away keeps the lock until its lease ends.
+        with suppress(Exception):
+            if self._is_ours():
+                self._folder.delete(self._name)
+
+    def check(self) -> None:
+        """Make sure that the lock is still held; to be called before each write that another run could undo.
+
+        Raises:
+            ConversionStopped: the lease could not be renewed in time, or another run has taken over.
+        """
+        if self._lost:
+            raise ConversionStopped(f"{self._folder.address}: {self._lost}; rerun: progress is kept")
+
+    def _take(self) -> bool:
+        """Try once to become the owner; False where the lock changed hands meanwhile."""
+        # The answer to a write may be lost and the write be repeated, so that our own object is in its way.
+        if self._folder.write_new(self._name, msgspec.json.encode(self._lease)) or self._is_ours():
+            return self._is_taken()
+        version = self._folder.version(self._name)
+        found = self._read()
+        if version is None:
+            return False
+        if found is None or not _has_ended(found.process):
+            self._watch(version, found)
+        _log.info("taking over the lock of a run that has ended (%s)", _described(found))
+        return self._folder.replace(self._name, msgspec.json.encode(self._lease), version) and self._is_taken()
+
+    def _is_taken(self) -> bool:
+        version = self._folder.version(self._name)
+        if version is None or not self._is_ours():
+            return False
+        self._version = version
+        return True
+
+    def _watch(self, version: str, found: _Lease | None) -> None:
+        _log.info("waiting up to %.0f s to see whether the run that locked this address is alive", self._seconds)
+        for _ in range(_LOOKS):
+            self._wait(self._seconds / _LOOKS)
+            now = self._folder.version(self._name)
+            if now is None:
+                return
+            if now != version:
+                raise OutputError(
+                    f"{self._folder.address}: another run is at work here ({_described(found)}); wait for it to end, "
+                    "or choose another --out"
+                )
+
+    def _read(self) -> _Lease | None:
+        """Return who owns the lock; None where nobody does, or where it cannot be told."""
+        try:
+            return msgspec.json.decode(self._folder.read(self._name), type=_Lease)
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def _is_ours(self) -> bool:
+        found = self._read()
+        return found is not None and found.owner == self._lease.owner
+
+    def _renew_until_released(self) -> None:
+        renewed = time.monotonic()
+        while not self._lost and not self._ended.wait(self._seconds / _RENEWALS):
+            try:
+                self._renew()
+                renewed = time.monotonic()
+            except Exception as error:  # noqa: BLE001 - whatever the client raises, it is tried again until the lease ends
+                if time.monotonic() - renewed > self._seconds:
+                    self._lost = f"the lock could not be renewed for {self._seconds:.0f} s ({one_line(error)})"
+
+    def _renew(self) -> None:
+        lease = msgspec.structs.replace(self._lease, renewals=self._lease.renewals + 1)
+        if not self._folder.replace(self._name, msgspec.json.encode(lease), self._version) and not self._is_ours():
+            self._lost = f"another run has taken over this address ({_described(self._read())})"
+            return
+        self._lease = lease
+        self._version = self._folder.version(self._name) or ""
+
+
+def _described(lease: _Lease | None) -> str:
+    return f"process {lease.process.pid} on {lease.process.host}" if lease is not None else "its owner is unknown"
+
+
+def _this_process() -> _Process:
+    return _Process(socket.gethostname(), os.getpid(), _machine(), _started(os.getpid()))
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """Return when a process started; "" where there is none, or where it has ended and waits for its parent."""
+    try:
+        # The name of the program, in brackets, may hold anything; behind it, the first field is the state.
+        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if state in "ZX" or len(fields) < 19 else fields[18]
+
+
+def _has_ended(process: _Process) -> bool:
+    """Tell whether a process of this machine has ended; False where that cannot be known."""
+    return bool(process.machine) and process.machine == _machine() and _started(process.pid) != process.started
