@@ -1,0 +1,19 @@
+"""How good a model is on a split: every question answered, every answer scored.
+
+::
+
+    questions    records of a split     -> questions, in batches of similar length, a share a rank
+    prefetch     questions              -> samples, their images decoded while the model works
+    answering    a batch of questions   -> the most likely answers, and what the first token says of two labels
+    journal      answers                -> a file a rank, so that a killed evaluation asks nothing twice
+    metrics      answers                -> accuracy, ANLS, ROC AUC, consistency, a confusion matrix
+    confidence   scores                 -> intervals by bootstrap, and two evaluations compared pair by pair
+    result       all of it              -> `eval_<split>.json`
+
+`evaluate` is the one function that goes through all of them.
+"""
+
+from .evaluate import evaluate, evaluation_split
+from .result import Answer, Evaluation
+
+__all__ = ["Answer", "Evaluation", "evaluate", "evaluation_split"]

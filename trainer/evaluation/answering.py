@@ -1,0 +1,128 @@
+"""Let a model answer a batch of questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from ...schema.errors import UsageError
+from ..data.collate import join_images
+from ..data.samples import Sample
+from ..phi3v.padding import attention_mask, pad_rows
+from .questions import Question
+
+if TYPE_CHECKING:
+    from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
+
+__all__ = ["LabelPair", "answer_batch", "label_pair"]
+
+
+class LabelPair(NamedTuple):
+    """Two labels, told apart by the first token of the answer.
+
+    Args:
+        negative: the label, as its records write it.
+        positive: the other one, whose probability is the score.
+        tokens: the first id of each, (negative, positive).
+    """
+
+    negative: str
+    positive: str
+    tokens: tuple[int, int]
+
+
+def label_pair(labels: tuple[str, str], processor: Phi3VProcessor) -> LabelPair:
+    """Find the tokens that tell two labels apart.
+
+    Args:
+        labels: the negative and the positive one.
+        processor: the model's own.
+
+    Raises:
+        UsageError: both begin with the same token, so that the first one says nothing.
+    """
+    first = [processor.tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in labels]
+    if first[0] == first[1]:
+        raise UsageError(
+            f"ROC AUC: the answers {labels[0]!r} and {labels[1]!r} begin with the same token, so the first token does "
+            "not tell them apart; leave the metric out: --set evaluation.metrics=accuracy"
+        )
+    return LabelPair(*labels, (first[0], first[1]))
+
+
+def answer_batch(
+    model: Phi3VForCausalLM,
+    processor: Phi3VProcessor,
+    batch: Sequence[tuple[Question, Sample]],
+    max_new_tokens: int,
+    pair: LabelPair | None = None,
+) -> list[tuple[str, float | None]]:
+    """Generate the most likely answer to each question, all of them in one left-padded batch.
+
+    A question is asked with the conversation's own earlier answers before it, by the ids that training sees.
+
+    Args:
+        model: on the device it is to run on.
+        processor: the model's own.
+        batch: the questions and their samples.
+        max_new_tokens: of an answer.
+        pair: two labels to be scored, if any.
+
+    Returns:
+        For each question the answer, white space stripped, and with `pair` the probability of the positive label,
+        given that the answer begins as one of the two.
+    """
+    tokenizer = processor.tokenizer
+    rows = [sample.text.prompt(question.turn) for question, sample in batch]
+    inputs = {
+        "input_ids": pad_rows(rows, tokenizer.pad_token_id, "left"),
+        "attention_mask": attention_mask(rows, "left"),
+        **join_images([sample.first_images(question.images) for question, sample in batch]),
+    }
+    scores = _FirstToken(pair.tokens) if pair else None
+    # The type of transformers' generate knows only models of its own.
+    answering: Any = model
+    with _evaluating(model):
+        out = answering.generate(
+            **{name: tensor.to(model.device) for name, tensor in inputs.items()},
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            logits_processor=LogitsProcessorList([scores] if scores else []),
+        )
+    new = out[:, inputs["input_ids"].shape[1] :]
+    texts = [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    return list(zip(texts, scores.positive() if scores else [None] * len(texts), strict=True))
+
+
+class _FirstToken(LogitsProcessor):
+    """Remembers the logits of two tokens at the first step, and changes nothing."""
+
+    def __init__(self, tokens: tuple[int, int]) -> None:
+        self._tokens = list(tokens)
+        self._logits: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if self._logits is None:
+            self._logits = scores[:, self._tokens].float()
+        return scores
+
+    def positive(self) -> list[float]:
+        if self._logits is None:
+            raise AssertionError("generate has made no step")
+        probabilities: list[float] = self._logits.softmax(-1)[:, 1].tolist()
+        return probabilities
+
+
+@contextmanager
+def _evaluating(model: Phi3VForCausalLM) -> Iterator[None]:
+    was_training = model.training
+    model.train(False)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
