@@ -51,7 +51,10 @@ def command(out: Path) -> None:
     click.echo(_places(data, run))
     click.secho("What to try next", bold=True)
     click.echo(_next_steps(data, run))
-    before, after = (json.loads((run / f"eval_{when}.json").read_text())["accuracy"] for when in ("before", "after"))
+    before, after = (
+        json.loads((run / f"eval_{when}.json").read_text())["metrics"]["accuracy"]["value"]
+        for when in ("before", "after")
+    )
     chance = 1 / len(CLASSES)
     click.secho(f"validation accuracy: {after:.3f} (before training {before:.3f}, by chance {chance:.3f})", bold=True)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import hashlib
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from ..schema.errors import OutputError, UsageError
 from ..storage import LocalFolder
-from ..trainer.config import Precision
+from ..trainer.config import Precision, TrainConfig
+from .progress import progress_bar, quiet_option
 from .settings import parse_settings, prepare_training_packages
 
 __all__ = ["command"]
@@ -20,26 +22,39 @@ _SETTINGS = {
     "batch_size": "evaluation.batch_size",
     "max_new_tokens": "evaluation.max_new_tokens",
     "limit": "evaluation.limit",
+    "metrics": "evaluation.metrics",
 }
 
 
-@click.command("evaluate", short_help="Judge a model on a dataset, and write every answer out.")
+@click.command("evaluate", short_help="Evaluate a model on a dataset, and write every answer out.")
 @click.argument("data", required=False)
 @click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
-@click.option("--split", help="Which split.  [default: val or test, else the first]")
+@click.option("--split", help="Which split.  [default: val, dev or test]")
+@click.option("--metrics", help="Names with commas between.  [default: all that the data allows]")
 @click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
-@click.option("--batch-size", type=int, help="Records answered at a time.  [default: 8]")
-@click.option("--max-new-tokens", type=int, help="Longest answer.  [default: 64]")
-@click.option("--limit", type=int, help="At most so many records.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Where the answers go.  [default: eval_<split>.json there]"
-)
+@click.option("--batch-size", type=click.IntRange(1), help="Questions answered at a time.  [default: 8]")
+@click.option("--max-new-tokens", type=click.IntRange(1), help="Longest answer, in tokens.  [default: 64]")
+@click.option("--limit", type=click.IntRange(1), help="At most so many records.")
+@click.option("--out", type=click.Path(path_type=Path), help="The result's file.  [default: eval_<split>.json there]")
+@click.option("--compare", type=click.Path(path_type=Path), help="An earlier result, to compare question by question.")
+@click.option("--restart", is_flag=True, help="Ask every question again, also those that were answered before.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
-def command(data: str | None, checkpoint: str, out: Path | None, settings: tuple[str, ...], **options: Any) -> None:
-    """Judge a model on a dataset, and write every answer out.
+@quiet_option
+def command(
+    data: str | None,
+    checkpoint: str,
+    out: Path | None,
+    compare: Path | None,
+    restart: bool,
+    settings: tuple[str, ...],
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Evaluate a model on a dataset, and write every answer out.
 
-    DATA is a dataset folder or one split's JSONL; left out, the one dataset under data/. The answers are written into
-    the checkpoint's folder, or into the working folder where the checkpoint is none.
+    DATA is a dataset folder or one split's JSONL; left out, the one dataset under data/. The result is written into
+    the checkpoint's folder, or into the working folder where the checkpoint is none. An evaluation that was stopped
+    continues when the same command is run again. Under torchrun the questions are shared by all GPUs.
     """
     from ..schema.dataset import the_dataset
     from ..trainer.config import make_config
@@ -49,19 +64,69 @@ def command(data: str | None, checkpoint: str, out: Path | None, settings: tuple
     dataset = the_dataset(data)
     prepare_training_packages()
     from ..trainer.checkpoint import load_checkpoint
-    from ..trainer.evaluate import evaluate, evaluation_split
+    from ..trainer.evaluation import evaluate, evaluation_split
+    from ..trainer.evaluation.comparison import compare as compared
+    from ..trainer.evaluation.journal import AnswerJournal
+    from ..trainer.evaluation.result import read_evaluation
+    from ..trainer.processes import Processes
 
-    split = evaluation_split(dataset, config.data.eval_split) or dataset.splits[0]
+    earlier = read_evaluation(compare) if compare else None
+    split = evaluation_split(dataset, config.data.eval_split)
+    if split is None:
+        have = ", ".join(dataset.splits)
+        raise UsageError(f"{dataset.folder.address}: no split to evaluate on, only {have}; name one by --split")
+    out = out or (Path(checkpoint) if Path(checkpoint).is_dir() else Path()) / f"eval_{split}.json"
+    _check_writable(out)
+    journal = AnswerJournal(out.with_suffix(".answers"), _identity(config, dataset.digest(), split))
+    processes = Processes.meet()
+    if restart:
+        processes.by_first(journal.remove)
     model, processor = load_checkpoint(config)
-    judgement = evaluate(
-        model, processor, dataset, split, config.evaluation, _progress, exact_pixels=config.data.exact_pixels
+    with progress_bar(f"Evaluating {split}", "questions", quiet or not processes.first) as advance:
+        found = evaluate(
+            model,
+            processor,
+            dataset,
+            split,
+            config.evaluation,
+            advance,
+            processes,
+            config.data.exact_pixels,
+            journal,
+        )
+    if processes.first:
+        LocalFolder(out.parent).write(out.name, found.as_json())
+        journal.remove()
+        click.echo(f"{found.summary()}; answers in {out}")
+        if earlier:
+            click.echo(f"against {compare}: {compared(earlier, found).summary()}")
+    processes.part()
+
+
+def _check_writable(out: Path) -> None:
+    """Look at the place of the result before anything is asked.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if out.is_dir():
+        raise OutputError(f"--out {out}: is a folder; name the file that the result goes to")
+    probe = out.with_name(f".{out.name}.probe")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"--out {out}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def _identity(config: TrainConfig, data: str, split: str) -> str:
+    """Name what the answers follow from: the model's files, the data and the settings."""
+    folder = Path(config.model.name)
+    weights = sorted(
+        f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}"
+        for path in (folder.rglob("*.safetensors") if folder.is_dir() else ())
     )
-    folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path()
-    out = out or folder / f"eval_{split}.json"
-    LocalFolder(out.parent).write(out.name, judgement.as_json())
-    click.echo(f"{judgement.summary()}; answers in {out}")
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{done} of {total} answered", err=True, nl=done == total)
+    evaluation = (config.evaluation.max_new_tokens, config.evaluation.positive_label)
+    depends_on = (config.model, weights, data, split, evaluation, config.data.num_crops, config.data.exact_pixels)
+    return hashlib.sha256(repr(depends_on).encode()).hexdigest()

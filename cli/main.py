@@ -20,7 +20,7 @@ COMMANDS = {
     "sources": "List the sources and their options, or start one.",
     "validate": "Check datasets before anything is trained on them.",
     "train": "Fine-tune a model on a dataset.",
-    "evaluate": "Judge a model on a dataset, and write every answer out.",
+    "evaluate": "Evaluate a model on a dataset, and write every answer out.",
     "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
     "order": "Print the record ids of each optimizer step.",
     "estimate": "Say what a run is going to read: tokens, crops, steps, balance.",

@@ -104,14 +104,29 @@ class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Judging before and after."""
+    """Evaluation, before, during and after training."""
 
     enabled: Annotated[bool, Meta(description="generate answers before and after training")] = True
-    batch_size: Annotated[int, Meta(ge=1, description="records answered at a time")] = 8
-    max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer")] = 64
+    batch_size: Annotated[int, Meta(ge=1, description="questions answered at a time")] = 8
+    max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 64
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="at most so many records; default: all")] = (
         None
     )
+    metrics: Annotated[
+        str, Meta(description="names with commas between, such as accuracy,roc_auc; auto: all that the data allows")
+    ] = "auto"
+    primary: Annotated[
+        str | None, Meta(description="the metric that checkpoints are chosen by; default: anls, else accuracy")
+    ] = None
+    positive_label: Annotated[
+        str | None, Meta(description="of two labels, the one whose probability ROC AUC ranks by; default: yes, true, 1")
+    ] = None
+    resamples: Annotated[int, Meta(ge=0, description="bootstrap resamples for 95 % intervals; 0 for none")] = 1000
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics asked for by name; none where all are wanted that the data allows."""
+        return () if self.metrics == "auto" else tuple(name.strip() for name in self.metrics.split(","))
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from .config import TrainConfig
 from .data.plan import Plan
 from .data.sources import Source
 from .data.training_data import TrainingData
-from .evaluate import evaluation_split
+from .evaluation import evaluation_split
 
 __all__ = ["RunPlan", "plan_run", "run_plan"]
 

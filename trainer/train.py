@@ -16,7 +16,7 @@ from .config import TrainConfig
 from .data.bad_samples import BadSamples
 from .data.sources import Source, steady
 from .data.training_data import TrainingData
-from .evaluate import Evaluation, evaluate
+from .evaluation import Evaluation, evaluate
 from .fit import Fit
 from .history import logged_losses
 from .processes import Processes

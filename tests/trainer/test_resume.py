@@ -22,7 +22,7 @@ from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.bad_samples import BadSamples
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.sources import Source
-from phi3v_data.trainer.evaluate import evaluate
+from phi3v_data.trainer.evaluation import evaluate
 from phi3v_data.trainer.run_folder import RunFolder
 from phi3v_data.trainer.train import RunResult, train
 

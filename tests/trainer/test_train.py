@@ -18,7 +18,7 @@ from phi3v_data.schema.errors import DatasetError, MissingDependencyError, Model
 from phi3v_data.trainer.checkpoint import load_checkpoint
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.sources import Source
-from phi3v_data.trainer.evaluate import evaluate
+from phi3v_data.trainer.evaluation import evaluate
 from phi3v_data.trainer.train import plan_run, train
 
 Run = Callable[..., TrainConfig]

@@ -81,4 +81,4 @@ def mcnemar(fixed: int, broken: int) -> float:
     """
     changed = fixed + broken
     tail = sum(math.comb(changed, count) for count in range(min(fixed, broken) + 1))
-    return min(1.0, 2 * tail / 2**changed)
+    return min(1.0, float(2 * tail / 2**changed))

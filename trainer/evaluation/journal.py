@@ -43,7 +43,7 @@ class AnswerJournal:
 
     def read(self) -> dict[tuple[str, int], Answer]:
         """Return what was answered before, by record id and turn."""
-        found = {}
+        found: dict[tuple[str, int], Answer] = {}
         for path in sorted(self.folder.glob("rank-*.jsonl")):
             with contextlib.suppress(OSError):
                 first, *lines = path.read_bytes().splitlines() or [b""]

@@ -1,0 +1,86 @@
+"""How far something is: a bar with rate and ETA on a terminal, a line every so often elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+__all__ = ["Advance", "progress_bar", "quiet_option"]
+
+Advance = Callable[[int, int], None]
+"""Takes how many are done, and how many there are; 0 of them where that is not known."""
+
+_FIRST_LINE_AFTER = 10.0  # seconds
+_LINE_EVERY = 30.0
+
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+
+
+@contextmanager
+def progress_bar(what: str, unit: str, quiet: bool = False) -> Iterator[Advance]:
+    """Show on standard error how far something is, for as long as the block lasts.
+
+    Args:
+        what: is being done, such as `Reading headers`.
+        unit: is counted, such as `images`.
+        quiet: show nothing.
+    """
+    if quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _bar(what, unit) as advance:
+            yield advance
+    else:
+        yield _Lines(what, unit)
+
+
+@contextmanager
+def _bar(what: str, unit: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}, {task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    # Nothing is drawn before the first call: what ends at once leaves no trace.
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, visible=False, unit=unit, rate="")
+
+        def advance(done: int, total: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{done / elapsed:,.1f}/s" if elapsed else ""
+            bar.update(task, completed=done, total=total or None, visible=True, rate=rate)
+
+        yield advance
+
+
+class _Lines:
+    def __init__(self, what: str, unit: str) -> None:
+        self._what, self._unit = what, unit
+        self._begun = time.monotonic()
+        self._next = self._begun + _FIRST_LINE_AFTER
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _LINE_EVERY
+        of_all = f" of {total:,}" if total else ""
+        rate = done / (now - self._begun)
+        left = f", {_duration((total - done) / rate)} left" if total and rate else ""
+        click.echo(f"{self._what}: {done:,}{of_all} {self._unit}, {rate:,.1f}/s{left}", err=True)
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min" if minutes else f"{round(seconds)} s"

@@ -1,0 +1,133 @@
+"""Evaluate a model on a split: ask every question, score every answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...schema.dataset import Dataset
+from ...schema.errors import DatasetError, UsageError
+from ...schema.index import Counting, RecordIndex, record_costs
+from ..config import EvaluationConfig
+from ..data.samples import SampleSource
+from ..processes import Processes
+from .answering import LabelPair, answer_batch, label_pair
+from .journal import AnswerJournal
+from .prefetch import prefetched
+from .questions import Question, batches_of_rank, questions_of
+from .result import Answer, Evaluation
+from .scoring import check_metrics, labels_of, score_answer, scored
+
+if TYPE_CHECKING:
+    from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
+
+__all__ = ["evaluate", "evaluation_split"]
+
+# Tried in this order where no split was named: the first whose name begins so.
+_USUAL = ("val", "dev", "test")
+_MOST_THREADS = 8
+
+
+def evaluation_split(dataset: Dataset, named: str | None) -> str | None:
+    """Choose the split to evaluate on: the one named, else the first usual one with records; None where there is none.
+
+    Usual are `val`, `dev`, `test` and names that begin so, such as `validation`, `dev_seen` and `test_seen`. The
+    training split is never chosen unless it is named.
+
+    Raises:
+        DatasetError: the one named is not there, or has no records.
+    """
+    # A conversion of some splits leaves the others' files behind, empty.
+    files = dataset.files
+    there = [split for split in dataset.splits if split not in files or dataset.folder.size(files[split])]
+    if named is None:
+        usual = (split for prefix in _USUAL for split in sorted(there) if split.lower().startswith(prefix))
+        return next(usual, None)
+    if named not in there:
+        have = ", ".join(there)
+        raise DatasetError(f"{dataset.folder.address}: no split {named!r} to evaluate on; there are: {have}")
+    return named
+
+
+def evaluate(
+    model: Phi3VForCausalLM,
+    processor: Phi3VProcessor,
+    dataset: Dataset,
+    split: str,
+    settings: EvaluationConfig,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes | None = None,
+    exact_pixels: bool = False,
+    journal: AnswerJournal | None = None,
+) -> Evaluation:
+    """Ask the model every question of a split, and score the answers.
+
+    Every turn is asked with the conversation's own earlier answers before it. The answers do not depend on the batch
+    size or the number of ranks, beyond the rounding of the arithmetic.
+
+    Args:
+        model: on the device it is to run on.
+        processor: the model's own.
+        dataset: the data.
+        split: which split of it.
+        settings: batch size, longest answer, limit, metrics.
+        progress: called after each batch with the questions answered so far by this rank, and those it has.
+        processes: the ranks that share the questions; each of them returns the whole evaluation.
+        exact_pixels: as for `SampleSource`.
+        journal: where answers are written as they come, and those of an earlier try are found; None for nowhere.
+
+    Raises:
+        DatasetError: the split is not there, or a record of it cannot be read.
+        UsageError: a metric was asked for that does not exist, or that the data lacks what it needs for.
+        OutputError: the answers cannot be written.
+    """
+    check_metrics(settings)
+    processes = processes or Processes()
+    index, tokens = processes.on_node_first(lambda: _measured(dataset, split, processor))
+    questions = questions_of(index, settings.limit)
+    pair = _label_pair(questions, processor, settings)
+    answered = processes.by_first(journal.read) if journal else {}
+    batches = batches_of_rank(questions, tokens, answered, settings.batch_size, processes.rank, processes.world)
+    total, done = sum(map(len, batches)), 0
+    new: list[Answer] = []
+    with ExitStack() as stack:
+        stream = stack.enter_context(journal.writing(processes.rank)) if journal else None
+        for batch in prefetched(batches, SampleSource(index, processor, exact_pixels), _threads(processes)):
+            given = answer_batch(model, processor, batch, settings.max_new_tokens, pair)
+            of_batch = [score_answer(question, *each) for (question, _), each in zip(batch, given, strict=True)]
+            if stream:
+                stream.writelines(msgspec.json.encode(answer) + b"\n" for answer in of_batch)
+                stream.flush()
+            new += of_batch
+            done += len(batch)
+            progress(done, total)
+    answered.update((answer.key, answer) for of_rank in processes.gather(new) for answer in of_rank)
+    return scored(split, questions, [answered[question.key] for question in questions], settings)
+
+
+def _measured(dataset: Dataset, split: str, processor: Phi3VProcessor) -> tuple[RecordIndex, list[int]]:
+    index = RecordIndex(dataset, split)
+    return index, record_costs(index, Counting.of(processor)).tokens.tolist()
+
+
+def _label_pair(questions: list[Question], processor: Phi3VProcessor, settings: EvaluationConfig) -> LabelPair | None:
+    asked = "roc_auc" in settings.metric_names
+    labels = labels_of(questions, settings.positive_label) if asked or not settings.metric_names else None
+    if labels is None:
+        return None
+    try:
+        return label_pair(labels, processor)
+    except UsageError:
+        if asked:
+            raise
+        return None
+
+
+def _threads(processes: Processes) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    on_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes.world))
+    return max(1, min(_MOST_THREADS, cores // on_node))
