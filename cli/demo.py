@@ -42,7 +42,7 @@ def command(out: Path) -> None:
     _run(f"validate {_quoted(data)}")
     _run(
         f"train {_quoted(data)} --model tiny --strategy full --precision fp32 --epochs 12 --lr 1e-3 --batch-size 12 "
-        f"--accumulate 1 --out {_quoted(run)} --set model.gradient_checkpointing=false --set evaluation.batch_size=30 "
+        f"--accumulate 1 --out {_quoted(run)} --set model.gradient_checkpointing=0 --set evaluation.batch_size=30 "
         "--set evaluation.max_new_tokens=12 --set log_every=30"
     )
     _run(f"evaluate {_quoted(data)} --checkpoint {_quoted(run)} --split test --precision fp32 --max-new-tokens 12")

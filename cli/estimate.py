@@ -61,11 +61,11 @@ def command(
     sources = open_sources(data, mixture)
     prepare_training_packages()
     from ..schema.index import Counting
-    from ..trainer.checkpoint import load_run_config, load_run_processor
     from ..trainer.estimate import estimate_data
+    from ..trainer.model_folder import load_model_config, load_run_processor
 
     counting = Counting.of(load_run_processor(config))
-    found = estimate_data(sources, config, counting, load_run_config(config), ranks, _progress)
+    found = estimate_data(sources, config, counting, load_model_config(config), ranks, _progress)
     if form == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     else:

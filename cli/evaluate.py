@@ -63,11 +63,11 @@ def command(
     config = make_config({"model.name": checkpoint, **given, **parse_settings(settings)})
     dataset = the_dataset(data)
     prepare_training_packages()
-    from ..trainer.checkpoint import load_checkpoint
     from ..trainer.evaluation import evaluate, evaluation_split
     from ..trainer.evaluation.comparison import compare as compared
     from ..trainer.evaluation.journal import AnswerJournal
     from ..trainer.evaluation.result import read_evaluation
+    from ..trainer.model_folder import load_for_evaluation
     from ..trainer.processes import Processes
 
     earlier = read_evaluation(compare) if compare else None
@@ -81,7 +81,7 @@ def command(
     processes = Processes.meet()
     if restart:
         processes.by_first(journal.remove)
-    model, processor = load_checkpoint(config)
+    model, processor = load_for_evaluation(config)
     with progress_bar(f"Evaluating {split}", "questions", quiet or not processes.first) as advance:
         found = evaluate(
             model,

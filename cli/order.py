@@ -50,7 +50,7 @@ def command(data: str | None, mixture: tuple[str, ...], steps: str, settings: tu
     plan = training.plan(config.batch_size, config.seed)
     if config.data.max_tokens is not None or "data.too_long" in others:
         prepare_training_packages()
-        from ..trainer.checkpoint import load_run_processor
+        from ..trainer.model_folder import load_run_processor
 
         measured = training.measure(load_run_processor(config), lambda line: click.echo(line, err=True))
         plan = measured.plan(config.batch_size, config.seed)

@@ -32,22 +32,30 @@ __all__ = [
     "setting_names",
 ]
 
-Strategy: TypeAlias = Literal["full", "lora"]
-Precision: TypeAlias = Literal["bf16", "fp32"]
+Strategy: TypeAlias = Literal["full", "frozen-vision", "lora", "qlora"]
+Precision: TypeAlias = Literal["bf16", "fp16", "fp32", "bf16-pure"]
 TooLong: TypeAlias = Literal["error", "drop"]
 Attention: TypeAlias = Literal["auto", "varlen", "sdpa", "flash_attention_2", "eager"]
 
-# Full: the recipe's NLVR2 run on Phi-3.5-vision. LoRA: all of its LoRA runs.
-_LEARNING_RATES: dict[Strategy, float] = {"full": 1e-5, "lora": 2e-4}
+# Full and frozen vision: the recipe's NLVR2 runs on Phi-3.5-vision. LoRA and QLoRA: all of its runs.
+_LEARNING_RATES: dict[Strategy, float] = {"full": 1e-5, "frozen-vision": 2e-5, "lora": 2e-4, "qlora": 2e-4}
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model is trained, and in which arithmetic."""
 
     name: Annotated[str, Meta(description="hub id, local folder, or 'tiny'")] = "microsoft/Phi-3.5-vision-instruct"
-    precision: Annotated[Precision, Meta(description="of weights and arithmetic; adapters stay in fp32")] = "bf16"
+    precision: Annotated[
+        Precision, Meta(description="arithmetic; trained weights stay in fp32, except with bf16-pure")
+    ] = "bf16"
     attention: Annotated[Attention, Meta(description="attention kernel; auto is varlen")] = "auto"
-    gradient_checkpointing: Annotated[bool, Meta(description="recompute activations to save memory")] = True
+    gradient_checkpointing: Annotated[
+        int, Meta(ge=0, description="recompute the activations of every n-th layer to save memory; 1: all, 0: none")
+    ] = 1
+    fused_loss: Annotated[bool, Meta(description="head and loss in Liger's kernel, on a GPU; without adapters")] = False
+    init_adapter: Annotated[
+        str | None, Meta(description="adapter folder or run to continue from, for lora and qlora")
+    ] = None
 
 
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,7 +90,15 @@ class OptimizerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """AdamW with a linear schedule."""
 
     lr: Annotated[
-        Annotated[float, Meta(gt=0)] | None, Meta(description="peak learning rate; default: 1e-5 full, 2e-4 lora")
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="peak learning rate; default: 1e-5 full, 2e-5 frozen-vision, 2e-4 lora and qlora"),
+    ] = None
+    tower_lr: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="peak learning rate of the vision tower; default: lr")
+    ] = None
+    projector_lr: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="peak learning rate of projector and separators; default: lr"),
     ] = None
     weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay")] = 0.01
     beta1: Annotated[float, Meta(ge=0, lt=1, description="first moment's decay")] = 0.9
@@ -93,7 +109,7 @@ class OptimizerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Low-rank adapters, for --strategy lora."""
+    """Low-rank adapters, for --strategy lora and qlora."""
 
     rank: Annotated[int, Meta(ge=1, description="rank of the adapters")] = 64
     alpha: Annotated[
@@ -101,6 +117,9 @@ class LoraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     dropout: Annotated[float, Meta(ge=0, lt=1, description="dropout on the adapters' input")] = 0.0
     vision: Annotated[bool, Meta(description="adapters on the vision tower and projector, too")] = True
+    dora: Annotated[bool, Meta(description="weight-decomposed adapters (DoRA)")] = False
+    rslora: Annotated[bool, Meta(description="scale by the root of the rank (rsLoRA)")] = False
+    double_quantisation: Annotated[bool, Meta(description="qlora: quantise the scales of the weights, too")] = False
 
 
 class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,6 +152,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Everything a run depends on, beside the data itself."""
 
     strategy: Annotated[Strategy, Meta(description="which parameters are trained")] = "lora"
+    train_projector: Annotated[bool, Meta(description="frozen-vision: train projector and separators")] = False
     batch_size: Annotated[int, Meta(ge=1, description="records in one optimizer step")] = 16
     accumulate: Annotated[
         Annotated[int, Meta(ge=1)] | None,

@@ -140,7 +140,7 @@ class Fit:
             config.pieces(processes.world),
         )
         sources = [SampleSource(index, processor, config.data.exact_pixels) for index in self.data.data.indexes]
-        collator = PackedCollator(processor.tokenizer.pad_token_id)
+        collator = PackedCollator(processor.tokenizer.pad_token_id, processor.image_token_id)
         # The workers are forked before the thread that reads ahead is there.
         workers = processes.loaders() if config.data.workers is None else config.data.workers
         batches = iter(micro_batches(steps, sources, collator, workers))

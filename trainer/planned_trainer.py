@@ -11,10 +11,10 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from .checkpoint import save_checkpoint
 from .config import TrainConfig
 from .data.bad_samples import BadSample
 from .data.loader import MicroBatch
+from .model_folder import save_model
 from .processes import Processes
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def training_arguments(
         lr_scheduler_type="linear",
         warmup_steps=warmup_steps,
         bf16=config.model.precision == "bf16",
+        fp16=config.model.precision == "fp16",
         use_cpu=on_cpu,
         seed=config.seed,
         logging_steps=config.log_every,
@@ -115,7 +116,7 @@ class PlannedTrainer(Trainer):
         batches = list(itertools.islice(epoch_iterator, num_batches))
         if not batches:
             return [], None
-        learnt = sum(len(batch.inputs["logits_to_keep"]) for batch in batches)
+        learnt = sum(len(batch.inputs["targets"]) for batch in batches)
         bad = [sample for batch in batches for sample in batch.bad]
         counts = self.accelerator.gather(torch.tensor([[learnt, len(bad)]], device=device))
         tokens, bad_everywhere = counts.sum(dim=0)
@@ -129,7 +130,7 @@ class PlannedTrainer(Trainer):
         """Save the model, or its adapters, as a run saves it at its end."""
         if self.args.should_save:
             trained: Any = self.model  # the Trainer's type says that it may have none
-            save_checkpoint(trained, self._processor, Path(output_dir or str(self.args.output_dir)))
+            save_model(trained, self._processor, Path(output_dir or str(self.args.output_dir)), torch.float32)
 
 
 class CheckpointCallback(TrainerCallback):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from .checkpoint import load_checkpoint, load_run_processor, load_trainable, save_checkpoint
 from .checkpoints import keep_newest
 from .config import TrainConfig
 from .data.bad_samples import BadSamples
@@ -19,11 +18,12 @@ from .data.training_data import TrainingData
 from .evaluation import Evaluation, evaluate
 from .fit import Fit
 from .history import logged_losses
+from .model_folder import load_for_evaluation, load_run_processor, load_trainable, save_model
+from .precision import dtypes_of
 from .processes import Processes
 from .resume import Beginning, find_beginning
 from .run_folder import LAST_RESULT, RunFolder
 from .run_plan import RunPlan, plan_run, run_plan
-from .strategy import apply_strategy
 
 if TYPE_CHECKING:
     from .phi3v import Phi3VForCausalLM, Phi3VProcessor
@@ -93,7 +93,7 @@ def train(
     judge = _Judge(config, steady(sources, config.data)[0], split, folder, processes, say)
     if beginning.trained:
         say(f"{out}: all steps are done; what is missing is the judgement of the model in {folder.model}")
-        model, processor = load_checkpoint(_from_folder(config, out))
+        model, processor = load_for_evaluation(_from_folder(config, out))
     else:
         model, processor = _train(config, data, beginning, folder, processes, judge, say)
     judge(model, processor, _AFTER)
@@ -129,8 +129,6 @@ def _train(
 
     torch.manual_seed(config.seed)
     model = load_trainable(config)
-    if config.model.gradient_checkpointing:
-        model.recompute_activations()
     fit = Fit(config, measured, run, folder, processes, say)
     start = fit.start(beginning.checkpoint)
     # From here on the folder is a run's; before, a mistyped model leaves it free for the next try.
@@ -140,14 +138,13 @@ def _train(
         keep_newest(folder.path, config.keep_checkpoints)
     if beginning.checkpoint is not None:
         say(f"going on from {beginning.checkpoint}, after step {start.step}")
-    model = apply_strategy(model, config)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     say(f"model {config.model.name}: {trained:,} parameters trained of {model.num_parameters():,}")
 
     judge(model, processor, _BEFORE, keep=True)
     bad = fit(model, processor, plan, start, beginning.checkpoint)
     if processes.first:
-        save_checkpoint(model, processor, folder.model)
+        save_model(model, processor, folder.model, dtypes_of(config.model.precision).frozen)
         folder.describe(config, data.sources, _summary(config, run, folder, trained, bad))
     return model, processor
 

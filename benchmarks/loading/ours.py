@@ -46,7 +46,7 @@ def our_batches(folder: Path, processor: Phi3VProcessor, step: int = 0, *, exact
     plan = measured.plan(1, 0)
     steps = RankSteps(plan, measured.pricing(tiny_config()), range(step, plan.steps(1)), 0, 1, 1)
     sources = [SampleSource(index, processor, exact) for index in data.indexes]
-    return opened(micro_batches(steps, sources, PackedCollator(0), 0))
+    return opened(micro_batches(steps, sources, PackedCollator(0, processor.image_token_id), 0))
 
 
 def recipe_samples(folder: Path, processor: Phi3VProcessor) -> Iterator[RawSample]:
@@ -70,4 +70,4 @@ def our_tensors(raw: RawSample, processor: Phi3VProcessor) -> Tensors:
     images = [scaled_image(data, processor.image_processor) for data in raw.images]
     tokens = [image.grid.tokens for image in images]
     text = encode_record(raw.record, processor.tokenizer, tokens, processor.image_token_id)
-    return PackedCollator(0)([Sample(raw.record, text, images)])
+    return PackedCollator(0, processor.image_token_id)([Sample(raw.record, text, images)])

@@ -84,7 +84,7 @@ def test_what_is_printed_is_what_training_reads(tmp_path: Path, capsys: pytest.C
     costs = record_costs(RecordIndex(open_dataset(a), "train"), Counting.of(tiny_processor()))
     both = ["--data", f"{a}:2", "--data", f"{shards}:1", "--batch-size", "3", "--seed", "4", "--model", "tiny"]
     both += ["--max-tokens", str(costs.tokens[5]), "--set", "data.shards_per_block=2"]
-    settings = ["model.gradient_checkpointing=false", "evaluation.enabled=false", "data.trace=true", "log_every=1"]
+    settings = ["model.gradient_checkpointing=0", "evaluation.enabled=false", "data.trace=true", "log_every=1"]
     run = ["--out", str(tmp_path / "run"), "--precision", "fp32", "--strategy", "full", "--too-long", "drop"]
     assert run_command(["train", *both, *run, *[part for each in settings for part in ("--set", each)]]) == 0
     capsys.readouterr()

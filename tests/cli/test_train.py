@@ -12,7 +12,7 @@ from phi3v_data.schema.errors import DatasetError, OutputError
 
 TINY = [
     *("--model", "tiny", "--strategy", "full", "--precision", "fp32", "--batch-size", "2"),
-    *("--set", "model.gradient_checkpointing=false", "--set", "evaluation.enabled=false", "--set", "log_every=1"),
+    *("--set", "model.gradient_checkpointing=0", "--set", "evaluation.enabled=false", "--set", "log_every=1"),
 ]
 
 

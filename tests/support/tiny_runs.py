@@ -19,7 +19,7 @@ __all__ = ["TINY_RUN", "Killed", "broken_off", "history", "tiny_config", "traced
 TINY_RUN = {
     "model.name": "tiny",
     "model.precision": "fp32",
-    "model.gradient_checkpointing": False,
+    "model.gradient_checkpointing": 0,
     "strategy": "full",
     "batch_size": 3,
     "accumulate": 1,

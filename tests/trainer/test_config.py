@@ -8,7 +8,7 @@ from phi3v_data.trainer.config import TrainConfig, make_config, setting_names
 
 
 def test_dotted_names_reach_every_level_and_text_is_read_as_the_fields_type() -> None:
-    config = make_config({"optimizer.lr": "1e-4", "epochs": "2.5", "model.gradient_checkpointing": "false", "seed": 3})
+    config = make_config({"optimizer.lr": "1e-4", "epochs": "2.5", "model.gradient_checkpointing": "0", "seed": 3})
     assert (config.optimizer.lr, config.epochs, config.model.gradient_checkpointing, config.seed) == (
         1e-4,
         2.5,

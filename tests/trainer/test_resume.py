@@ -16,13 +16,13 @@ from tiny_runs import Killed, broken_off, history, tiny_config, traced
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import ModelFolderError, OutputError, UsageError
-from phi3v_data.trainer.checkpoint import load_checkpoint
 from phi3v_data.trainer.checkpoints import DataState, last_checkpoint
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.bad_samples import BadSamples
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation import evaluate
+from phi3v_data.trainer.model_folder import load_for_evaluation
 from phi3v_data.trainer.run_folder import RunFolder
 from phi3v_data.trainer.train import RunResult, train
 
@@ -239,7 +239,7 @@ def test_a_checkpoint_is_a_model_that_can_be_judged(
     colours: Dataset, tiny_run: Run, whole: Callable[..., Path]
 ) -> None:
 
-    model, processor = load_checkpoint(tiny_run({"model.name": str(whole() / "checkpoint-8")}))
+    model, processor = load_for_evaluation(tiny_run({"model.name": str(whole() / "checkpoint-8")}))
     assert evaluate(model, processor, colours, "val", tiny_run().evaluation).total == 3
 
 

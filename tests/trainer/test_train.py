@@ -15,10 +15,10 @@ from tiny_runs import traced
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, MissingDependencyError, ModelFolderError, OutputError, UsageError
-from phi3v_data.trainer.checkpoint import load_checkpoint
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation import evaluate
+from phi3v_data.trainer.model_folder import load_for_evaluation
 from phi3v_data.trainer.train import plan_run, train
 
 Run = Callable[..., TrainConfig]
@@ -75,7 +75,7 @@ def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_
     assert any("eval_after.json: accuracy 1.000" in line for line in said)
 
     # What was saved answers as what was trained.
-    model, processor = load_checkpoint(tiny_run({"model.name": str(run)}))
+    model, processor = load_for_evaluation(tiny_run({"model.name": str(run)}))
     again = evaluate(model, processor, colours, "val", tiny_run().evaluation)
     assert again == result.after
 
@@ -88,7 +88,7 @@ def test_adapters_are_saved_alone_and_load_onto_the_model_they_were_made_for(
     saved = {path.name for path in (tmp_path / "run" / "model").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "preprocessor_config.json"} <= saved
     assert not saved & {"model.safetensors", "README.md"}
-    model, processor = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run")}))
+    model, processor = load_for_evaluation(tiny_run({"model.name": str(tmp_path / "run")}))
     assert evaluate(model, processor, colours, "val", tiny_run().evaluation) == result.after
 
 
@@ -97,7 +97,7 @@ def test_gradient_checkpointing_changes_no_loss(colours: Dataset, tmp_path: Path
     settings = {"strategy": strategy, "epochs": 1, "evaluation.enabled": False}
     plain = train(tiny_run(settings), [Source(colours)], tmp_path / "plain").losses
     saving = train(
-        tiny_run({**settings, "model.gradient_checkpointing": True}), [Source(colours)], tmp_path / "saving"
+        tiny_run({**settings, "model.gradient_checkpointing": 1}), [Source(colours)], tmp_path / "saving"
     ).losses
     assert saving == pytest.approx(plain, rel=1e-5)
 
@@ -106,7 +106,7 @@ def test_bf16_trains_in_bf16(colours: Dataset, tmp_path: Path, tiny_run: Run) ->
     settings = {"model.precision": "bf16", "epochs": 8, "evaluation.enabled": False}
     losses = train(tiny_run(settings), [Source(colours)], tmp_path / "run").losses
     assert losses[-1] < 0.7 * losses[0]
-    model, _ = load_checkpoint(tiny_run({"model.name": str(tmp_path / "run"), "model.precision": "bf16"}))
+    model, _ = load_for_evaluation(tiny_run({"model.name": str(tmp_path / "run"), "model.precision": "bf16"}))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
@@ -175,8 +175,8 @@ def test_a_image_that_is_missing_is_named_before_anything_is_trained(tmp_path: P
 
 def test_a_run_that_broke_off_has_no_model_to_judge(tmp_path: Path, tiny_run: Run) -> None:
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(ModelFolderError, match="this run saved no model"):
-        load_checkpoint(tiny_run({"model.name": str(tmp_path)}))
+    with pytest.raises(ModelFolderError, match="this run has saved no model"):
+        load_for_evaluation(tiny_run({"model.name": str(tmp_path)}))
 
 
 def test_a_kernel_whose_package_is_missing_is_one_line(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:

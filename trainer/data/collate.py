@@ -1,16 +1,20 @@
-"""From samples to the tensors of one forward pass."""
+"""From samples to the tensors of one forward pass.
+
+All that follows from ids and image sizes is computed here, on the CPU, so that the forward pass need not wait for it.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ...schema.prompt import IGNORED
-from ..phi3v.packing import next_labels
+from ..phi3v.packing import packed_row
 from .crops import cut_images
 from .samples import Sample
 
@@ -37,32 +41,47 @@ class PackedCollator:
     """Samples laid end to end in one row, without padding.
 
     Args:
-        filler: an id for the one masked token of a batch without samples, which other ranks' batches may need.
+        filler: an id for the one unsupervised token of a batch without samples, which other ranks' batches may need.
+        image_token_id: the id that stands for an image's tokens.
     """
 
     filler: int
+    image_token_id: int
 
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Return what the model takes.
 
         Returns:
-            `input_ids` and `labels` [1, tokens]; `cu_seq_lens` int32 [samples + 1], where each sample starts, then the
-            number of tokens; `logits_to_keep` [learnt tokens], the positions from which there is something to predict:
-            answers are short, and logits for all of a row would take gigabytes; the images as `join_images` has
-            them. Positions follow from `cu_seq_lens`.
+            `input_ids` [1, tokens]; `position_ids`, `cu_seq_lens` and `sample_lengths` as `packed_row` has them;
+            `target_positions` and `targets` [supervised tokens], from where each of them is predicted, and its id;
+            `image_token_indices` [image tokens], where they stand; with images `pixel_values` uint8 [sub-crops of all
+            images, 3, side, side], and `image_grids`, how each image is cut. Tensors go to the device; the rest are
+            plain numbers that the forward pass needs on the CPU.
         """
-        rows = [sample.text.input_ids for sample in samples] or [[self.filler]]
-        labels = _end_to_end([sample.text.labels for sample in samples] or [[IGNORED]])
-        starts = torch.tensor([0, *itertools.accumulate(len(row) for row in rows)], dtype=torch.int32)
+        rows = [_as_array(sample.text.input_ids) for sample in samples] or [_as_array([self.filler])]
+        ids = np.concatenate(rows)
+        following = [_following(sample.text.labels) for sample in samples] or [_as_array([IGNORED])]
+        labels = np.concatenate(following)
+        supervised = np.flatnonzero(labels != IGNORED)
+        images = [image for sample in samples for image in sample.images]
         return {
-            "input_ids": _end_to_end(rows),
-            "labels": labels,
-            "cu_seq_lens": starts,
-            "logits_to_keep": (next_labels(labels, starts)[0] != IGNORED).nonzero()[:, 0],
-            **join_images(samples),
+            "input_ids": torch.from_numpy(ids)[None],
+            **packed_row([len(row) for row in rows]),
+            "target_positions": torch.from_numpy(supervised),
+            "targets": torch.from_numpy(labels[supervised]),
+            "image_token_indices": torch.from_numpy(np.flatnonzero(ids == self.image_token_id)),
+            **({"pixel_values": cut_images(images)} if images else {}),
+            **({"image_grids": tuple(image.grid for image in images)} if images else {}),
         }
 
 
-def _end_to_end(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    # Several times quicker than torch's own reading of a list.
-    return torch.from_numpy(np.concatenate([np.fromiter(row, np.int64, len(row)) for row in rows]))[None]
+def _following(labels: Sequence[int]) -> npt.NDArray[np.int64]:
+    """What is to be predicted at each token of a sample: the label of the next one."""
+    following = np.full(len(labels), IGNORED, np.int64)
+    following[:-1] = _as_array(labels)[1:]
+    return following
+
+
+def _as_array(row: Sequence[int]) -> npt.NDArray[np.int64]:
+    # Several times faster than torch's own reading of a list.
+    return np.fromiter(row, np.int64, len(row))

@@ -20,7 +20,7 @@ from .samples import Sample, SampleSource
 
 __all__ = ["Collator", "MicroBatch", "RankSteps", "micro_batches", "opened"]
 
-Collator = Callable[[Sequence[Sample]], dict[str, torch.Tensor]]
+Collator = Callable[[Sequence[Sample]], dict[str, Any]]
 
 
 class _Wanted(NamedTuple):
@@ -48,7 +48,7 @@ class MicroBatch(NamedTuple):
         trouble: why the run cannot go on; empty if it can. Errors do not travel well between processes.
     """
 
-    inputs: dict[str, torch.Tensor]
+    inputs: dict[str, Any]
     ids: list[tuple[int, str]]
     bad: list[BadSample]
     trouble: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,13 +10,15 @@ from torch import Tensor, nn
 from transformers import Phi3Model
 from transformers import initialization as init
 from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.phi3.modeling_phi3 import Phi3PreTrainedModel
 
 from ...schema.errors import UsageError
+from ...schema.vision_tokens import CropGrid
 from .configuration import Phi3VConfig
 from .images import images_of_rows
-from .packing import packed_attention, packed_positions
+from .packing import PackedRow, packed_attention
 from .rope import SampleRope, positions_from_mask
 from .vision import ImageEmbedding
 
@@ -51,11 +54,22 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):
         model.freeze_unused()
         return loaded
 
-    def recompute_activations(self) -> None:
-        """Save memory in training: forget what layers computed, and compute it again in the backward pass."""
+    def checkpoint_activations(self, every: int = 1) -> None:
+        """Save memory in training: drop what layers computed, and compute it again in the backward pass.
+
+        Args:
+            every: of every so many layers of the decoder and of the tower, the first; 0 for none.
+        """
+        if every < 1:
+            return
         # The name is the new one since transformers 5.21; where there are both, the old one warns.
         enable = getattr(self, "activation_checkpointing_enable", None) or self.gradient_checkpointing_enable
         enable({"use_reentrant": False})
+        for module in self.modules():
+            if isinstance(module, nn.ModuleList):
+                layers = [layer for layer in module if isinstance(layer, GradientCheckpointingLayer)]
+                for number, layer in enumerate(layers):
+                    layer.gradient_checkpointing = number % every == 0
 
     def freeze_unused(self) -> None:
         """Ask for no gradient of the tower's last layer and final norm, which never reach the output.
@@ -86,6 +100,9 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         pixel_values: Tensor | None = None,
         image_sizes: Tensor | None = None,
         cu_seq_lens: Tensor | None = None,
+        sample_lengths: Sequence[int] | None = None,
+        image_token_indices: Tensor | None = None,
+        image_grids: Sequence[CropGrid] | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
@@ -94,7 +111,9 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
             in_answer = past_key_values is not None and past_key_values.get_seq_length() > 0 and pixel_values is None
             # An answer holds no images; looking for them would hold up the device at every token.
             inputs_embeds = (
-                self.embed_tokens(input_ids) if in_answer else self.embed(input_ids, pixel_values, image_sizes)
+                self.embed_tokens(input_ids)
+                if in_answer
+                else self.embed(input_ids, pixel_values, image_sizes, image_token_indices, image_grids)
             )
         elif inputs_embeds is None or input_ids is not None:
             raise UsageError("the model takes either input_ids or inputs_embeds: pass exactly one of them")
@@ -103,11 +122,16 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         if cu_seq_lens is not None:
             if attention_mask is not None or past_key_values is not None or use_cache:
                 raise UsageError("cu_seq_lens beside an attention mask or a cache: packed samples take neither")
+            if sample_lengths is None or position_ids is None:
+                raise UsageError("cu_seq_lens without sample_lengths or position_ids: pass all that packed_row makes")
             use_cache = False
-            kwargs |= packed_attention(self.config._attn_implementation, cu_seq_lens, inputs_embeds)
+            row: PackedRow = {
+                "position_ids": position_ids,
+                "cu_seq_lens": cu_seq_lens,
+                "sample_lengths": tuple(sample_lengths),
+            }
+            kwargs |= packed_attention(self.config._attn_implementation, row, inputs_embeds)
             attention_mask = kwargs.pop("attention_mask")
-            if position_ids is None:
-                position_ids = packed_positions(cu_seq_lens)
         elif position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             position_ids = positions_from_mask(attention_mask)[:, -inputs_embeds.shape[1] :]
         outputs: BaseModelOutputWithPast = super().forward(
@@ -120,13 +144,23 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         )
         return outputs
 
-    def embed(self, input_ids: Tensor, pixel_values: Tensor | None = None, image_sizes: Tensor | None = None) -> Tensor:
+    def embed(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        image_token_indices: Tensor | None = None,
+        image_grids: Sequence[CropGrid] | None = None,
+    ) -> Tensor:
         """Embed tokens, with the images' features where the image tokens stand.
 
         Args:
             input_ids: [rows, tokens]; negative ids and `config.image_token_id` are image tokens.
             pixel_values: the images of all rows, row after row, in either form that `ImageEmbedding` takes.
             image_sizes: [images, 2], height and width of each image's canvas.
+            image_token_indices: int64 [image tokens], where the image tokens stand in the rows laid end to end.
+            image_grids: how each image is cut. With these two known, nothing here waits for the device; left out, they
+                are worked out from `input_ids` and `image_sizes`.
 
         Returns:
             [rows, tokens, hidden size]. In training a batch without images shows the tower a blank one whose features
@@ -135,19 +169,27 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         Raises:
             UsageError: image tokens and images do not match, row for row.
         """
-        is_image = self.image_positions(input_ids)
+        if image_token_indices is None:
+            is_image = self.image_positions(input_ids)
+            image_token_indices = is_image.flatten().nonzero()[:, 0]
+            in_rows = is_image.sum(dim=1).tolist()
+        else:
+            in_rows = [len(image_token_indices)]
         if pixel_values is None:
-            if is_image.any():
-                raise UsageError(f"{int(is_image.sum())} image tokens and no pixel_values: pass the images too")
+            if len(image_token_indices):
+                raise UsageError(f"{len(image_token_indices)} image tokens and no pixel_values: pass the images too")
             embedded: Tensor = self.embed_tokens(input_ids)
             return embedded + self.vision_embed_tokens.nothing().to(embedded.dtype) if self.training else embedded
-        if image_sizes is None:
-            raise UsageError("pixel_values without image_sizes: pass both, as the processor gives them")
-        grids = self.vision_embed_tokens.grids(pixel_values, image_sizes)
-        images_of_rows(is_image.sum(dim=1).tolist(), [grid.tokens for grid in grids])
-        embedded = self.embed_tokens(input_ids.masked_fill(is_image, 0))
-        features = self.vision_embed_tokens(pixel_values, grids)
-        return embedded.masked_scatter(is_image[..., None], features.to(embedded.dtype))
+        if image_grids is None:
+            if image_sizes is None:
+                raise UsageError("pixel_values without image_sizes: pass both, as the processor gives them")
+            image_grids = self.vision_embed_tokens.grids(pixel_values, image_sizes)
+        images_of_rows(in_rows, [grid.tokens for grid in image_grids])
+        # The published code's negative ids are in no vocabulary; their embeddings are replaced.
+        embedded = self.embed_tokens(input_ids.clamp_min(0))
+        features = self.vision_embed_tokens(pixel_values, image_grids)
+        filled = embedded.flatten(0, 1).index_copy(0, image_token_indices, features.to(embedded.dtype))
+        return filled.view_as(embedded)
 
     def image_positions(self, input_ids: Tensor) -> Tensor:
         """Mark the image tokens: [rows, tokens] bool."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -76,9 +77,14 @@ def normalise(pixels: Tensor, mean: Sequence[float] = CLIP_MEAN, std: Sequence[f
     Returns:
         The same shape in float32.
     """
-    of_colour = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (mean, std))
-    centre, spread = of_colour
+    centre, spread = (_of_colours(tuple(values), pixels.device) for values in (mean, std))
     return pixels.float().div(255).sub(centre).div(spread)
+
+
+@functools.cache
+def _of_colours(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Keep a colour's numbers on the device: copying them there would make the CPU wait for it."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def crops_of(canvas: Tensor, crop_size: int) -> Tensor:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from ...schema.errors import UsageError
+from ...schema.vision_tokens import CropGrid
 from .backbone import Phi3VModel
 from .configuration import Phi3VConfig
 from .generation import Phi3VGenerationMixin
+from .loss import fused_loss, summed_loss
 from .packing import next_labels
 
 __all__ = ["Phi3VForCausalLM"]
@@ -26,6 +30,8 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         self.model = Phi3VModel(config)
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        # By Liger's kernel; a matter of the run, not of the model.
+        self.fused_loss = False
         self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
         self.settle_generation_config()
 
@@ -40,35 +46,51 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         image_sizes: Tensor | None = None,
         labels: Tensor | None = None,
         cu_seq_lens: Tensor | None = None,
+        sample_lengths: Sequence[int] | None = None,
+        image_token_indices: Tensor | None = None,
+        image_grids: Sequence[CropGrid] | None = None,
+        target_positions: Tensor | None = None,
+        targets: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Predict the next token everywhere.
+        """Predict the next token: everywhere, or only where there is something to learn.
+
+        There are two ways to call it. As transformers' models are called: with padded rows of ids, and `labels` for a
+        loss. And with packed micro-batches, as `PackedCollator` makes them: then `loss` is a sum over the supervised
+        tokens, no logits are returned, and nothing in the forward pass waits for the device.
 
         Args:
             input_ids: [rows, tokens]; image tokens are `config.image_token_id` or negative.
             attention_mask: [rows, tokens], 1 where a token is real; padding may be on either side.
-            position_ids: [rows, tokens]; left out, counted from the attention mask or from `cu_seq_lens`.
+            position_ids: [rows, tokens]; left out, counted from the attention mask.
             past_key_values: the cache of the tokens before.
             inputs_embeds: [rows, tokens, hidden size], in place of `input_ids`.
             pixel_values: of all rows, row after row: [images, 1 + most sub-crops, 3, side, side] normalised, or
                 uint8 [sub-crops of all images, 3, side, side].
             image_sizes: [images, 2], height and width of each image's canvas in pixels.
-            labels: [rows, tokens], -100 where nothing is learned; shifted here.
-            cu_seq_lens: int32 [samples + 1], for samples laid end to end in one row: where each starts, then the number
-                of tokens. Each sample then gets what it gets alone.
-            use_cache: left out, not when there are labels.
+            labels: [rows, tokens], -100 where nothing is supervised; shifted here.
+            cu_seq_lens: for samples laid end to end in one row: with `sample_lengths` and `position_ids` what
+                `packed_row` makes. Each sample then gets what it gets alone.
+            sample_lengths: see `cu_seq_lens`.
+            image_token_indices: int64 [image tokens], where they stand in the rows laid end to end; left out, looked
+                for in `input_ids`.
+            image_grids: how each image is cut; left out, worked out from `image_sizes`.
+            target_positions: int64 [supervised tokens], the places in the rows laid end to end from which they are
+                predicted.
+            targets: int64 [supervised tokens], their ids, in place of `labels`.
+            use_cache: left out, not when there are labels or targets.
             logits_to_keep: so many from the end, or these positions; 0 keeps all. The loss is over what is kept.
 
         Returns:
-            `loss` (with labels; a mean, or a sum over `num_items_in_batch` where that is passed), `logits`
-            [rows, kept tokens, vocabulary] and `past_key_values`.
+            `loss` (with targets a sum; with labels a mean; either divided by `num_items_in_batch` where that is
+            passed), `logits` [rows, kept tokens, vocabulary] (None with targets) and `past_key_values`.
 
         Raises:
             UsageError: inputs that do not fit each other.
         """
-        if use_cache is None and labels is not None:
+        if use_cache is None and (labels is not None or targets is not None):
             use_cache = False
         outputs = self.model(
             input_ids=input_ids,
@@ -79,19 +101,29 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
             pixel_values=pixel_values,
             image_sizes=image_sizes,
             cu_seq_lens=cu_seq_lens,
+            sample_lengths=sample_lengths,
+            image_token_indices=image_token_indices,
+            image_grids=image_grids,
             use_cache=use_cache,
             **kwargs,
         )
+        if targets is not None:
+            if target_positions is None:
+                raise UsageError("targets without target_positions: pass both, as PackedCollator makes them")
+            hidden = outputs.last_hidden_state.flatten(0, 1).index_select(0, target_positions)
+            loss = (fused_loss if self.fused_loss else summed_loss)(self.lm_head, hidden, targets)
+            divisor = kwargs.get("num_items_in_batch")
+            return CausalLMOutputWithPast(loss=loss if divisor is None else loss / divisor)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, kept])
-        loss = None
+        mean_loss = None
         if labels is not None:
             following = next_labels(labels, cu_seq_lens)[:, kept]
-            loss = self.loss_function(
+            mean_loss = self.loss_function(
                 logits=logits, labels=labels, shift_labels=following, vocab_size=self.config.vocab_size, **kwargs
             )
         return CausalLMOutputWithPast(
-            loss=loss,
+            loss=mean_loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,

@@ -1,13 +1,15 @@
 """Several samples in one row, end to end without padding: each is to be what it is alone.
 
-Attention is told where the samples lie in whatever form the kernel takes it. transformers' own detection of packed rows
-is not relied on: with a cache, or with a mask of ones, it silently attends across samples.
+Where the samples lie is computed once, on the CPU, by `packed_row`; attention is told of it in whatever form the kernel
+takes it, without waiting for the device. transformers' own detection of packed rows is not relied on: with a cache, or
+with a mask of ones, it silently attends across samples.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -15,36 +17,48 @@ from torch import Tensor
 from ...schema.errors import UsageError
 from .varlen import VARLEN
 
-__all__ = ["block_causal_mask", "next_labels", "packed_attention", "packed_positions"]
+__all__ = ["PackedRow", "block_causal_mask", "next_labels", "packed_attention", "packed_row"]
 
 _IGNORED = -100
 
 
-def packed_positions(cu_seq_lens: Tensor) -> Tensor:
-    """Count each sample's tokens from 0.
+class PackedRow(TypedDict):
+    """Where the samples of a row lie; what the model takes beside the row's ids.
 
     Args:
-        cu_seq_lens: [samples + 1] int, where each sample starts, and where the last one ends.
-
-    Returns:
-        [1, tokens] int64.
+        position_ids: int64 [1, tokens], each sample's tokens counted from 0.
+        cu_seq_lens: int32 [samples + 1], where each sample starts, then the number of tokens.
+        sample_lengths: tokens of each sample, as numbers that stay on the CPU.
     """
-    lengths = cu_seq_lens.diff().long()
-    starts = torch.repeat_interleave(cu_seq_lens[:-1].long(), lengths)
-    return (torch.arange(len(starts), device=starts.device) - starts)[None]
+
+    position_ids: Tensor
+    cu_seq_lens: Tensor
+    sample_lengths: tuple[int, ...]
 
 
-def block_causal_mask(cu_seq_lens: Tensor) -> Tensor:
+def packed_row(sample_lengths: Sequence[int]) -> PackedRow:
+    """Lay samples of these lengths end to end.
+
+    Args:
+        sample_lengths: tokens of each sample, at least 1.
+    """
+    return {
+        "position_ids": torch.cat([torch.arange(length) for length in sample_lengths])[None],
+        "cu_seq_lens": torch.tensor([0, *itertools.accumulate(sample_lengths)], dtype=torch.int32),
+        "sample_lengths": tuple(sample_lengths),
+    }
+
+
+def block_causal_mask(position_ids: Tensor) -> Tensor:
     """Say which tokens see which: those of their own sample up to themselves.
 
     Args:
-        cu_seq_lens: as in `packed_positions`.
+        position_ids: [1, tokens] of a packed row.
 
     Returns:
         [1, 1, tokens, tokens] bool, queries by keys.
     """
-    lengths = cu_seq_lens.diff().long()
-    sample = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    sample = (position_ids[0] == 0).cumsum(0)
     return (sample[:, None] == sample).tril_()[None, None]
 
 
@@ -53,22 +67,22 @@ def next_labels(labels: Tensor, cu_seq_lens: Tensor | None = None) -> Tensor:
 
     Args:
         labels: [rows, tokens].
-        cu_seq_lens: as in `packed_positions`, of one packed row; None where each row is a sample.
+        cu_seq_lens: as in `PackedRow`, of one packed row; None where each row is a sample.
 
     Returns:
         [rows, tokens], -100 where a sample ends.
     """
     following = labels.roll(-1, dims=1)
-    ends = torch.tensor([labels.shape[1]], device=labels.device) if cu_seq_lens is None else cu_seq_lens[1:].long()
-    return following.index_fill(1, ends - 1, _IGNORED)
+    following[:, -1] = _IGNORED
+    return following if cu_seq_lens is None else following.index_fill(1, cu_seq_lens[1:].long() - 1, _IGNORED)
 
 
-def packed_attention(kernel: str, cu_seq_lens: Tensor, embedded: Tensor) -> dict[str, Any]:
+def packed_attention(kernel: str, row: PackedRow, embedded: Tensor) -> dict[str, Any]:
     """Make the arguments by which a kernel keeps attention inside each sample.
 
     Args:
         kernel: transformers' name of the attention implementation.
-        cu_seq_lens: as in `packed_positions`.
+        row: where the samples lie.
         embedded: [1, tokens, hidden size], the packed row.
 
     Returns:
@@ -77,27 +91,26 @@ def packed_attention(kernel: str, cu_seq_lens: Tensor, embedded: Tensor) -> dict
     Raises:
         UsageError: the lengths do not fill the row, or the kernel cannot be told of samples.
     """
-    # The only place where the device is waited for: kernels want lengths as numbers.
-    bounds: list[int] = cu_seq_lens.tolist()
-    lengths = [end - start for start, end in itertools.pairwise(bounds)]
-    if embedded.shape[0] != 1 or bounds[:1] != [0] or bounds[-1] != embedded.shape[1] or min(lengths, default=0) < 1:
+    lengths, bounds = row["sample_lengths"], row["cu_seq_lens"]
+    expected_shape = [1, sum(lengths)]
+    if min(lengths, default=0) < 1 or list(embedded.shape[:2]) != expected_shape or len(bounds) != len(lengths) + 1:
         raise UsageError(
-            f"cu_seq_lens {bounds} over {list(embedded.shape[:2])} rows and tokens; expected one row, and the start of "
-            "every sample from 0 on, then the number of tokens"
+            f"samples of {list(lengths)} tokens, {len(bounds)} bounds, in rows and tokens {list(embedded.shape[:2])}; "
+            f"expected one row of samples of at least one token that fill it: pass what packed_row makes"
         )
     if kernel == "sdpa":
-        return {"attention_mask": block_causal_mask(cu_seq_lens)}
+        return {"attention_mask": block_causal_mask(row["position_ids"])}
     if kernel == "eager":
-        hidden = ~block_causal_mask(cu_seq_lens)
+        hidden = ~block_causal_mask(row["position_ids"])
         lowest = torch.finfo(embedded.dtype).min
         return {"attention_mask": torch.zeros_like(hidden, dtype=embedded.dtype).masked_fill_(hidden, lowest)}
     if kernel == VARLEN:
         # A mask that is already there spares transformers making one; the kernel does not look at it.
         unread = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device)
-        return {"attention_mask": unread, "cu_seq_lens_q": cu_seq_lens, "sample_lengths": lengths}
+        return {"attention_mask": unread, "cu_seq_lens_q": bounds, "sample_lengths": lengths}
     if kernel == "flash_attention_2":
         longest = max(lengths)
-        of_samples = {"cu_seq_lens_q": cu_seq_lens, "cu_seq_lens_k": cu_seq_lens}
+        of_samples = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds}
         return {"attention_mask": None, **of_samples, "max_length_q": longest, "max_length_k": longest}
     raise UsageError(
         f"samples packed in one row, and attention {kernel!r}; expected varlen, flash_attention_2, sdpa or eager"

@@ -1,13 +1,16 @@
 """Attention over samples of different lengths in one row, as one of transformers' attention implementations.
 
 Importing this module makes `attn_implementation="varlen"` known to transformers. Packed rows go to torch's own kernel
-(flash attention, without the flash-attn package) where it runs, and sample by sample elsewhere, so that no two samples
-cost more together than apart. Padded rows, generation and the vision tower get scaled dot-product attention.
+(flash attention, without the flash-attn package) where it runs, and sample by sample to scaled dot-product attention
+elsewhere, so that no two samples cost more together than apart. Padded rows, generation and the vision tower always get
+scaled dot-product attention.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-__all__ = ["VARLEN", "varlen_attention"]
+__all__ = ["VARLEN", "torch_kernel", "varlen_attention"]
 
 VARLEN = "varlen"
 
@@ -55,7 +58,7 @@ def varlen_attention(
     # Turning by float32 tables under autocast leaves queries and keys in float32, values in half precision.
     query, key = query.to(value.dtype), key.to(value.dtype)
     grouped = query.shape[1] != key.shape[1]
-    kernel = _torchs_kernel(value)
+    kernel = torch_kernel() if _runs_torch_kernel(value) else None
     if kernel is None:
         by_sample = (states.split(list(sample_lengths), dim=2) for states in (query, key, value))
         parts = [
@@ -70,21 +73,40 @@ def varlen_attention(
         max(sample_lengths),
         max(sample_lengths),
         scale=scaling,
-        window_size=(-1, 0),
+        window_size=_CAUSAL,
         enable_gqa=grouped,
     )
     return attended[None], None
 
 
-def _torchs_kernel(value: Tensor) -> Any:
-    """Return torch's kernel where it runs: on CUDA in half precision, since torch 2.10."""
-    if not value.is_cuda or value.dtype not in (torch.bfloat16, torch.float16):
-        return None
+_CAUSAL = (-1, 0)
+# torch 2.10 brought the kernel, without these; it took `is_causal` instead.
+_ARGUMENTS = ("scale", "window_size", "enable_gqa")
+_AMPERE = (8, 0)
+
+
+@functools.cache
+def torch_kernel() -> Callable[..., Any] | None:
+    """Return torch's varlen kernel where the torch installed has it and it takes the arguments given here."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    return varlen_attn
+    kernel: Callable[..., Any] = varlen_attn
+    known = inspect.signature(kernel).parameters
+    return kernel if all(name in known for name in _ARGUMENTS) else None
+
+
+def _runs_torch_kernel(value: Tensor) -> bool:
+    """Whether the kernel runs on such values: in half precision, on a GPU since Ampere (not on a V100 or T4)."""
+    if not value.is_cuda or value.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    return _compute_capability(value.device) >= _AMPERE
+
+
+@functools.cache
+def _compute_capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 AttentionInterface.register(VARLEN, varlen_attention)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionModel
@@ -42,11 +44,14 @@ class ClipTower(nn.Module):
             crops: [crops, 3, side, side].
 
         Returns:
-            [crops, patches, width], patches row by row, without the class token.
+            [crops, patches, width], patches row by row, without the class token; without a graph where nothing of the
+            tower is trained.
         """
-        hidden: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(crops))
-        for layer in self.vision_model.encoder.layers[:-1]:
-            hidden = layer(hidden, attention_mask=None)
+        trained = any(parameter.requires_grad for parameter in self.parameters())
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+            hidden: Tensor = self.vision_model.pre_layrnorm(self.vision_model.embeddings(crops))
+            for layer in self.vision_model.encoder.layers[:-1]:
+                hidden = layer(hidden, attention_mask=None)
         return hidden[:, 1:]
 
 
@@ -68,7 +73,7 @@ class ImageEmbedding(nn.Module):
             nn.Linear(merged, config.hidden_size), nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size)
         )
 
-    def forward(self, pixel_values: Tensor, grids: list[CropGrid]) -> Tensor:
+    def forward(self, pixel_values: Tensor, grids: Sequence[CropGrid]) -> Tensor:
         """Embed images, all their real crops in one pass through the tower.
 
         Args:
@@ -91,6 +96,10 @@ class ImageEmbedding(nn.Module):
         ]
         projected: Tensor = self.img_projection(torch.cat(sequences))
         return projected
+
+    def projector_parameters(self) -> list[nn.Parameter]:
+        """The parameters beside the tower's: of the projector, and the separators that go through it."""
+        return [self.glb_GN, self.sub_GN, *self.img_projection.parameters()]
 
     def nothing(self) -> Tensor:
         """Embed a blank image and forget it: a zero that has every parameter here in its graph."""

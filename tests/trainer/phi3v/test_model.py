@@ -146,7 +146,7 @@ def test_gradient_checkpointing_changes_no_gradient(processor: Phi3VProcessor, i
     def gradients(checkpointing: bool) -> tuple[dict[str, Tensor | None], int]:
         model = tiny_model().train()
         if checkpointing:
-            model.recompute_activations()
+            model.checkpoint_activations()
         runs: list[object] = []
         for layer in (
             model.model.layers[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_model
 _SWITCH = 16  # tokens beyond which the small models take the long frequencies
 _ON_CUDA = "varlen on CUDA"
 _KERNELS = ["eager", "sdpa", "varlen", _ON_CUDA, "flash_attention_2"]
-Sample = dict[str, Tensor]
+Sample = dict[str, Any]
 
 
 def small_model(kernel: str) -> Phi3VForCausalLM:
@@ -96,7 +97,8 @@ def kernels_on_a_cpu(model: Any) -> Iterator[None]:
     """Neither torch's kernel nor flash-attn's runs on a CPU; all up to the call does, and this answers it."""
     flash = ((_flash_attns_alone, _flash_attns, None, None, None), (lambda **kwargs: kwargs, None))
     with (
-        mock.patch.object(varlen, "_torchs_kernel", return_value=_torchs if model.as_on_cuda else None),
+        mock.patch.object(varlen, "_runs_torch_kernel", return_value=model.as_on_cuda),
+        mock.patch.object(varlen, "torch_kernel", return_value=_torchs),
         mock.patch("transformers.modeling_flash_attention_utils.lazy_import_flash_attention", return_value=flash),
     ):
         yield
@@ -112,9 +114,8 @@ def random_text(length: int, seed: int) -> Sample:
 
 
 def pack(samples: Sequence[Sample]) -> Sample:
-    lengths = torch.tensor([0, *(sample["input_ids"].shape[1] for sample in samples)])
     packed = {name: torch.cat([sample[name] for sample in samples], dim=1) for name in ("input_ids", "labels")}
-    packed["cu_seq_lens"] = lengths.cumsum(0).to(torch.int32)
+    packed |= packing.packed_row([sample["input_ids"].shape[1] for sample in samples])
     shown = [sample for sample in samples if "pixel_values" in sample]
     if shown:
         most = max(sample["pixel_values"].shape[1] for sample in shown)
@@ -187,19 +188,20 @@ def test_random_groups_of_golden_cases_are_packed_what_they_are_alone(
 def test_packed_texts_are_what_they_are_alone_with_torchs_own_kernel() -> None:
     model = choose(torch.nn.Module.to(tiny_model().eval(), "cuda", torch.bfloat16), "varlen")
     samples = [{name: value.cuda() for name, value in random_text(n, n).items()} for n in (40, 7, 100)]
+    row = {name: value.cuda() if isinstance(value, Tensor) else value for name, value in pack(samples).items()}
     with torch.no_grad():
-        packed = model(**pack(samples)).logits
+        packed = model(**row).logits
         alone = torch.cat([choose(model, "sdpa")(**sample).logits for sample in samples], dim=1)
     torch.testing.assert_close(packed, alone, rtol=0, atol=0.1)
 
 
-def _sees_its_neighbours(cu_seq_lens: Tensor) -> Tensor:
-    tokens = int(cu_seq_lens[-1])
+def _sees_its_neighbours(position_ids: Tensor) -> Tensor:
+    tokens = position_ids.shape[1]
     return torch.ones(tokens, tokens, dtype=torch.bool).tril()[None, None]
 
 
-def _one_sample_for_the_kernel(kernel: str, cu_seq_lens: Tensor, embedded: Tensor) -> dict[str, Any]:
-    return packing_as_it_is(kernel, cu_seq_lens[[0, -1]], embedded)
+def _one_sample_for_the_kernel(kernel: str, row: packing.PackedRow, embedded: Tensor) -> dict[str, Any]:
+    return packing_as_it_is(kernel, packing.packed_row([sum(row["sample_lengths"])]), embedded)
 
 
 packing_as_it_is = packing.packed_attention
@@ -237,7 +239,7 @@ def test_the_check_fails_where_samples_meet(kernel: str, place: str, fault: Call
 def test_adapters_and_recomputed_activations_change_nothing_in_it(kernel: str) -> None:
     torch.manual_seed(0)
     model = small_model(kernel)
-    model.recompute_activations()
+    model.checkpoint_activations()
     settings = peft.LoraConfig(r=4, target_modules=["qkv_proj", "o_proj"], init_lora_weights=False)
     adapted = peft.get_peft_model(model.train(), settings)
     check_alone_is_packed(adapted, [random_text(length, length) for length in (12, 3, 40)])
@@ -256,8 +258,8 @@ def test_padded_rows_are_the_same_with_varlen() -> None:
     assert generated[0] == generated[1]
 
 
-def test_the_vision_tower_runs_beside_varlen(model: Phi3VForCausalLM, processor: Any, images: Any) -> None:
-    inputs = processor("<|image_1|>", images[0])
+def test_the_vision_tower_runs_beside_varlen(model: Phi3VForCausalLM, processor: Any, sample_images: Any) -> None:
+    inputs = processor("<|image_1|>", sample_images[0])
     with torch.no_grad():
         expected = model(**inputs).logits
         model.set_attn_implementation("varlen")
@@ -268,14 +270,13 @@ def test_the_vision_tower_runs_beside_varlen(model: Phi3VForCausalLM, processor:
 def test_transformers_own_detection_is_not_what_keeps_samples_apart() -> None:
     samples = [random_text(length, length) for length in (9, 6)]
     packed = pack(samples)
-    bounds = packed.pop("cu_seq_lens")
     model = small_model("sdpa")
-    restarted = {**packed, "position_ids": packing.packed_positions(bounds), "labels": None, "use_cache": True}
+    restarted = {"input_ids": packed["input_ids"], "position_ids": packed["position_ids"], "use_cache": True}
     with torch.no_grad():
         alone = torch.cat([model(**sample).logits for sample in samples], dim=1)
         # The trap, as it stands in transformers; the day it is gone, this may go, too.
         assert not torch.allclose(model(**restarted).logits, alone, atol=1e-3)
-        torch.testing.assert_close(model(**packed, cu_seq_lens=bounds).logits, alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(model(**packed).logits, alone, rtol=0, atol=1e-5)
 
 
 def test_a_batch_of_one_masked_token_has_no_loss_and_no_gradient() -> None:
@@ -283,7 +284,7 @@ def test_a_batch_of_one_masked_token_has_no_loss_and_no_gradient() -> None:
     empty = {
         "input_ids": torch.tensor([[1]]),
         "labels": torch.tensor([[-100]]),
-        "cu_seq_lens": torch.tensor([0, 1], dtype=torch.int32),
+        **packing.packed_row([1]),
     }
     _, loss, found = gradients(model, [empty], 7)
     assert loss == 0
@@ -291,15 +292,32 @@ def test_a_batch_of_one_masked_token_has_no_loss_and_no_gradient() -> None:
     assert not any(gradient.any() for gradient in found.values())
 
 
-@pytest.mark.parametrize("bounds", [[0, 4], [0, 3, 6], [1, 5], [0, 5, 4, 5], [0, 2, 2, 5], [0], []])
-def test_lengths_that_do_not_fill_the_row_are_refused(bounds: list[int]) -> None:
-    with pytest.raises(UsageError, match="expected one row, and the start of every sample"):
-        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), cu_seq_lens=torch.tensor(bounds, dtype=torch.int32))
+def _row_of(lengths: Sequence[int]) -> dict[str, Any]:
+    return {**packing.packed_row([5]), "sample_lengths": tuple(lengths), "cu_seq_lens": torch.zeros(len(lengths) + 1)}
+
+
+@pytest.mark.parametrize("lengths", [[4], [3, 3], [5, 0], [6, -1], []])
+def test_lengths_that_do_not_fill_the_row_are_refused(lengths: list[int]) -> None:
+    with pytest.raises(UsageError, match="expected one row of samples"):
+        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **_row_of(lengths))
+
+
+def test_bounds_of_other_samples_are_refused() -> None:
+    row = {**packing.packed_row([2, 3]), "sample_lengths": (5,)}
+    with pytest.raises(UsageError, match="3 bounds"):
+        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **row)
 
 
 def test_packed_samples_in_two_rows_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"over \[2, 5\] rows and tokens"):
-        small_model("sdpa")(torch.ones(2, 5, dtype=torch.long), cu_seq_lens=torch.tensor([0, 5], dtype=torch.int32))
+    with pytest.raises(UsageError, match=r"in rows and tokens \[2, 5\]"):
+        small_model("sdpa")(torch.ones(2, 5, dtype=torch.long), **packing.packed_row([5]))
+
+
+@pytest.mark.parametrize("missing", ["sample_lengths", "position_ids"])
+def test_bounds_alone_do_not_say_where_samples_lie(missing: str) -> None:
+    row = {name: value for name, value in packing.packed_row([5]).items() if name != missing}
+    with pytest.raises(UsageError, match="pass all that packed_row makes"):
+        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **row)
 
 
 @pytest.mark.parametrize(
@@ -308,27 +326,53 @@ def test_packed_samples_in_two_rows_are_refused() -> None:
     ids=lambda beside: next(iter(beside)),
 )
 def test_a_mask_or_a_cache_beside_packed_samples_is_refused(beside: dict[str, Any]) -> None:
-    ids, bounds = torch.ones(1, 5, dtype=torch.long), torch.tensor([0, 5], dtype=torch.int32)
     with pytest.raises(UsageError, match="packed samples take neither"):
-        small_model("sdpa")(ids, cu_seq_lens=bounds, **beside)
+        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **packing.packed_row([5]), **beside)
 
 
 def test_a_kernel_that_cannot_be_told_of_samples_is_refused() -> None:
-    ids, bounds = torch.ones(1, 5, dtype=torch.long), torch.tensor([0, 5], dtype=torch.int32)
     with pytest.raises(UsageError, match="attention 'flex_attention'"):
-        small_model("flex_attention")(ids, cu_seq_lens=bounds)
+        small_model("flex_attention")(torch.ones(1, 5, dtype=torch.long), **packing.packed_row([5]))
 
 
-def test_torchs_kernel_is_taken_on_cuda_in_half_precision_and_where_torch_has_it() -> None:
-    def value(device: str, dtype: torch.dtype) -> Any:
-        return SimpleNamespace(is_cuda=device == "cuda", dtype=dtype)
+@pytest.mark.parametrize("capability", [(7, 0), (7, 5), (8, 0), (9, 0)])
+def test_torchs_kernel_is_taken_on_cuda_in_half_precision_since_ampere(capability: tuple[int, int]) -> None:
+    def runs(device: str, dtype: torch.dtype) -> bool:
+        value: Any = SimpleNamespace(is_cuda=device == "cuda", dtype=dtype, device=torch.device(device))
+        return varlen._runs_torch_kernel(value)
 
-    for half in (torch.bfloat16, torch.float16):
-        assert varlen._torchs_kernel(value("cuda", half)) is not None
-        assert varlen._torchs_kernel(value("cpu", half)) is None
-    assert varlen._torchs_kernel(value("cuda", torch.float32)) is None
-    with mock.patch.dict("sys.modules", {"torch.nn.attention.varlen": None}):
-        assert varlen._torchs_kernel(value("cuda", torch.bfloat16)) is None
+    varlen._compute_capability.cache_clear()
+    with mock.patch.object(torch.cuda, "get_device_capability", return_value=capability):
+        for half in (torch.bfloat16, torch.float16):
+            assert runs("cuda", half) == (capability >= (8, 0))
+            assert not runs("cpu", half)
+        assert not runs("cuda", torch.float32)
+    varlen._compute_capability.cache_clear()
+
+
+def test_torchs_kernel_is_called_by_the_signature_that_is_installed() -> None:
+    kernel = varlen.torch_kernel.__wrapped__()
+    assert kernel is not None, "the torch of constraints.txt has it"
+    inspect.signature(kernel).bind(*range(7), scale=1.0, window_size=(-1, 0), enable_gqa=False)
+
+
+def _kernel_of_torch_2_10(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cu_seq_q: Tensor,
+    cu_seq_k: Tensor,
+    max_q: int,
+    max_k: int,
+    is_causal: bool,
+) -> Tensor:
+    raise AssertionError("it takes other arguments")
+
+
+@pytest.mark.parametrize("module", [None, SimpleNamespace(varlen_attn=_kernel_of_torch_2_10)], ids=["older", "2.10"])
+def test_a_torch_without_the_kernel_or_with_another_signature_does_without(module: Any) -> None:
+    with mock.patch.dict("sys.modules", {"torch.nn.attention.varlen": module}):
+        assert varlen.torch_kernel.__wrapped__() is None
 
 
 def test_no_sample_pays_for_its_neighbours_in_varlen() -> None:

@@ -15,7 +15,12 @@ from phi3v_data.trainer.phi3v.tiny import tiny_config
 _ONE = "<|user|>\n<|image_1|>\nWhat?<|end|>\n<|assistant|>\n"
 _TWO = "<|user|>\n<|image_1|>\n<|image_2|>\nWhich?<|end|>\n<|assistant|>\n"
 _NONE = "<|user|>\nHello<|end|>\n<|assistant|>\n"
-_TOKENS_A_IMAGE = 25
+_TOKENS_AN_IMAGE = 25
+
+
+@pytest.fixture(scope="module")
+def images(sample_images: list[Image.Image]) -> list[Image.Image]:
+    return sample_images
 
 
 def test_a_prompt_holds_as_many_image_tokens_as_its_images_cost(
@@ -24,7 +29,7 @@ def test_a_prompt_holds_as_many_image_tokens_as_its_images_cost(
     made = processor(_TWO, images[:2])
     image = tiny_config().image_token_id
     assert processor.image_token_id == image
-    assert int((made["input_ids"] == image).sum()) == 2 * _TOKENS_A_IMAGE
+    assert int((made["input_ids"] == image).sum()) == 2 * _TOKENS_AN_IMAGE
     assert made["pixel_values"].shape == (2, 2, 3, 84, 84)
     assert made["attention_mask"].all()
     assert set(made) == {"input_ids", "attention_mask", "pixel_values", "image_sizes"}
@@ -34,7 +39,7 @@ def test_published_ids_number_the_images_of_each_prompt(processor: Phi3VProcesso
     made = processor([_TWO, _ONE], [images[:2], images[2:]], published_image_ids=True)
     ours = processor([_TWO, _ONE], [images[:2], images[2:]])
     marks = [[token for token in row if token < 0] for row in made["input_ids"].tolist()]
-    assert marks == [[-1] * _TOKENS_A_IMAGE + [-2] * _TOKENS_A_IMAGE, [-1] * _TOKENS_A_IMAGE]
+    assert marks == [[-1] * _TOKENS_AN_IMAGE + [-2] * _TOKENS_AN_IMAGE, [-1] * _TOKENS_AN_IMAGE]
     assert torch.equal(made["input_ids"].clamp_min(0) > 0, ours["input_ids"] != processor.image_token_id)
 
 

@@ -133,7 +133,7 @@ def test_half_precision_and_recomputed_activations_keep_the_blank_image_at_nothi
     half = model.to(torch.bfloat16)
     with torch.no_grad():
         expected = half(**inputs).logits
-    half.recompute_activations()
+    half.checkpoint_activations()
     outputs = half.train()(**inputs, labels=inputs["input_ids"])
     assert torch.equal(outputs.logits, expected)
     outputs.loss.backward()

@@ -1,0 +1,18 @@
+"""Which parameters are trained, and at which learning rates.
+
+| strategy        | trained                                                                                      |
+| --------------- | -------------------------------------------------------------------------------------------- |
+| `full`          | everything that reaches the output                                                           |
+| `frozen-vision` | the language model with its word embeddings; with `--train-projector` projector, separators  |
+| `lora`          | adapters beside frozen weights                                                               |
+| `qlora`         | adapters beside weights quantised to 4 bits                                                  |
+"""
+
+from __future__ import annotations
+
+from .apply import apply_strategy
+from .groups import Part, parameter_groups, part_of
+from .quantisation import quantisation
+from .targets import adapter_targets
+
+__all__ = ["Part", "adapter_targets", "apply_strategy", "parameter_groups", "part_of", "quantisation"]
