@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "Fine-tune a model on a dataset.",
     "evaluate": "Evaluate a model on a dataset, and write every answer out.",
     "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
+    "recipes": "List the named runs, or their results beside the published ones.",
     "order": "Print the record ids of each optimizer step.",
     "estimate": "Say what a run is going to read: tokens, crops, steps, balance.",
     "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",

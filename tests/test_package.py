@@ -15,7 +15,7 @@ else:
     import tomli as tomllib  # pytest brings it there
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_SHIPPED = {"tests", "benchmarks", "docs"}
+NOT_SHIPPED = {".ci", "tests", "benchmarks", "docs"}
 
 
 def tracked() -> list[Path]:
@@ -47,9 +47,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         (top_level,) = (name for name in archive.namelist() if name.endswith("top_level.txt"))
         assert archive.read(top_level).decode().split() == ["phi3v_data"]
-    modules = {path for path in tracked() if path.suffix == ".py" and path.parts[0] not in NOT_SHIPPED}
-    data = {Path("py.typed"), Path("schema/record.schema.json")}
-    assert names == {f"phi3v_data/{path.as_posix()}" for path in modules | data}
+    in_packages = {path for path in tracked() if len(path.parts) > 1 and path.parts[0] not in NOT_SHIPPED}
+    assert names == {f"phi3v_data/{path.as_posix()}" for path in in_packages | {Path("__init__.py"), Path("py.typed")}}
 
 
 def test_no_module_lies_loose_in_the_root_beside_the_package_itself() -> None:

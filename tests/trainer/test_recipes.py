@@ -1,0 +1,130 @@
+"""Every recipe is the published run it names, but for the differences that it gives reasons for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from phi3v_data.cli.recipes import command
+from phi3v_data.schema.errors import DatasetError, UsageError
+from phi3v_data.trainer.config import TrainConfig, make_config, setting_names
+from phi3v_data.trainer.evaluation.result import Evaluation, Metric
+from phi3v_data.trainer.recipe_results import collect_results
+from phi3v_data.trainer.recipes import Recipe, load_recipe, recipe_names
+
+# The defaults of the published scripts, for what a row's flags do not say.
+DEFAULTS = {"--num_crops": "16", "--wd": "0.01", "--lora_rank": "64", "--lora_alpha_ratio": "2", "--lora_dropout": "0"}
+# Set in the scripts' code.
+FIXED = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-7, "max_grad_norm": 1.0, "warmup_steps": 50}
+
+recipes = pytest.mark.parametrize("recipe", [load_recipe(name) for name in recipe_names()], ids=lambda each: each.name)
+
+
+def published_flags(recipe: Recipe) -> dict[str, str]:
+    flags: dict[str, str] = dict(DEFAULTS)
+    name = ""
+    for word in recipe.published.flags.split():
+        name, flags[word if word.startswith("--") else name] = (word, "") if word.startswith("--") else (name, word)
+    return flags
+
+
+def configured(recipe: Recipe) -> TrainConfig:
+    return make_config(recipe.settings)
+
+
+def test_every_row_of_the_published_tables_has_a_recipe() -> None:
+    rows = {(recipe.task, recipe.strategy) for recipe in map(load_recipe, recipe_names())}
+    strategies = ("full", "frozen-vision", "lora", "qlora")
+    assert rows == {
+        *(("NLVR2", strategy) for strategy in strategies[:2]),
+        *((task, strategy) for task in ("DocVQA", "Hateful Memes") for strategy in strategies),
+    }
+
+
+@recipes
+def test_a_recipe_has_the_numbers_of_its_published_flags(recipe: Recipe) -> None:
+    flags, config = published_flags(recipe), configured(recipe)
+    assert config.batch_size == int(flags["--batch_size"])
+    assert config.epochs == int(flags["--num_train_epochs"])
+    assert config.learning_rate == float(flags["--learning_rate"])
+    assert config.data.num_crops == int(flags["--num_crops"])
+    assert config.optimizer.weight_decay == float(flags["--wd"])
+    assert {name: getattr(config.optimizer, name) for name in FIXED} == FIXED
+    assert config.model.precision == ("bf16" if "--bf16" in flags else "fp16")
+    assert config.model.precision in recipe.published.results
+
+
+@recipes
+def test_a_recipe_has_the_strategy_of_its_published_flags(recipe: Recipe) -> None:
+    flags, config = published_flags(recipe), configured(recipe)
+    adapters = "--use_lora" in flags or "--use_qlora" in flags
+    expected = "qlora" if "--use_qlora" in flags else "lora" if adapters else "full"
+    assert config.strategy == ("frozen-vision" if "--freeze_vision_model" in flags else expected)
+    if adapters:
+        assert config.lora.rank == int(flags["--lora_rank"])
+        assert config.lora.alpha == round(config.lora.rank * float(flags["--lora_alpha_ratio"]))
+        assert config.lora.dropout == float(flags["--lora_dropout"])
+
+
+@recipes
+def test_every_difference_is_about_a_setting_and_gives_a_reason(recipe: Recipe) -> None:
+    names = {"data", *(part for name, _ in setting_names() for part in (name, name.partition(".")[0]))}
+    assert set(recipe.differences) <= names
+    assert all(len(why) > 40 for why in recipe.differences.values())
+    assert "model.attention" in recipe.differences  # the published run needs the package flash-attn, ours does not
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="no recipe 'docvqa-lorra'; did you mean 'docvqa-lora'"):
+        load_recipe("docvqa-lorra")
+
+
+def test_the_command_lists_all_and_shows_one() -> None:
+    listed = CliRunner().invoke(command, [])
+    assert all(name in listed.output for name in recipe_names())
+    shown = CliRunner().invoke(command, ["docvqa-lora"]).output
+    assert "phi3v-data train data/docvqa --recipe docvqa-lora" in shown
+    assert "--use_lora --lora_rank 32" in shown
+    assert [each["name"] for each in json.loads(CliRunner().invoke(command, ["--json"]).output)] == recipe_names()
+
+
+def finished_run(folder: Path, recipe: str | None, after: float) -> None:
+    folder.mkdir(parents=True)
+    config = {"recipe": recipe, "strategy": "lora", "model": {"precision": "bf16"}}
+    (folder / "run.json").write_text(json.dumps({"config": config}))
+    for name, value in (("eval_before.json", 0.25), ("eval_after.json", after)):
+        metric = Metric(value=value, count=4, low=value - 0.1, high=value + 0.1)
+        evaluation = Evaluation(
+            split="val",
+            metrics={"recipe_anls": metric},
+            primary="anls",
+            correct=1,
+            total=4,
+            without_answer=0,
+            answers=[],
+        )
+        (folder / name).write_bytes(evaluation.as_json())
+
+
+def test_finished_runs_are_tabled_beside_the_published_results(tmp_path: Path) -> None:
+    finished_run(tmp_path / "b", "docvqa-lora", 0.75)
+    finished_run(tmp_path / "a", None, 0.5)
+    (result,) = collect_results(tmp_path)
+    assert (result.task, result.published) == ("DocVQA", 0.8246)
+    assert result.before is not None
+    assert result.after is not None
+    assert (result.before.value, result.after.value) == (0.25, 0.75)
+    table = CliRunner().invoke(command, ["--results", str(tmp_path)]).output
+    assert "0.250   0.750 (0.650-0.850)  0.8246" in table
+
+
+def test_a_folder_without_such_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no run that was started by"):
+        collect_results(tmp_path)
+    finished_run(tmp_path / "run", "docvqa-lora", 0.5)
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"run\.json: cannot be read"):
+        collect_results(tmp_path)
