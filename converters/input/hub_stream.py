@@ -56,12 +56,12 @@ class HubStream:
             self._example = next(self._examples, None)
             self._number += 1
             if self._example is None:
-                raise ItemError(f"{self._split}, row {number}: there is none; was the dataset replaced?")
+                raise ItemError(f"{self._split}, row {number + 1}: there is none; was the dataset replaced?")
         cell = (self._example or {}).get(column)
         found = cell[which] if isinstance(cell, list) and which < len(cell) else cell
         data = found.get("bytes") if isinstance(found, dict) else found
         if not isinstance(data, bytes):
-            raise ItemError(f"{self._split}, row {number}, column {column}: no bytes of image {which}")
+            raise ItemError(f"{self._split}, row {number + 1}, column {column}: no bytes of image {which}")
         return data
 
     def _open(self) -> Iterator[dict[str, Any]]:

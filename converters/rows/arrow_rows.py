@@ -9,8 +9,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...schema.errors import ItemError
 from ...storage import Folder
-from .arrow_files import arrow_batches, open_parquet
+from .arrow_files import arrow_batches, damage_is_an_item_error, open_parquet, parquet_batches
 from .cells import has_bytes, marked, plain_values
 from .row import Row
 
@@ -21,41 +22,40 @@ _BATCH = 256
 
 def read_parquet(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of a Parquet file."""
+    number = 0
     try:
-        with open_parquet(folder, name) as file:
+        with open_parquet(folder, name) as file, damage_is_an_item_error(name, "Parquet"):
             schema = file.schema_arrow
-            columns = _without_bytes(file)
-            number = 0
-            for batch in file.iter_batches(_BATCH, columns=columns):
+            for batch in parquet_batches(file, name, _BATCH, columns=_without_bytes(file)):
                 cells = {
                     field.name: [marked(value, field.type) for value in _values(batch, field.name)] for field in schema
                 }
                 yield from _rows(name, number, cells, batch.num_rows)
                 number += batch.num_rows
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        yield Row(name, 0, None, f"no Parquet file that can be read ({_first_line(error)})")
+    except ItemError as error:
+        yield Row(name, number, None, str(error))
 
 
 def read_arrow(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of an Arrow file, of the stream format (as `datasets` caches) or the file format."""
     number = 0
     try:
-        with arrow_batches(folder, name) as batches:
+        with arrow_batches(folder, name) as batches, damage_is_an_item_error(name, "Arrow"):
             for whole in batches:
                 for start in range(0, whole.num_rows, _BATCH):
                     batch = whole.slice(start, _BATCH)
                     cells = {field.name: plain_values(batch.column(field.name)) for field in batch.schema}
                     yield from _rows(name, number, cells, batch.num_rows)
                     number += batch.num_rows
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        yield Row(name, number, None, f"no Arrow file that can be read ({_first_line(error)})")
+    except ItemError as error:
+        yield Row(name, number, None, str(error))
 
 
 def _rows(name: str, number: int, cells: dict[str, list[Any]], count: int) -> Iterator[Row]:
     for at in range(count):
         values = {column: values[at] for column, values in cells.items()}
         # Times, decimals and the like become what JSON has for them.
-        yield Row(f"{name}, row {number + at}", number + at, msgspec.to_builtins(values, enc_hook=str))
+        yield Row(f"{name}, row {number + at + 1}", number + at, msgspec.to_builtins(values, enc_hook=str))
 
 
 def _values(batch: pa.RecordBatch, column: str) -> list[Any]:
@@ -80,7 +80,3 @@ def _is_below(path: str, column: str) -> bool:
 
 def _is_bytes(leaf: pq.ColumnSchema) -> bool:
     return leaf.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY") and leaf.logical_type.type == "NONE"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

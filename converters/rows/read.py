@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from ...schema.errors import InputError
 from ...storage import Folder
+from ...storage.outage import one_line
 from .row import Row
 
 __all__ = ["ROW_SUFFIXES", "read_rows"]
@@ -48,6 +49,6 @@ def read_rows(folder: Folder, name: str) -> Iterator[Row]:
 
             yield from (read_parquet if suffix == ".parquet" else read_arrow)(folder, name)
         else:
-            raise InputError(f"{folder.address}/{name}: no file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
+            raise InputError(f"{folder.address}/{name}: not a file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
     except OSError as error:
-        raise InputError(f"{folder.address}/{name}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{folder.address}/{name}: cannot be read ({one_line(error)})") from error

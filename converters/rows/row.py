@@ -16,8 +16,8 @@ class Row(NamedTuple):
     """One row of a file.
 
     Args:
-        place: where it stands, as people are shown it: `train.jsonl:17`, the line counted from 1, or
-            `train-00000.parquet, row 17`, the row counted from 0, as the libraries count them.
+        place: where it stands, as people are shown it: `train.jsonl:17` or `train-00000.parquet, row 17`; lines and
+            rows are counted from 1.
         number: its number in the file, from 0.
         values: its cells by column, as plain JSON values; None where this is no row.
         failure: why it is not a row, "" where it is one.

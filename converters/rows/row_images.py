@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...schema.errors import ItemError
 from ...storage import Folder
-from .arrow_files import arrow_batches, open_parquet
+from .arrow_files import arrow_batches, open_parquet, parquet_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class RowImages:
         found = cell[which] if isinstance(cell, list) and which < len(cell) else cell
         data = found.get("bytes") if isinstance(found, dict) else found
         if not isinstance(data, bytes) or not data:
-            place = f"{name}, row {number}, column {column}"
+            place = f"{name}, row {number + 1}, column {column}"
             raise ItemError(f"{place}: no bytes of image {which}; the cell is empty or holds a path alone")
         return data
 
@@ -100,7 +100,7 @@ class _Column:
     def _move_to(self, number: int) -> None:
         part = next((part for part in self._parts if part.start <= number < part.stop), None)
         if part is None:
-            raise ItemError(f"{self._place}: no row {number} with such a column; was the file replaced?")
+            raise ItemError(f"{self._place}: no row {number + 1} with such a column; was the file replaced?")
         if part is not self._part or number < self._first:
             self._part, self._batches = part, part.batches()
             self._first, self._cells = part.start, ()
@@ -115,7 +115,7 @@ def _parquet_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> 
         return []
 
     def batches(group: int) -> Iterator[pa.Array]:
-        return (batch.column(0) for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[column]))
+        return (batch.column(0) for batch in parquet_batches(file, name, _BATCH, row_groups=[group], columns=[column]))
 
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     stops = list(accumulate(sizes))

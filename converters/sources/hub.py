@@ -10,7 +10,7 @@ With `--images image --prompt '{{ query.en }}' --answer answers --id id` it beco
     {"id": "train-train_0", "source": "hub",
      "conversations": [{"images": ["train/0000000000.0.jpg"], "user": "What is the date on the letter?",
                         "assistant": "May 4.", "answers": ["May 4.", "4 May"]}],
-     "meta": {"row": "data/train-00000-of-00001.parquet, row 0"}}
+     "meta": {"row": "data/train-00000-of-00001.parquet, row 1"}}
 
 Its files are fetched into the hub's own cache. Parquet, Arrow, JSON and CSV files are read row by row; every other
 kind by `datasets`, as a stream. A column of numbers of classes has the classes' names. No code of a dataset is run.

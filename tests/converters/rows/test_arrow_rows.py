@@ -82,7 +82,7 @@ def folder(tmp_path: Path) -> LocalFolder:
 def test_cells_are_plain_values_and_bytes_are_marked(folder: LocalFolder, name: str) -> None:
     found = list(read_rows(folder, name))
     assert [row.values for row in found] == EXPECTED
-    assert [(row.place, row.number) for row in found] == [(f"{name}, row {n}", n) for n in range(3)]
+    assert [(row.place, row.number) for row in found] == [(f"{name}, row {n + 1}", n) for n in range(3)]
 
 
 @pytest.mark.parametrize("name", FORMS)

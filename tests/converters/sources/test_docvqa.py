@@ -247,7 +247,7 @@ def test_a_turn_of_the_cauldron_is_a_record_that_shares_its_rows_image(raw: Raw,
         "ITC.",
         ["ITC."],
     )
-    assert record.meta["row"] == f"{name}, row 0"
+    assert record.meta["row"] == f"{name}, row 1"
     assert made.images == {f"train/{row:010d}.0.png": image(row % 2) for row in range(3)}
     groups = [record.meta["group"] for record in made.records.values()]
     assert groups[0] == groups[1] == groups[3] != groups[2]
@@ -324,7 +324,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     assert made.quarantine.pop("val_v1.0.json").startswith(
         "a file of another data set: its rows have sentence, identifier, label; expected questionId, question,"
     )
-    assert made.quarantine == {"validation-0.parquet, row 0": "0 images; expected 1"}
+    assert made.quarantine == {"validation-0.parquet, row 1": "0 images; expected 1"}
 
 
 def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
@@ -346,15 +346,15 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
     assert list(made.records) == ["train-0000000000-0"]
     place = "train.parquet, row "
     expected = {
-        "0, text 1": "'assistant' is empty",
-        "0, text 2": "'user' is empty",
-        "1": "no list of images; expected 1",
-        "2": "2 images; expected 1",
-        "3": "no texts",
-        "4, text 0": "a turn of another data set, 'ChartQA'; expected docvqa",
-        "5": "no bytes of image 0",
-        "6": "",
-        "7, text 0": "a turn is None; expected user, assistant and source",
+        "1, text 1": "'assistant' is empty",
+        "1, text 2": "'user' is empty",
+        "2": "no list of images; expected 1",
+        "3": "2 images; expected 1",
+        "4": "no texts",
+        "5, text 0": "a turn of another data set, 'ChartQA'; expected docvqa",
+        "6": "no bytes of image 0",
+        "7": "",
+        "8, text 0": "a turn is None; expected user, assistant and source",
     }
     assert made.quarantine.keys() == {place + where for where in expected}
     for where, message in expected.items():
@@ -371,7 +371,7 @@ def test_bad_rows_of_nielsr_are_quarantined(raw: Raw) -> None:
         "'answers' is []",
     ]
     assert [record.id for record in raw.records()] == ["train_0"]
-    assert raw.faults(language="fr")["train.parquet, row 0"] == "no 'fr'; it has: en, de"
+    assert raw.faults(language="fr")["train.parquet, row 1"] == "no 'fr'; it has: en, de"
 
 
 def test_a_table_of_another_data_set_is_quarantined_whole(raw: Raw) -> None:

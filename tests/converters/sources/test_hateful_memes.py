@@ -197,7 +197,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
     assert made.quarantine.pop("dev_seen.jsonl").startswith(
         "a file of another data set: its rows have sentence, identifier; expected id, img, label, text, or images"
     )
-    assert made.quarantine == {"val.parquet, row 0": "'assistant' is empty"}
+    assert made.quarantine == {"val.parquet, row 1": "'assistant' is empty"}
 
 
 def test_an_input_without_annotations_says_what_was_expected(raw: Raw) -> None:

@@ -156,7 +156,7 @@ def test_parquet_files_are_rows_and_numbers_of_classes_have_names(shown: dict[st
     assert turns(found) == [("Is it 0?", "no"), ("Is it 1?", "yes"), ("Is it 2?", "no")]
     assert turns(found, "val") == [("Is it 0?", "no"), ("Is it 1?", "yes")]
     assert images(found) == [image(0), image(1), image(2)]
-    assert found["records"]["val"][1]["meta"] == {"row": "data/validation-00000-of-00001.parquet, row 1"}
+    assert found["records"]["val"][1]["meta"] == {"row": "data/validation-00000-of-00001.parquet, row 2"}
 
 
 def test_only_the_files_of_the_subset_and_its_splits_are_fetched(

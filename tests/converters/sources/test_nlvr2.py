@@ -252,7 +252,7 @@ def test_a_file_in_another_encoding_is_quarantined(raw: Raw) -> None:
 
 def test_a_row_of_the_cauldron_needs_two_images(raw: Raw) -> None:
     raw.table("train.parquet", [{"images": [cell()], "texts": [text("Valid?", "Yes.", "NLVR2")]}])
-    assert raw.faults() == {"train.parquet, row 0": "1 image; expected 2"}
+    assert raw.faults() == {"train.parquet, row 1": "1 image; expected 2"}
 
 
 def test_an_input_without_annotations_says_what_was_expected(raw: Raw) -> None:

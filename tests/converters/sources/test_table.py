@@ -128,7 +128,7 @@ def test_images_lie_in_cells_in_lists_and_in_several_columns(raw: RawTable) -> N
         [image(1), image(2), image(3), image(1)],
         [image(4)],
     ]
-    assert found.reasons() == {"rows.parquet, row 2": "pics, more, file are empty; the row shows nothing"}
+    assert found.reasons() == {"rows.parquet, row 3": "pics, more, file are empty; the row shows nothing"}
 
 
 @pytest.mark.parametrize(
