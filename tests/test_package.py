@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from phi3v_data import __version__
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -48,11 +50,20 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         (top_level,) = (name for name in archive.namelist() if name.endswith("top_level.txt"))
         assert archive.read(top_level).decode().split() == ["phi3v_data"]
     in_packages = {path for path in tracked() if len(path.parts) > 1 and path.parts[0] not in NOT_SHIPPED}
-    assert names == {f"phi3v_data/{path.as_posix()}" for path in in_packages | {Path("__init__.py"), Path("py.typed")}}
+    assert names == {
+        f"phi3v_data/{path.as_posix()}"
+        for path in in_packages | {Path("__init__.py"), Path("__main__.py"), Path("py.typed")}
+    }
 
 
 def test_no_module_lies_loose_in_the_root_beside_the_package_itself() -> None:
-    assert [path.name for path in tracked() if len(path.parts) == 1 and path.suffix == ".py"] == ["__init__.py"]
+    loose = [path.name for path in tracked() if len(path.parts) == 1 and path.suffix == ".py"]
+    assert sorted(loose) == ["__init__.py", "__main__.py"]
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "phi3v_data", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"phi3v-data, version {__version__}\n"
 
 
 def test_constraints_pin_every_dependency() -> None:
