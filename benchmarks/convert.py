@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 # The clips
 
 
-def moving_picture(seed: int) -> Iterator[np.ndarray]:
+def moving_scene(seed: int) -> Iterator[np.ndarray]:
     """Yield frames as a camera would see them: a textured scene that drifts, something that moves, and noise."""
     chance = np.random.default_rng(seed)
     coarse = chance.integers(0, 256, (16, 21, 3), dtype=np.uint8)
@@ -64,7 +64,7 @@ def generated(folder: Path, codec: str, gop: int, suffix: str) -> list[Path]:
     folder.mkdir(parents=True)
     made = [folder / f"clip-{seed}{suffix}" for seed in range(DISTINCT)]
     for seed, path in enumerate(made):
-        write_clip(path, moving_picture(seed), fps=Fraction(30000, 1001), codec=codec, gop=gop)
+        write_clip(path, moving_scene(seed), fps=Fraction(30000, 1001), codec=codec, gop=gop)
     return made
 
 

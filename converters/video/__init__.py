@@ -1,4 +1,17 @@
-"""Frames of a video: the ones a sampling policy names, exactly those, upright, whichever library decodes them."""
+"""Frames of a video: exactly those that a sampling policy names, upright, whichever library decodes them.
+
+clips.py           an item's clip -> images in the sink, and where they come from
+frame_names.py     the name of a frame's image
+read.py            a clip and a policy -> frames, by the decoder chosen
+sampling.py        the policy: which frames of a clip are taken
+container.py       opens a clip, reads its packets, refuses one that is cut short
+pyav_frames.py     decodes with PyAV
+skipping.py        how frames are skipped: the packets that the wanted frames need
+packet_headers.py  what a packet says of its frame: random access point, reference, presentation order
+other_decoders.py  decodes with decord or OpenCV, and compares with PyAV
+upright.py         turns frames as the clip's metadata says, and makes pixels square
+synthesis.py       writes clips, for the demo, tests and benchmarks
+"""
 
 from .frame import Frame
 from .read import Decoder, decoder_versions, read_frames

@@ -9,13 +9,14 @@ from ...schema.errors import MediaError
 from ...storage import Folder, LocalFolder
 from ..base import ImageSink, Item
 from . import Decoder, read_frames
+from .frame_names import frame_name
 from .sampling import Sampling
 
 __all__ = ["ShownClip", "show_clip"]
 
 
 class ShownClip(NamedTuple):
-    """A clip's images, and where they come from: the file's SHA-256, the frames' numbers, their times in seconds."""
+    """A clip's images, and where they come from: the file's SHA-256, the frames' numbers and times in seconds."""
 
     images: list[str]
     provenance: dict[str, Any]
@@ -33,7 +34,7 @@ def show_clip(
         images: where the frames go.
         sampling: which frames are shown.
         decoder: what reads them.
-        part: what the names of its images begin with behind the item's own, where it shows more than this clip.
+        part: which of several clips this one is, where the item shows more than one; part of the images' names.
 
     Raises:
         MediaError: it is missing, a folder, or cannot be decoded.
@@ -48,6 +49,6 @@ def show_clip(
     except IsADirectoryError:
         raise MediaError(f"{name}: a folder, not a clip") from None
     return ShownClip(
-        [images.save(f"{item.images}.{part}{number}.jpg", frame.pixels) for number, frame in enumerate(frames)],
+        [images.save(frame_name(item.images, number, part), frame.pixels) for number, frame in enumerate(frames)],
         {"sha256": digest, "frames": [frame.index for frame in frames], "pts": [frame.time for frame in frames]},
     )

@@ -13,7 +13,7 @@ import av.logging
 from av.stream import Disposition
 
 from ...schema.errors import MediaError
-from .naming import shown_name
+from .path_text import shown_name
 
 __all__ = ["HELD", "Clip", "open_clip"]
 
@@ -22,11 +22,11 @@ FORMATS = (
     "3g2,3gp,asf,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,"
     "nut,obu,ogg,rm,vc1,webm,wtv,yuv4mpegpipe"
 )
-# Pixels of one frame. More is an attack on the memory, or a picture that no model takes.
+# Pixels of one frame. More is an attack on the memory, or a frame that no model takes.
 MAX_PIXELS = 1 << 26
 # Bytes of a clip kept from one reading of it to the next; of a longer one, the file is read again.
 HELD = 64 << 20
-# Pictures' lengths by which a clip may end before the time its container states.
+# Durations of a frame by which a clip may end before the time its container states.
 EARLY = 3
 
 
@@ -60,7 +60,7 @@ def _check_file(path: Path, name: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise MediaError(f"{name}: a folder, where a video was expected")
     if not stat.S_ISREG(status.st_mode):
-        raise MediaError(f"{name}: no file that keeps its data, where a video was expected")
+        raise MediaError(f"{name}: not a regular file, where a video was expected")
     if status.st_size == 0:
         raise MediaError(f"{name}: an empty file, where a video was expected")
 
@@ -103,7 +103,7 @@ class Clip:
         self._read_through()
 
     def packets(self) -> Iterator[av.Packet]:
-        """Give the packets, in the order of decoding."""
+        """Give the packets, in decoding order."""
         if self._held is not None:
             yield from self._held
         else:
@@ -116,7 +116,7 @@ class Clip:
         with _reported_errors(self.stream.container.format.name) as errors:
             for packet in _packets(self.stream):
                 if packet.is_corrupt:
-                    raise MediaError(f"{self.name}: damaged or cut short at picture {count}")
+                    raise MediaError(f"{self.name}: damaged or cut short at frame {count}")
                 count += 1
                 size += packet.size
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
@@ -127,10 +127,10 @@ class Clip:
         if errors:
             raise MediaError(f"{self.name}: damaged ({errors[0]})")
         if not count:
-            raise MediaError(f"{self.name}: holds no pictures")
-        stated = _stated_pictures(self.stream, indexed, count)
+            raise MediaError(f"{self.name}: holds no frames")
+        stated = _stated_frames(self.stream, indexed, count)
         if count < stated:
-            raise MediaError(f"{self.name}: cut short, {count} of {stated} pictures are there")
+            raise MediaError(f"{self.name}: cut short, {count} of {stated} frames are there")
         seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
         if seconds + EARLY * seconds / count < stated_seconds:
             raise MediaError(f"{self.name}: cut short, {seconds:.1f} of {stated_seconds:.1f} seconds are there")
@@ -161,18 +161,18 @@ def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
     return (packet for packet in stream.container.demux(stream) if packet.size)
 
 
-def _stated_pictures(stream: av.VideoStream, indexed: int, found: int) -> int:
-    """Return how many pictures a clip must hold by what its container states; 0 where that says nothing.
+def _stated_frames(stream: av.VideoStream, indexed: int, found: int) -> int:
+    """Return how many frames a clip must hold by what its container states; 0 where that says nothing.
 
     Args:
         stream: of the open clip.
-        indexed: pictures in the container's index before anything was read: all, the key frames, or none.
-        found: pictures found.
+        indexed: frames in the container's index before anything was read: all, the key frames, or none.
+        found: frames found.
     """
     if stream.container.format.name == "avi":
         # An AVI states those too that were dropped in recording and have no packet. None is missing if all is there
         # that its index names. That is what the file ends with; of a file that ends before, libavformat makes an index
-        # of the pictures it has seen, and shortens the duration.
+        # of the frames it has seen, and shortens the duration.
         is_whole = found == indexed and stream.duration == stream.frames
         return indexed if is_whole else int(stream.frames)
     return indexed

@@ -1,4 +1,4 @@
-"""A frame as it leaves a clip."""
+"""A frame taken from a clip."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Frame:
     """One frame of a clip.
 
     Args:
-        index: its number, counted from 0 in the order of showing.
+        index: its number, counted from 0 in presentation order.
         time: seconds from the clip's first frame.
         pixels: uint8 [H, W, 3], RGB, upright, with square pixels.
     """

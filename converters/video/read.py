@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from ...schema.errors import MediaError
 from .frame import Frame
-from .naming import shown_name
+from .path_text import shown_name
 from .sampling import ClipTable, Sampling, select_frames
 
 __all__ = ["Decoder", "decoder_versions", "read_frames"]
@@ -23,14 +23,14 @@ def read_frames(
     Args:
         path: the clip.
         sampling: the policy.
-        decoder: the library that decodes. `auto` is PyAV: it alone lets us prove that going straight to a frame gives
-            the right one, and the others are checked against it.
+        decoder: the library that decodes. `auto` is PyAV: it alone skips what the frames do not need, and the others
+            are checked against it.
         key: what the jitter of this clip depends on beside the seed: the item's id.
         jitter: whether this clip is one to jitter, if the policy does.
 
     Returns:
-        The frames, in the order of showing, bit for bit those that the library gives when it decodes the whole clip in
-        order. Damage to pictures that they do not need may go unnoticed.
+        The frames, in presentation order, bit for bit those that the library gives when it decodes the whole clip in
+        order. Damage to frames that they do not need may go unnoticed.
 
     Raises:
         MediaError: the clip cannot be read; names the file and what is wrong.
@@ -43,13 +43,13 @@ def read_frames(
             raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
         return chosen
 
-    if decoder == "opencv":
-        from .opencv_frames import read
-    elif decoder == "decord":
-        from .decord_frames import read
-    else:
-        from .pyav_frames import read
-    return read(path, choose)
+    if decoder in ("opencv", "decord"):
+        from . import other_decoders
+
+        return other_decoders.read(path, choose, decoder)
+    from . import pyav_frames
+
+    return pyav_frames.read(path, choose)
 
 
 def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:
@@ -68,7 +68,7 @@ def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:
 
         versions["opencv"] = cv2.__version__
     elif decoder == "decord":
-        from .decord_frames import import_decord
+        from .other_decoders import import_decord
 
         versions["decord"] = import_decord().__version__
     return versions

@@ -1,10 +1,10 @@
-"""Which frames of a clip are taken: one policy, written to the manifest, used wherever pictures come from video.
+"""Which frames of a clip are taken: one policy, written to the manifest, used wherever images come from video.
 
 Every strategy cuts the clip into parts and takes one frame of each::
 
     uniform     n equal parts, the first frame of each: frame floor(i * total / n)
     segment     n equal parts, the middle frame of each
-    fps         a part for every 1/F seconds, the frame on the screen when it begins
+    fps         a part for every 1/F seconds, the frame displayed when it begins
     keyframes   a part for every key frame, that key frame
 
 With `jitter`, the frame is a random one of its part, the same one for the same seed and key on every machine.
@@ -37,7 +37,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         strategy: how the clip is cut into parts.
         frames: how many frames to take; `fps` and `keyframes` give at most so many, spread evenly over the clip.
-        fps: pictures a second, for the strategy `fps` alone.
+        fps: frames a second, for the strategy `fps` alone.
         jitter: take a random frame of each part, on the splits for which the caller asks for it.
         seed: of the jitter.
 
@@ -55,7 +55,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
         if self.frames < 1:
             raise UsageError(f"frames = {self.frames}: give at least 1")
         if self.strategy == "fps" and self.fps is None:
-            raise UsageError("sampling fps needs the number of pictures a second: give fps too")
+            raise UsageError("sampling fps needs the number of frames a second: give fps too")
         if self.strategy != "fps" and self.fps is not None:
             raise UsageError(
                 f"fps = {self.fps:g} means nothing to sampling {self.strategy}: leave it out, or sample by fps"
@@ -70,7 +70,7 @@ class ClipTable(NamedTuple):
     """What the choice of frames depends on.
 
     Args:
-        times: seconds from the first frame to each frame, rising; one for every frame that a decoder shows.
+        times: seconds from the first frame to each frame, rising; one for every frame that a decoder outputs.
         keys: numbers of the key frames, rising.
     """
 
@@ -104,7 +104,7 @@ def _parts(clip: ClipTable, sampling: Sampling) -> list[range]:
     if sampling.strategy == "keyframes":
         starts = clip.keys
     elif sampling.fps is not None:
-        starts = _shown_at(sampling.fps, clip.times)
+        starts = _displayed_at(sampling.fps, clip.times)
     else:
         starts = _spread(range(total), sampling.frames)
     parts = [range(start, stop) for start, stop in pairwise([*starts, total])]
@@ -118,15 +118,15 @@ def _spread(items: Sequence[T], wanted: int) -> Sequence[T]:
     return [items[i * len(items) // wanted] for i in range(wanted)]
 
 
-def _shown_at(rate: float, times: Sequence[float]) -> list[int]:
-    """Find the frames that are on the screen at 0, 1/rate, 2/rate ... seconds, up to the last frame's time.
+def _displayed_at(rate: float, times: Sequence[float]) -> list[int]:
+    """Find the frames that are displayed at 0, 1/rate, 2/rate ... seconds, up to the last frame's time.
 
     A frame is one of them if a tick falls between its time and the next frame's.
     """
     next_tick = [math.ceil((time - SAME_TIME) * rate) for time in times]
     last_is_on_a_tick = next_tick[-1] <= (times[-1] + SAME_TIME) * rate
-    shown = [frame for frame, (tick, after) in enumerate(pairwise(next_tick)) if tick < after]
-    return [*shown, len(times) - 1] if last_is_on_a_tick else shown
+    displayed = [frame for frame, (tick, after) in enumerate(pairwise(next_tick)) if tick < after]
+    return [*displayed, len(times) - 1] if last_is_on_a_tick else displayed
 
 
 def _random_frame(part: range, key: str) -> int:

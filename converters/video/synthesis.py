@@ -51,8 +51,8 @@ def write_clip(
         b_frames: frames in a row that refer to later ones.
         options: of the encoder.
         container_options: of the container's writer.
-        times: seconds at which each frame is shown, to the millisecond, where they are not evenly spaced.
-        turn: degrees by which a player turns the picture, counter-clockwise; a multiple of 90.
+        times: seconds at which each frame is displayed, to the millisecond, where they are not evenly spaced.
+        turn: degrees by which a player turns the frames, counter-clockwise; a multiple of 90.
         pixel_aspect: width of a pixel over its height.
         pixel_format: FFmpeg's name of the format the frames are encoded in.
 
@@ -77,10 +77,10 @@ def write_clip(
                     context.time_base = Fraction(1, TICKS)
                 if turn:
                     stream.set_display_rotation(turn)
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture.time_base = Fraction(1, TICKS) if times is not None else 1 / Fraction(fps)
-            picture.pts = number if times is None else round(next(times) * TICKS)
-            container.mux(stream.encode(picture))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.time_base = Fraction(1, TICKS) if times is not None else 1 / Fraction(fps)
+            frame.pts = number if times is None else round(next(times) * TICKS)
+            container.mux(stream.encode(frame))
         if stream is not None:
             container.mux(stream.encode(None))
     return path

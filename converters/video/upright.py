@@ -1,4 +1,4 @@
-"""Pictures as a player shows them: turned as the clip's display matrix says, with square pixels."""
+"""Frames as a player displays them: turned as the clip's display matrix says, with square pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_OBLONG = 8
 
 
 class Display(NamedTuple):
-    """What has to be done to a stored picture.
+    """What has to be done to a stored frame.
 
     Args:
         swap: exchange rows and columns, first of all.
@@ -31,11 +31,11 @@ class Display(NamedTuple):
 
 
 def read_display(matrix: bytes | None, pixel_aspect: Fraction | None) -> Display:
-    """Read what a clip says about showing its pictures.
+    """Read what a clip says about displaying its frames.
 
     Args:
         matrix: its display matrix as FFmpeg gives it, nine int32 (a b u, c d v, x y w): the stored point (x, y), y
-            downwards, is shown at (ax + cy, bx + dy). Quarter turns and mirrorings are followed; a matrix that is
+            downwards, is displayed at (ax + cy, bx + dy). Quarter turns and mirrorings are followed; a matrix that is
             neither is not.
         pixel_aspect: width of a stored pixel over its height; nothing or 0 where the clip does not say.
     """
@@ -49,9 +49,9 @@ def read_display(matrix: bytes | None, pixel_aspect: Fraction | None) -> Display
 
 
 def upright(pixels: np.ndarray, display: Display) -> np.ndarray:
-    """Show a stored picture as it is meant.
+    """Display a stored frame as it is meant.
 
-    The height of the stored picture is kept and its width multiplied by the pixels' aspect, resampled bicubically.
+    The height of the stored frame is kept and its width multiplied by the pixels' aspect, resampled bicubically.
 
     Args:
         pixels: uint8 [H, W, 3].
@@ -59,15 +59,15 @@ def upright(pixels: np.ndarray, display: Display) -> np.ndarray:
     """
     height, width = pixels.shape[:2]
     if display.pixel_aspect != 1:
-        shown_width = max(1, round(width * display.pixel_aspect))
-        pixels = np.asarray(Image.fromarray(pixels).resize((shown_width, height), Image.Resampling.BICUBIC))
+        displayed_width = max(1, round(width * display.pixel_aspect))
+        pixels = np.asarray(Image.fromarray(pixels).resize((displayed_width, height), Image.Resampling.BICUBIC))
     if display.swap:
         pixels = pixels.swapaxes(0, 1)
     return np.ascontiguousarray(pixels[:: -1 if display.flip_rows else 1, :: -1 if display.flip_columns else 1])
 
 
 def as_stored(pixels: np.ndarray, display: Display) -> np.ndarray:
-    """Turn a picture back that was turned, but not resampled, for showing.
+    """Turn a frame back that was turned, but not resampled, for display.
 
     Args:
         pixels: uint8 [H, W, 3].

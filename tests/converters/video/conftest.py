@@ -19,7 +19,7 @@ FRAMES = 60
 
 
 def paint(number: int) -> np.ndarray:
-    """A picture that moves, with its number in black and white along the upper edge."""
+    """A frame that moves, with its number in black and white along the upper edge."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     pixels = np.stack([3 * x + 9 * number, 5 * y + 5 * number, x + y + 13 * number], axis=-1) % 256 // 2 + 64
     for bit in range(BITS):
@@ -42,7 +42,7 @@ X265 = {"codec": "libx265", "gop": 20, "options": {"preset": "ultrafast", "x265-
 GAPS = [0.033, 0.1, 0.02, 0.5, 0.033]
 UNEVEN = [round(sum((GAPS * FRAMES)[:number]), 3) for number in range(FRAMES)]
 
-# File name, how it is written, and whether going straight to a frame of it can be proved right.
+# File name, how it is written, and whether frames of it are skipped.
 CLIPS: dict[str, tuple[dict[str, Any], bool]] = {
     "xvid.avi": ({"fps": Fraction(30000, 1001)}, True),
     "mpeg4.mkv": ({}, True),
@@ -95,7 +95,7 @@ class Clips:
         options, _ = CLIPS[name]
         return self.write(self._folder / name, FRAMES, **options)
 
-    def is_proved(self, name: str) -> bool:
+    def is_skippable(self, name: str) -> bool:
         return CLIPS[name][1]
 
     def write(self, path: Path, frames: int | Iterable[np.ndarray] = FRAMES, **options: Any) -> Path:
@@ -115,7 +115,7 @@ class Clips:
             return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
     def packet(self, name: str, number: int) -> av.Packet:
-        """One packet of a clip, by its number in the order of decoding."""
+        """One packet of a clip, by its number in decoding order."""
         with av.open(str(self.named(name))) as container:
             return list(container.demux(video=0))[number]
 

@@ -59,7 +59,7 @@ def test_a_file_that_may_not_be_read(clips: Any, tmp_path: Path, monkeypatch: py
 def test_a_pipe_with_the_name_of_a_clip_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "pipe.avi"
     os.mkfifo(path)
-    refusal(path, "no file that keeps its data")
+    refusal(path, "not a regular file")
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_something_else_than_a_video(tmp_path: Path, data: bytes, suffix: str) -
 def write_sound(path: Path, cover: np.ndarray | None = None) -> Path:
     with av.open(str(path), "w") as made:
         sound = made.add_stream("aac", rate=44100)
-        picture = None
+        image = None
         if cover is not None:
-            picture = made.add_stream("mjpeg", rate=25)
-            picture.height, picture.width = cover.shape[:2]
-            picture.pix_fmt = "yuvj420p"
-            picture.disposition = Disposition.attached_pic
-        if picture is not None:
-            made.mux(picture.encode(av.VideoFrame.from_ndarray(cover, format="rgb24")))
-            made.mux(picture.encode(None))
+            image = made.add_stream("mjpeg", rate=25)
+            image.height, image.width = cover.shape[:2]
+            image.pix_fmt = "yuvj420p"
+            image.disposition = Disposition.attached_pic
+        if image is not None:
+            made.mux(image.encode(av.VideoFrame.from_ndarray(cover, format="rgb24")))
+            made.mux(image.encode(None))
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 44100), np.float32), format="fltp", layout="stereo")
         frame.rate = 44100
         made.mux(sound.encode(frame))
@@ -95,7 +95,7 @@ def test_sound_alone(tmp_path: Path) -> None:
     refusal(write_sound(tmp_path / "sound.m4a"), "holds no video stream")
 
 
-def test_sound_with_a_picture_on_its_cover(tmp_path: Path, clips: Any) -> None:
+def test_sound_with_an_image_on_its_cover(tmp_path: Path, clips: Any) -> None:
     path = write_sound(tmp_path / "sound.mp4", cover=clips.paint(0))
     with av.open(str(path)) as file:
         assert len(file.streams.video) == 1
@@ -134,24 +134,24 @@ def keep(number: int, packet: av.Packet) -> None:
     return None
 
 
-def test_a_clip_cut_between_two_pictures_says_how_many_are_there(clips: Any, tmp_path: Path) -> None:
+def test_a_clip_cut_between_two_frames_says_how_many_are_there(clips: Any, tmp_path: Path) -> None:
     data = clips.named("xvid.avi").read_bytes()
     chunk = data.index(b"movi")
     for _ in range(20):
         chunk = data.index(b"00dc", chunk + 1)
     path = tmp_path / "xvid.avi"
     path.write_bytes(data[:chunk])
-    refusal(path, "cut short, 19 of 60 pictures are there$")
+    refusal(path, "cut short, 19 of 60 frames are there$")
 
 
-def test_a_clip_cut_between_two_pictures_says_when_it_ends(clips: Any, tmp_path: Path) -> None:
+def test_a_clip_cut_between_two_frames_says_when_it_ends(clips: Any, tmp_path: Path) -> None:
     path = tmp_path / "h264.flv"
     path.write_bytes(clips.named("h264.flv").read_bytes()[: clips.packet("h264.flv", 40).pos])
     refusal(path, r"cut short, 1\.\d of 2\.5 seconds are there$")
 
 
 def test_damage_that_ffmpeg_passes_over_is_reported(clips: Any, tmp_path: Path) -> None:
-    """Without it, the clip would seem to have fewer pictures; the second of two such clips is as bad as the first."""
+    """Without it, the clip would seem to have fewer frames; the second of two such clips is as bad as the first."""
     data = bytearray(clips.named("mpeg4.mkv").read_bytes())
     data[3000:3400] = bytes(400)
     for number in range(2):
@@ -170,7 +170,7 @@ def test_what_ffmpeg_logs_elsewhere_stays_as_it_was(clips: Any) -> None:
         av.logging.set_level(None)
 
 
-def test_pictures_lost_in_the_middle_of_an_avi_are_missed(clips: Any, tmp_path: Path) -> None:
+def test_frames_lost_in_the_middle_of_an_avi_are_missed(clips: Any, tmp_path: Path) -> None:
     data = clips.named("xvid.avi").read_bytes()
     at = data.index(b"movi")
     for _ in range(30):
@@ -178,7 +178,7 @@ def test_pictures_lost_in_the_middle_of_an_avi_are_missed(clips: Any, tmp_path: 
     after = data.index(b"00dc", at + 1)
     path = tmp_path / "xvid.avi"
     path.write_bytes(data[:at] + data[after:])
-    refusal(path, "59 of 60 pictures")
+    refusal(path, "59 of 60 frames")
 
 
 @pytest.mark.parametrize("name", ["h264.ts", "h264-no-times.h264"])
@@ -219,7 +219,7 @@ def wipe(number: int, packet: av.Packet) -> bytes | None:
 
 
 @pytest.mark.parametrize("name", ["xvid.avi", "h264.mp4", "h264-open-gop.mp4", "mpeg2.ts"])
-def test_a_picture_that_cannot_be_decoded_whole(clips: Any, tmp_path: Path, name: str) -> None:
+def test_a_frame_that_cannot_be_decoded_whole(clips: Any, tmp_path: Path, name: str) -> None:
     path = clips.remux(clips.named(name), tmp_path / name, wipe)
     with pytest.raises(MediaError, match="damaged"):
         read_frames(path, Sampling(frames=60))
@@ -279,7 +279,7 @@ def test_a_name_need_not_be_text(clips: Any, tmp_path: Path) -> None:
     path.write_bytes(clips.named("xvid.avi").read_bytes())
     assert len(read_frames(path, EIGHT)) == 8
     for decoder in ("opencv", "decord"):
-        with pytest.raises(MediaError, match="names are no text; choose pyav"):
+        with pytest.raises(MediaError, match="names are not text; choose pyav"):
             read_frames(path, EIGHT, decoder=decoder)
 
 

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from phi3v_data.converters.video import container, pyav_frames, read_frames
-from phi3v_data.converters.video.proof import Proof
+from phi3v_data.converters.video import container, pyav_frames, read_frames, skipping
 from phi3v_data.converters.video.sampling import ClipTable, Sampling
+from phi3v_data.converters.video.skipping import PacketIndex
 from phi3v_data.schema.errors import MediaError
 
 POLICIES = [
@@ -57,8 +57,8 @@ def test_the_number_painted_into_a_frame_is_its_own(clips: Any, clip_name: str) 
     assert [clips.number(frame.pixels) for frame in frames] == list(range(clips.frames))
 
 
-def test_going_straight_to_a_frame_is_proved_for_these_clips_and_no_others(clips: Any, clip_name: str) -> None:
-    assert pyav_frames.decode(clips.named(clip_name), lambda _: [30]).proved == clips.is_proved(clip_name)
+def test_frames_are_skipped_in_these_clips_and_no_others(clips: Any, clip_name: str) -> None:
+    assert pyav_frames.decode(clips.named(clip_name), lambda _: [30]).skipped == clips.is_skippable(clip_name)
 
 
 @pytest.mark.real_data
@@ -76,13 +76,13 @@ def test_frames_of_real_clips_are_bit_for_bit_those_of_decoding_in_order(
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", REAL)
-def test_going_straight_to_a_frame_is_proved_for_real_clips_but_packed_ones(real_data: Path, name: str) -> None:
+def test_frames_are_skipped_in_real_clips_but_packed_ones(real_data: Path, name: str) -> None:
     decoded = pyav_frames.decode(real_data / "video" / name, lambda _: [0])
-    assert decoded.proved == (not name.startswith("RATRACE"))
+    assert decoded.skipped == (not name.startswith("RATRACE"))
 
 
 @pytest.mark.real_data
-def test_the_key_frame_that_a_real_file_only_declares_is_none(real_data: Path) -> None:
+def test_a_key_frame_that_a_real_file_only_declares_is_not_one(real_data: Path) -> None:
     path = real_data / "video" / "RATRACE_wave_f_nm_np1_fr_goo_37.avi"
     assert declared_keys(path) == [0, 1]
     assert [frame.index for frame in read_frames(path, Sampling(strategy="keyframes"))] == [0]
@@ -150,48 +150,57 @@ def test_a_clip_too_long_to_keep_gives_the_same_frames(clips: Any, name: str, mo
         assert_same_as_in_order(path, clips.in_order(path), policy)
 
 
-def test_packets_are_decoded_as_they_are_read(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["h264.mp4", "hevc.mp4"])
+def test_packets_are_decoded_as_they_are_read(clips: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "HELD", 1000)
-    with container.open_clip(clips.named("h264.mp4")) as clip:
-        packets = clip.packets()
-        pictures = pyav_frames._pictures(clip, packets)
-        next(pictures)
-        assert len(list(packets)) > 50
+    read = []
+    genuine = container.Clip.packets
+
+    def packets(clip: container.Clip) -> Iterator[av.Packet]:
+        for packet in genuine(clip):
+            read.append(packet.pts)
+            yield packet
+
+    monkeypatch.setattr(container.Clip, "packets", packets)
+    with container.open_clip(clips.named(name)) as clip:
+        is_skipped = clips.is_skippable(name)
+        next(skipping._decode(clip, set(range(60))) if is_skipped else pyav_frames._frames_in_order(clip))
+        assert len(read) < 10
 
 
+def swap_two_frames(index: PacketIndex) -> PacketIndex:
+    pts = list(index.pts)
+    pts[3], pts[33] = pts[33], pts[3]
+    return index._replace(pts=pts)
+
+
+def forget_a_frame(index: PacketIndex) -> PacketIndex:
+    return index._replace(packets=index.packets[1:], pts=index.pts[1:])
+
+
+@pytest.mark.parametrize("change", [swap_two_frames, forget_a_frame])
 @pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm"])
-def test_where_the_decoder_does_not_give_what_was_proved_the_clip_is_decoded_in_order(
+def test_where_the_decoder_does_not_output_what_was_expected_the_clip_is_decoded_in_order(
+    clips: Any, name: str, change: Callable[[PacketIndex], PacketIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = clips.named(name)
+    monkeypatch.setattr(pyav_frames, "index_packets", lambda clip: change(skipping.index_packets(clip)))
+    assert not pyav_frames.decode(path, lambda _: [3, 33]).skipped
+    assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=60))
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "xvid.avi"])
+def test_where_the_decoder_reports_damage_the_clip_is_decoded_in_order(
     clips: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clips.named(name)
 
-    def prove_wrongly(*given: Any) -> Proof:
-        proof = prove(*given)
-        shown = list(proof.shown)
-        shown[3], shown[33] = shown[33], shown[3]
-        return proof._replace(shown=shown)
+    def fail(clip: container.Clip, needed: set[int]) -> Iterator[av.VideoFrame]:
+        raise av.error.InvalidDataError(1, "invalid data")
 
-    prove = pyav_frames.prove
-    monkeypatch.setattr(pyav_frames, "prove", prove_wrongly)
-    assert not pyav_frames.decode(path, lambda _: [3, 33]).proved
-    assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=60))
-
-
-def test_frames_of_one_clip_are_not_confused_with_those_of_another_that_go_meanwhile(
-    clips: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = clips.named("h264.mp4")
-    before = pyav_frames.decode(path, lambda _: list(range(60)))
-    genuine = pyav_frames._marked
-
-    def let_go(*given: Any) -> Iterator[av.Packet]:
-        for number, packet in enumerate(genuine(*given)):
-            if number == 20:
-                before.pictures.clear()
-            yield packet
-
-    monkeypatch.setattr(pyav_frames, "_marked", let_go)
-    assert pyav_frames.decode(path, lambda _: list(range(60))).proved
+    monkeypatch.setattr(skipping, "_decode", fail)
+    assert not pyav_frames.decode(path, lambda _: [30]).skipped
+    assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
 
 
 def test_frames_that_an_edit_list_cuts_away_are_not_counted(clips: Any, tmp_path: Path) -> None:
@@ -205,10 +214,10 @@ def test_frames_that_an_edit_list_cuts_away_are_not_counted(clips: Any, tmp_path
         assert sum(packet.is_discard for packet in file.demux(video=0)) == 10
     frames = read_frames(path, Sampling(frames=1000))
     assert [clips.number(frame.pixels) for frame in frames] == list(range(10, 60))
-    assert pyav_frames.decode(path, lambda _: [0]).proved
+    assert pyav_frames.decode(path, lambda _: [0]).skipped
 
 
-def test_pictures_that_are_decoded_and_not_shown_are_not_counted(clips: Any, tmp_path: Path) -> None:
+def test_frames_that_are_decoded_and_not_shown_are_not_counted(clips: Any, tmp_path: Path) -> None:
     def hide(number: int, packet: av.Packet) -> bytes | None:
         data = bytes(packet)
         return bytes([data[0] & ~16]) + data[1:] if number % 10 == 3 else None
@@ -217,7 +226,7 @@ def test_pictures_that_are_decoded_and_not_shown_are_not_counted(clips: Any, tmp
     shown = [number for number in range(60) if number % 10 != 3]
     frames = read_frames(path, Sampling(frames=1000))
     assert [clips.number(frame.pixels) for frame in frames] == shown
-    assert pyav_frames.decode(path, lambda _: [0]).proved
+    assert pyav_frames.decode(path, lambda _: [0]).skipped
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
 
 
@@ -227,19 +236,19 @@ def test_key_frame_marks_that_lie_change_nothing(clips: Any, tmp_path: Path) -> 
 
     path = clips.remux(clips.named("mpeg4.mp4"), tmp_path / "lying.mp4", lie)
     assert declared_keys(path)[:3] == [0, 7, 14]
-    assert pyav_frames.decode(path, lambda _: [0]).proved
+    assert pyav_frames.decode(path, lambda _: [0]).skipped
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
     assert [frame.index for frame in read_frames(path, Sampling(strategy="keyframes"))] == [0, 12, 24, 36, 48]
 
 
-def test_a_point_of_recovery_is_no_key_frame(clips: Any) -> None:
-    """After one, pictures may still refer to what came before it."""
+def test_a_recovery_point_is_not_a_key_frame(clips: Any) -> None:
+    """After one, frames may still refer to what came before it."""
     path = clips.named("h264-open-gop.mp4")
     assert len(declared_keys(path)) > 1
     assert [frame.index for frame in read_frames(path, Sampling(strategy="keyframes"))] == [0]
 
 
-def shift_stamps(number: int, packet: av.Packet) -> None:
+def shift_pts(number: int, packet: av.Packet) -> None:
     if number == 21:
         packet.pts += int(3 / 25 / packet.time_base)
 
@@ -249,13 +258,13 @@ def drop_the_first(number: int, packet: av.Packet) -> list[bytes] | None:
 
 
 @pytest.mark.parametrize(
-    ("name", "change"), [("h264.mkv", shift_stamps), ("xvid.avi", drop_the_first), ("h264.ts", drop_the_first)]
+    ("name", "change"), [("h264.mkv", shift_pts), ("xvid.avi", drop_the_first), ("h264.ts", drop_the_first)]
 )
 def test_files_that_lie_are_decoded_in_order(
     clips: Any, tmp_path: Path, name: str, change: Callable[[int, av.Packet], Any]
 ) -> None:
     path = clips.remux(clips.named(name), tmp_path / f"odd{Path(name).suffix}", change)
-    assert not pyav_frames.decode(path, lambda _: [0]).proved
+    assert not pyav_frames.decode(path, lambda _: [0]).skipped
     for policy in POLICIES[1:4]:
         assert_same_as_in_order(path, clips.in_order(path), policy)
 

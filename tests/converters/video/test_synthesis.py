@@ -12,18 +12,18 @@ import pytest
 from phi3v_data.converters.video.synthesis import write_clip
 
 
-def pictures(count: int) -> list[np.ndarray]:
+def frames(count: int) -> list[np.ndarray]:
     return [np.full((32, 48, 3), 10 * number, np.uint8) for number in range(count)]
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv"])
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path, name: str) -> None:
-    one = write_clip(tmp_path / name, pictures(20)).read_bytes()
-    assert write_clip(tmp_path / name, pictures(20)).read_bytes() == one
+    one = write_clip(tmp_path / name, frames(20)).read_bytes()
+    assert write_clip(tmp_path / name, frames(20)).read_bytes() == one
 
 
 def test_the_default_is_a_clip_as_those_of_ucf101(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "a.avi", pictures(25), fps=Fraction(30000, 1001))
+    path = write_clip(tmp_path / "a.avi", frames(25), fps=Fraction(30000, 1001))
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.width, stream.height) == ("mpeg4", 48, 32)
@@ -33,13 +33,13 @@ def test_the_default_is_a_clip_as_those_of_ucf101(tmp_path: Path) -> None:
 
 def test_times_of_their_own_reach_the_container(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.5, 0.75]
-    path = write_clip(tmp_path / "a.mp4", pictures(4), times=times)
+    path = write_clip(tmp_path / "a.mp4", frames(4), times=times)
     with av.open(str(path)) as container:
         assert [frame.time for frame in container.decode(video=0)] == times
 
 
 def test_the_frames_are_those_given(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "a.avi", pictures(20))
+    path = write_clip(tmp_path / "a.avi", frames(20))
     with av.open(str(path)) as container:
         decoded = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
     assert np.abs(np.array(decoded) - 10 * np.arange(20)).max() < 3

@@ -1,4 +1,4 @@
-"""Pictures as a player shows them."""
+"""Frames as a player shows them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def matrix(a: int, b: int, c: int, d: int) -> bytes:
     return np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32).tobytes()
 
 
-def picture() -> np.ndarray:
+def frame() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(("a", "b", "c", "d"), QUARTER_TURNS_AND_MIRRORINGS)
 def test_every_point_is_shown_where_the_matrix_puts_it(a: int, b: int, c: int, d: int) -> None:
-    stored = picture()
+    stored = frame()
     shown = upright(stored, read_display(matrix(a, b, c, d), None))
     height, width = shown.shape[:2]
     for y in range(4):
@@ -40,9 +40,9 @@ def test_every_point_is_shown_where_the_matrix_puts_it(a: int, b: int, c: int, d
 
 
 @pytest.mark.parametrize(("a", "b", "c", "d"), QUARTER_TURNS_AND_MIRRORINGS)
-def test_a_turned_picture_is_turned_back(a: int, b: int, c: int, d: int) -> None:
+def test_a_turned_frame_is_turned_back(a: int, b: int, c: int, d: int) -> None:
     display = read_display(matrix(a, b, c, d), None)
-    assert np.array_equal(as_stored(upright(picture(), display), display), picture())
+    assert np.array_equal(as_stored(upright(frame(), display), display), frame())
 
 
 @pytest.mark.parametrize("given", [None, matrix(46341, 46341, -46341, 46341), matrix(0, 0, 0, 0), matrix(ONE, 0, 0, 0)])
@@ -58,11 +58,11 @@ def test_a_pixel_aspect_that_cannot_be_is_not_followed(aspect: Fraction | None, 
     assert read_display(None, aspect).pixel_aspect == expected
 
 
-def test_the_width_is_stretched_before_the_picture_is_turned() -> None:
+def test_the_width_is_stretched_before_the_frame_is_turned() -> None:
     turned = Display(swap=True, flip_columns=True, pixel_aspect=Fraction(2))
-    assert upright(picture(), turned).shape == (12, 4, 3)
-    assert upright(picture(), Display(pixel_aspect=Fraction(1, 2))).shape == (4, 3, 3)
+    assert upright(frame(), turned).shape == (12, 4, 3)
+    assert upright(frame(), Display(pixel_aspect=Fraction(1, 2))).shape == (4, 3, 3)
 
 
-def test_a_picture_as_it_should_be_is_not_touched() -> None:
-    assert np.array_equal(upright(picture(), Display()), picture())
+def test_a_frame_as_it_should_be_is_not_touched() -> None:
+    assert np.array_equal(upright(frame(), Display()), frame())

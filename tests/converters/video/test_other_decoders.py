@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phi3v_data.converters.video import decoder_versions, decord_frames, opencv_frames, read_frames
-from phi3v_data.converters.video.agreement import SAME_PICTURE
+from phi3v_data.converters.video import decoder_versions, read_frames
+from phi3v_data.converters.video.other_decoders import IN_ORDER, SAME_FRAME
 from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.errors import MediaError, MissingDependencyError
 
 LIBRARIES = ["opencv", "decord"]
-# What a library does not read as PyAV does: OpenCV converts no interlaced pictures; decord does not find the beginning
+# What a library does not read as PyAV does: OpenCV converts only progressive frames; decord does not find the beginning
 # of MPEG-TS, and wants a length stated.
 NOT_READ = {
     "opencv": {"h264-interlaced.mp4"},
@@ -31,7 +31,7 @@ def assert_same(path: Path, library: Any, policy: Sampling) -> None:
     assert [(frame.index, frame.time) for frame in given] == [(frame.index, frame.time) for frame in expected]
     for one, other in zip(given, expected, strict=True):
         assert one.pixels.shape == other.pixels.shape
-        assert np.abs(one.pixels.astype(int) - other.pixels).mean() <= SAME_PICTURE
+        assert np.abs(one.pixels.astype(int) - other.pixels).mean() <= SAME_FRAME
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -63,27 +63,23 @@ def test_turned_and_oblong_clips_stand_as_with_pyav(clips: Any, tmp_path: Path, 
     assert_same(path, library, Sampling(frames=5))
 
 
-@pytest.mark.parametrize(("library", "module"), [("opencv", opencv_frames), ("decord", decord_frames)])
-def test_another_picture_than_pyavs_is_refused(
-    clips: Any, monkeypatch: pytest.MonkeyPatch, library: Any, module: Any
-) -> None:
-    genuine = module._pictures
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_another_frame_than_pyavs_is_refused(clips: Any, monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
+    genuine = IN_ORDER[library]
 
     def one_late(*given: Any) -> Iterator[np.ndarray]:
-        pictures = list(genuine(*given))
-        yield from [*pictures[:3], pictures[4], *pictures[4:]]
+        frames = list(genuine(*given))
+        yield from [*frames[:3], frames[4], *frames[4:]]
 
-    monkeypatch.setattr(module, "_pictures", one_late)
+    monkeypatch.setitem(IN_ORDER, library, one_late)
     with pytest.raises(MediaError, match="does not give frame 22 as PyAV does; choose pyav"):
         read_frames(clips.named("xvid.avi"), Sampling(frames=8), decoder=library)
 
 
-@pytest.mark.parametrize(("library", "module"), [("opencv", opencv_frames), ("decord", decord_frames)])
-def test_fewer_pictures_than_pyavs_are_refused(
-    clips: Any, monkeypatch: pytest.MonkeyPatch, library: Any, module: Any
-) -> None:
-    genuine = module._pictures
-    monkeypatch.setattr(module, "_pictures", lambda *given: list(genuine(*given))[:5])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_fewer_frames_than_pyavs_are_refused(clips: Any, monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
+    genuine = IN_ORDER[library]
+    monkeypatch.setitem(IN_ORDER, library, lambda *given: iter(list(genuine(*given))[:5]))
     with pytest.raises(MediaError, match="does not give frame 37"):
         read_frames(clips.named("xvid.avi"), Sampling(frames=8), decoder=library)
 

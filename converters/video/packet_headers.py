@@ -1,0 +1,160 @@
+"""What the header of a packet says about its frame: MPEG-4, VP8 and VP9 here, H.264 in h264_headers.py.
+
+A header that does not match, of a damaged packet or of a rarer form of the codec, means that the clip is decoded in
+order: libavcodec alone knows what such a packet does to the frames after it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Protocol
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+__all__ = ["HeaderReader", "Mpeg4Headers", "NotSkippable", "PacketHeader", "Vp8Headers", "Vp9Headers", "match_bits"]
+
+
+class NotSkippable(Exception):
+    """The clip has to be decoded in order; says why."""
+
+
+class PacketHeader(NamedTuple):
+    """The one frame of a packet.
+
+    Args:
+        order: its place in presentation order; only comparisons within a clip mean something.
+        is_access_point: a random access point: no frame from here on refers to a frame before.
+        is_reference: later frames may refer to it.
+        is_shown: the decoder outputs it.
+    """
+
+    order: int
+    is_access_point: bool
+    is_reference: bool = True
+    is_shown: bool = True
+
+
+class HeaderReader(Protocol):
+    """Reads a stream's packets in decoding order; keeps what later headers depend on."""
+
+    def read(self, packet: bytes) -> PacketHeader:
+        """Read the header of one packet.
+
+        Raises:
+            NotSkippable: the packet is not one frame of a form that the reader knows.
+        """
+
+
+def match_bits(pattern: re.Pattern[str], data: bytes) -> re.Match[str]:
+    """Match bytes as a text of "0" and "1" against a pattern of header fields."""
+    match = pattern.match(format(int.from_bytes(data, "big"), f"0{8 * len(data)}b"))
+    if match is None:
+        raise NotSkippable("a header is damaged, or of a form that is not read")
+    return match
+
+
+# Of a VOP (what MPEG-4 calls a frame), bytes that its header's first fields fit into; zeros follow where it is shorter.
+VOP_HEADER = 16
+VOP, GROUP_OF_VOPS, LAYERS = b"\x00\x00\x01\xb6", 0xB3, range(0x20, 0x30)
+SECTION = re.compile(rb"(?=\x00\x00\x01)")
+LAYER_HEADER = 24
+LAYER = re.compile(
+    r""".{32} . .{8} (?:0|1.{7})     # start code; random access, object type, version
+    (?:1111.{16}|(?!1111).{4})       # pixel aspect
+    (?:0|1...(?:0|1.{79}))           # control parameters
+    00. (?P<ticks>.{16})             # rectangular; ticks a second""",
+    re.VERBOSE,
+)
+
+
+class Mpeg4Headers:
+    """MPEG-4 part 2 (Xvid, DivX, FFmpeg's mpeg4) after ISO/IEC 14496-2, 6.2: I and P frames, one a packet.
+
+    Presentation order is decoding order, every I frame is an access point. B frames, packed ones (two in a packet, then
+    an empty one), global motion compensation and frames that are not coded are not read.
+
+    Args:
+        extradata: the stream's configuration from the container, may be empty.
+    """
+
+    def __init__(self, extradata: bytes) -> None:
+        # Layers, and the user data by which a decoder knows the encoder and its bugs.
+        self._configuration = set(_sections(extradata))
+        self._vop: re.Pattern[str] | None = None
+        self._frames = 0
+
+    def read(self, packet: bytes) -> PacketHeader:
+        """Read the header of one packet."""
+        at = packet.find(VOP)
+        if at < 0 or packet.find(VOP, at + 1) > 0:
+            raise NotSkippable("a packet does not hold one frame")
+        sections = set(_sections(packet[:at])) if at else set()
+        if self._vop is None:
+            self._configuration |= sections
+            self._vop = _vop_pattern(self._configuration)
+        elif not sections <= self._configuration:
+            raise NotSkippable("the configuration changes")
+        self._frames += 1
+        header = packet[at + len(VOP) : at + len(VOP) + VOP_HEADER].ljust(VOP_HEADER, b"\x00")
+        return PacketHeader(self._frames, is_access_point=match_bits(self._vop, header)["is_p"] == "0")
+
+
+def _vop_pattern(configuration: set[bytes]) -> re.Pattern[str]:
+    layers = [section for section in configuration if section[3] in LAYERS]
+    if len(layers) != 1:
+        raise NotSkippable("the stream has not one configuration")
+    layer = layers[0][:LAYER_HEADER].ljust(LAYER_HEADER, b"\x00")
+    time_bits = max(1, (int(match_bits(LAYER, layer)["ticks"], 2) - 1).bit_length())
+    # I or P; a 1 for each second passed, and a 0; a marker, the ticks, a marker; the frame is coded.
+    return re.compile(rf"0(?P<is_p>.)1*01.{{{time_bits}}}11")
+
+
+def _sections(data: bytes) -> list[bytes]:
+    """Cut headers at their start codes, leaving out those of groups, which hold but a time."""
+    sections = [section[:4] + section[4:].rstrip(b"\x00") for section in SECTION.split(data) if section]
+    if any(len(section) < 4 or not section.startswith(b"\x00\x00\x01") for section in sections):
+        raise NotSkippable("bytes before a frame belong to no header")
+    return [section for section in sections if section[3] != GROUP_OF_VOPS]
+
+
+class Vp8Headers:
+    """VP8 after RFC 6386, 9.1: presentation order is decoding order, every key frame is an access point."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+
+    def read(self, packet: bytes) -> PacketHeader:
+        """Read the header of one packet."""
+        if len(packet) < 3:
+            raise NotSkippable("a packet holds an empty frame")
+        self._frames += 1
+        return PacketHeader(self._frames, is_access_point=not packet[0] & 1, is_shown=bool(packet[0] & 16))
+
+
+class Vp9Headers:
+    """VP9 after its bitstream specification, 6.2: as VP8, but a packet may hold frames that are not shown as well."""
+
+    def __init__(self) -> None:
+        self._split = BitStreamFilterContext("vp9_superframe_split", "vp9")
+        self._frames = 0
+
+    def read(self, packet: bytes) -> PacketHeader:
+        """Read the headers of one packet."""
+        try:
+            frames = [_vp9_flags(bytes(frame)) for frame in self._split.filter(av.Packet(packet))]
+        except av.FFmpegError as error:
+            raise NotSkippable("the index of a packet does not fit it") from error
+        shown = sum(bool(flags & 0b1010) for flags in frames)
+        if not frames or shown > 1:
+            raise NotSkippable("a packet does not hold one frame")
+        self._frames += 1
+        return PacketHeader(self._frames, is_access_point=not frames[0] & 0b1100, is_shown=shown == 1)
+
+
+def _vp9_flags(frame: bytes) -> int:
+    """Return the bits of a frame: 8, it shows an older frame; 4, it refers to others; 2, it is shown."""
+    if not frame or frame[0] >> 6 != 0b10:
+        raise NotSkippable("a header is damaged, or of a form that is not read")
+    is_profile_3 = frame[0] & 0b110000 == 0b110000
+    return frame[0] << 1 if is_profile_3 else frame[0]  # after the marker and the profile, of one bit more in profile 3

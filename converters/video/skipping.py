@@ -1,0 +1,167 @@
+"""How frames are skipped: which packets have to be decoded for some frames of a clip.
+
+Two things are not decoded: what lies before the random access point of a frame, and frames that no other frame refers
+to. What is decoded then comes out as in a decode of the whole clip, provided that
+
+- the headers say that every packet holds one frame, and which of them are access points and references;
+- presentation order by the headers and by the PTS of the container is the same, and the decoder holds back as many
+  frames as it needs for that order: one that holds back fewer drops those that come late;
+- the decoder outputs, at run time, the frames that were decoded, in this order, and reports no damage.
+
+Where one of these does not hold, the clip is decoded in order. The key frame flags of the container, which real files
+get wrong, are not read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise, zip_longest
+from typing import NamedTuple
+
+import av
+
+from .container import Clip
+from .h264_headers import H264Headers
+from .packet_headers import HeaderReader, Mpeg4Headers, NotSkippable, PacketHeader, Vp8Headers, Vp9Headers
+from .sampling import ClipTable
+
+__all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
+
+
+class PacketIndex(NamedTuple):
+    """A clip whose frames can be decoded without all that comes before.
+
+    Args:
+        headers: one a packet, in decoding order.
+        packets: the number of each frame's packet, in presentation order.
+        pts: the PTS of each frame, rising.
+    """
+
+    headers: Sequence[PacketHeader]
+    packets: Sequence[int]
+    pts: Sequence[int]
+
+    def table(self, time_base: Fraction) -> ClipTable:
+        """Return the times of the frames, given the seconds in a unit of PTS, and the key frames."""
+        times = [(pts - self.pts[0]) * time_base.numerator / time_base.denominator for pts in self.pts]
+        return ClipTable(times, [n for n, packet in enumerate(self.packets) if self.headers[packet].is_access_point])
+
+    def needed_packets(self, frames: Iterable[int]) -> set[int]:
+        """Return the packets to decode for some frames: never more than decoding in order to the last one takes.
+
+        The first packet is always among them: encoders leave notes in it that decoders remember.
+        """
+        access_points = [number for number, header in enumerate(self.headers) if header.is_access_point]
+        needed = {0}
+        reached = 0
+        for target in sorted(self.packets[frame] for frame in frames):
+            start = max(reached, access_points[bisect_right(access_points, target) - 1])
+            needed.update(packet for packet in range(start, target) if self.headers[packet].is_reference)
+            needed.add(target)
+            reached = target
+        return needed
+
+
+def index_packets(clip: Clip) -> PacketIndex:
+    """Read the headers of a clip's packets.
+
+    Raises:
+        NotSkippable: the clip has to be decoded in order.
+    """
+    decoder = clip.stream.codec_context
+    reader = _header_reader(decoder.name, decoder.extradata or b"")
+    headers, pts, discarded = [], [], []
+    for packet in clip.packets():
+        if packet.has_sidedata("new_extradata"):
+            raise NotSkippable("the configuration changes")
+        headers.append(reader.read(bytes(packet)))
+        pts.append(packet.pts)
+        discarded.append(packet.is_discard)
+    return put_in_order(headers, pts, discarded, decoder.reorder_depth)
+
+
+def _header_reader(codec: str, extradata: bytes) -> HeaderReader:
+    if codec == "h264":
+        return H264Headers(extradata)
+    if codec == "mpeg4":
+        return Mpeg4Headers(extradata)
+    if codec == "vp8":
+        return Vp8Headers()
+    if codec == "vp9":
+        return Vp9Headers()
+    raise NotSkippable(f"headers of {codec} are not read")
+
+
+def put_in_order(
+    headers: Sequence[PacketHeader], pts: Sequence[int | None], discarded: Sequence[bool], reorder_depth: int
+) -> PacketIndex:
+    """Put the frames of a clip in presentation order.
+
+    Args:
+        headers: one a packet, in decoding order; at least one.
+        pts: of the packets.
+        discarded: which of them an edit list has decoded but not shown.
+        reorder_depth: how many frames the decoder holds back to put them in order.
+
+    Raises:
+        NotSkippable: headers and PTS differ, or the decoder would not follow them.
+    """
+    if not headers[0].is_access_point:
+        raise NotSkippable("the clip does not begin with an access point")
+    decoded = [packet for packet, header in enumerate(headers) if header.is_shown]
+    if _most_overtaken(headers[packet].order for packet in decoded) > reorder_depth:
+        raise NotSkippable("the decoder holds back fewer frames than their order needs")
+    shown = sorted((packet for packet in decoded if not discarded[packet]), key=lambda packet: headers[packet].order)
+    known = [time for packet in shown if (time := pts[packet]) is not None]
+    orders = [headers[packet].order for packet in shown]
+    if not shown or len(known) < len(shown) or not (_rises(known) and _rises(orders)):
+        raise NotSkippable("headers and PTS do not give one presentation order")
+    return PacketIndex(headers, shown, known)
+
+
+def _most_overtaken(orders: Iterable[int]) -> int:
+    """Count, for the worst frame, how many of those decoded before it are shown after it."""
+    before: list[int] = []
+    most = 0
+    for order in orders:
+        most = max(most, len(before) - bisect_right(before, order))
+        insort(before, order)
+    return most
+
+
+def _rises(numbers: Sequence[int]) -> bool:
+    return all(one < other for one, other in pairwise(numbers))
+
+
+def decode_wanted(clip: Clip, index: PacketIndex, wanted: Iterable[int]) -> dict[int, av.VideoFrame]:
+    """Decode some frames and what they need.
+
+    Raises:
+        NotSkippable: the decoder reports damage, or does not output the frames that were decoded in their order.
+    """
+    wanted = set(wanted)
+    needed = index.needed_packets(wanted)
+    expected = [frame for frame, packet in enumerate(index.packets) if packet in needed]
+    frames = {}
+    try:
+        for frame, number in zip_longest(_decode(clip, needed), expected):
+            if frame is None or number is None or frame.pts != index.pts[number] or frame.is_corrupt:
+                raise NotSkippable("the decoder does not output the frames expected")
+            if number in wanted:
+                frames[number] = frame
+    except av.FFmpegError as error:
+        raise NotSkippable("the decoder reports damage") from error
+    return frames
+
+
+def _decode(clip: Clip, needed: set[int]) -> Iterator[av.VideoFrame]:
+    decoder = clip.stream.codec_context
+    last = max(needed)
+    for number, packet in enumerate(clip.packets()):
+        if number in needed:
+            yield from decoder.decode(packet)
+        if number == last:
+            break
+    yield from decoder.decode(None)  # flush
