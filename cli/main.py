@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "Evaluate a model on a dataset, and write every answer out.",
     "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
     "recipes": "List the named runs, or their results beside the published ones.",
+    "report": "Write pages about a dataset or runs, to look at without a network.",
     "order": "Print the record ids of each optimizer step.",
     "estimate": "Say what a run is going to read: tokens, crops, steps, balance.",
     "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",

@@ -1,0 +1,58 @@
+"""What is wrong with a dataset: findings of `validate` by record, and what was quarantined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ...schema.dataset import Dataset
+from ...schema.jsonl import read_lines
+from ...schema.layout import QUARANTINE
+from ...schema.rules.validate import validate
+
+__all__ = ["Problem", "findings_of", "quarantined_items"]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding, as a page shows it.
+
+    Args:
+        rule: its rule.
+        severity: error or warning.
+        message: what is wrong, and what to do.
+        place: file and line.
+        id: of the record it is about; "" where it is about none.
+    """
+
+    rule: str
+    severity: str
+    message: str
+    place: str
+    id: str
+
+
+def findings_of(dataset: Dataset) -> list[Problem]:
+    """Run the validator over the records and the headers of their images."""
+    return [
+        Problem(
+            rule=finding.rule,
+            severity=finding.severity,
+            message=finding.message,
+            place=f"{finding.file}:{finding.line}" if finding.line else finding.file,
+            id=finding.id,
+        )
+        for finding in validate(dataset, "files").findings
+    ]
+
+
+def quarantined_items(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield each line of quarantine.jsonl; one that is damaged as its plain text."""
+    if not dataset.folder.exists(QUARANTINE):
+        return
+    for line in read_lines(dataset.folder, QUARANTINE):
+        try:
+            yield msgspec.json.decode(line.data, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            yield {"id": f"line {line.number}", "stage": "unreadable", "message": f"not valid JSON: {error}"}
