@@ -8,37 +8,23 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from ...schema.errors import InputError
+from .hostile_archives import Meter
 
-__all__ = ["Limits", "Member", "Meter", "tar_members", "zip_members"]
+__all__ = ["Member", "tar_members", "zip_members"]
 
 _BLOCK = 1 << 20
+# In a zip: the flag that a name is UTF-8, and the extra field that gives a name in UTF-8.
+_UTF8_FLAG, _UNICODE_NAME = 0x800, 0x7075
 # What precedes the bytes of a tar member: tarfile holds it in memory, however long it claims to be.
 _MOST_HEADER_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far an archive may expand.
-
-    Args:
-        total: bytes that may come out of it.
-        ratio: bytes that may come out for each of its own. Video hardly compresses, text by 3 to 20.
-        harmless: bytes up to which the ratio does not matter.
-        members: files and folders, those passed over included.
-    """
-
-    total: int = 1 << 40
-    ratio: int = 200
-    harmless: int = 1 << 26
-    members: int = 2_000_000
 
 
 class Member(NamedTuple):
@@ -47,51 +33,14 @@ class Member(NamedTuple):
     Args:
         name: as it stands in the archive.
         is_folder: whether it is one.
-        fault: why its kind is refused; None for plain files and folders.
+        refusal: why its kind is refused, "" for plain files and folders.
         blocks: gives its bytes; to be used before the next member is asked for.
     """
 
     name: str
     is_folder: bool
-    fault: str | None
+    refusal: str
     blocks: Callable[[], Iterator[bytes]]
-
-
-class Meter:
-    """Counts what comes out of an archive, and stops it at the limits.
-
-    Args:
-        archive: its name.
-        size: its bytes.
-        limits: how far it may expand.
-
-    Raises:
-        InputError: from each count that is over a limit; it names the member.
-    """
-
-    def __init__(self, archive: str, size: int, limits: Limits) -> None:
-        self._archive = archive
-        self._members_left = limits.members
-        self._bytes_left = min(limits.total, max(limits.harmless, limits.ratio * size))
-        self._at = "its start"
-
-    def count_member(self, name: str) -> None:
-        """Count one member, which the bytes to come belong to."""
-        self._at = f"member {name!a}"
-        self._members_left -= 1
-        if self._members_left < 0:
-            raise self._bomb("holds too many members")
-
-    def count_bytes(self, number: int) -> None:
-        """Count bytes that came out."""
-        self._bytes_left -= number
-        if self._bytes_left < 0:
-            raise self._bomb("expands too far for its size")
-
-    def _bomb(self, what: str) -> InputError:
-        return InputError(
-            f"{self._archive}: {what}, at {self._at}; if you trust it, unpack it yourself and give the folder"
-        )
 
 
 class _Readable(Protocol):
@@ -167,7 +116,7 @@ def tar_members(archive: _Readable, meter: Meter) -> Iterator[Member]:
     tar = tarfile.TarFile(fileobj=stream, tarinfo=_StrictTarInfo)
     while info := tar.next():
         stream.header_bytes_left = None
-        yield Member(info.name, info.isdir(), _tar_fault(info), partial(stream.blocks, info.size))
+        yield Member(info.name, info.isdir(), _tar_refusal(info), partial(stream.blocks, info.size))
         stream.seek(tar.offset)
         tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header that it has seen
         stream.header_bytes_left = _MOST_HEADER_BYTES
@@ -179,12 +128,12 @@ def tar_members(archive: _Readable, meter: Meter) -> Iterator[Member]:
             raise tarfile.ReadError("more data after its end")
 
 
-def _tar_fault(info: tarfile.TarInfo) -> str | None:
+def _tar_refusal(info: tarfile.TarInfo) -> str:
     if info.islnk() or info.issym():
         return "is a link"
     if info.issparse():
         return "is a sparse file"
-    return None if info.isreg() or info.isdir() else "is a device, a pipe or the like"
+    return "" if info.isreg() or info.isdir() else "is a device, a pipe or the like"
 
 
 def zip_members(archive: zipfile.ZipFile, meter: Meter) -> Iterator[Member]:
@@ -195,16 +144,42 @@ def zip_members(archive: zipfile.ZipFile, meter: Meter) -> Iterator[Member]:
         InputError: the meter is full.
     """
     for info in archive.infolist():
-        yield Member(info.orig_filename, info.is_dir(), _zip_fault(info), partial(_zip_blocks, archive, info, meter))
+        yield Member(_zip_name(info), info.is_dir(), _zip_refusal(info), partial(_zip_blocks, archive, info, meter))
 
 
-def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name as its writer meant it.
+
+    By the format, names without the UTF-8 flag are in the code page 437. `zip` on Linux writes UTF-8 all the same, and
+    the name again in an extra field (Info-ZIP's "up", 0x7075) with the CRC-32 of the bytes that it stands for.
+    """
+    name = info.orig_filename
+    if info.flag_bits & _UTF8_FLAG or name.isascii():
+        return name
+    try:
+        raw = name.encode("cp437")
+        return _unicode_field(info.extra, raw) or raw.decode()
+    except UnicodeError:
+        return name
+
+
+def _unicode_field(extra: bytes, raw: bytes) -> str:
+    """Return the name that an extra field gives for the bytes of another, "" where none does."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == _UNICODE_NAME and field[:5] == struct.pack("<BL", 1, zlib.crc32(raw)):
+            return field[5:].decode()
+    return ""
+
+
+def _zip_refusal(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind == stat.S_IFLNK:
         return "is a link"
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         return "is a device, a pipe or the like"
-    return "is encrypted" if info.flag_bits & 1 else None
+    return "is encrypted" if info.flag_bits & 1 else ""
 
 
 def _zip_blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, meter: Meter) -> Iterator[bytes]:

@@ -1,8 +1,7 @@
 """Unpacking archives that come from strangers: tar, tar.gz, tgz and zip.
 
-Nothing leaves the folder, nothing but plain files and folders comes out, no member overwrites another, and an archive
-that expands beyond its `Limits` is refused before it fills the disk. Members are read in turn, a block at a time.
-Hidden ones, among them what macOS adds (`._x`, `__MACOSX/`), are passed over.
+Members are read in turn, a block at a time, and what `hostile_archives` refuses ends the run before it is written.
+Hidden members, among them what macOS adds (`._x`, `__MACOSX/`), are passed over.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import errno
 import gzip
 import io
-import re
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import IO
 
 from ...schema.errors import ConversionStopped, InputError
-from ...storage import name_key
-from .archive_members import Limits, Member, Meter, tar_members, zip_members
+from ...storage.outage import one_line
+from .archive_members import Member, tar_members, zip_members
+from .hostile_archives import Limits, Meter, TakenPaths, member_error, name_refusal
 
 __all__ = ["ARCHIVE_SUFFIXES", "Limits", "extract", "is_archive_name"]
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+
+_LONGEST_REASON = 300
 
 # What the readers of the standard library raise over damaged bytes.
 _DAMAGE = (
@@ -34,8 +37,11 @@ _DAMAGE = (
     NotImplementedError,
     OverflowError,
     RecursionError,
+    RuntimeError,
     ValueError,
     gzip.BadGzipFile,
+    lzma.LZMAError,
+    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -60,7 +66,7 @@ def extract(archive: IO[bytes], name: str, into: Path, limits: Limits | None = N
         The number of files unpacked.
 
     Raises:
-        InputError: it is damaged, cut off or no archive, or a member is refused; the message names the member.
+        InputError: it is damaged, cut off or not an archive, or a member is refused; the message names the member.
         ConversionStopped: the folder cannot be written.
     """
     unpacker = _Unpacker(name, into)
@@ -79,50 +85,41 @@ def extract(archive: IO[bytes], name: str, into: Path, limits: Limits | None = N
             for member in members:
                 meter.count_member(member.name)
                 unpacker.unpack(member)
-    except _DAMAGE as error:
+    except (OSError, *_DAMAGE) as error:
+        # The readers' own errors have no number, those of the disk and the network do.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{name}: cannot be read ({one_line(error)})") from error
         raise InputError(
-            f"{name}: damaged, cut off, or no archive ({error}); expected {' '.join(ARCHIVE_SUFFIXES)}, so get it again"
+            f"{name}: damaged, cut off, or not an archive ({one_line(error)[:_LONGEST_REASON]}); "
+            f"expected {' '.join(ARCHIVE_SUFFIXES)}, so get it again"
         ) from error
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
     return unpacker.files
 
 
 class _Unpacker:
-    """Writes members into a folder, and refuses those that would do anything else."""
+    """Writes members into a folder, and refuses those that would do anything else; see `hostile_archives`."""
 
     def __init__(self, archive: str, into: Path) -> None:
         self.files = 0
         self._archive = archive
         self._into = into
-        # Every path so far, as a file system that ignores case sees it: how it was spelled, and whether it is a folder.
-        self._taken: dict[str, tuple[str, bool]] = {}
+        self._taken = TakenPaths()
 
     def unpack(self, member: Member) -> None:
-        fault = _name_fault(member.name)
-        if fault:
-            raise self._refusal(member, fault)
+        self._refuse(member, name_refusal(member.name))
         parts = [part for part in member.name.split("/") if part not in {"", "."}]
         if not parts or any(part.startswith(".") or part == "__MACOSX" for part in parts):
             return
-        if member.fault:
-            raise self._refusal(member, member.fault)
-        for depth in range(1, len(parts)):
-            self._take(member, "/".join(parts[:depth]), is_folder=True)
-        self._take(member, "/".join(parts), is_folder=member.is_folder)
+        self._refuse(member, member.refusal or self._taken.take("/".join(parts), is_folder=member.is_folder))
         path = self._into.joinpath(*parts)
         with self._writing(member):
             (path if member.is_folder else path.parent).mkdir(parents=True, exist_ok=True)
         if not member.is_folder:
             self._write(member, path)
 
-    def _take(self, member: Member, path: str, *, is_folder: bool) -> None:
-        folded = name_key(path)
-        earlier = self._taken.setdefault(folded, (path, True)) if is_folder else self._taken.get(folded)
-        if earlier is None:
-            self._taken[folded] = (path, False)
-        elif earlier != (path, True) or not is_folder:
-            raise self._refusal(member, f"takes the place of {earlier[0]!a}")
+    def _refuse(self, member: Member, refusal: str) -> None:
+        if refusal:
+            raise member_error(self._archive, member.name, refusal)
 
     def _write(self, member: Member, path: Path) -> None:
         with self._writing(member):
@@ -143,24 +140,7 @@ class _Unpacker:
             yield
         except OSError as error:
             if error.errno in {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}:
-                raise self._refusal(member, "has a name that this file system does not take") from error
+                self._refuse(member, "has a name that this file system does not take")
             raise ConversionStopped(
-                f"{self._archive}: cannot be unpacked into {self._into} ({error.strerror or error}); "
-                "see to that, and run the same command again"
+                f"{self._archive}: cannot be unpacked into {self._into} ({error.strerror or error}); fix that and rerun"
             ) from error
-
-    def _refusal(self, member: Member, fault: str) -> InputError:
-        return InputError(
-            f"{self._archive}: member {member.name!a} {fault}, which is refused; "
-            "if you trust the archive, unpack it yourself and give the folder"
-        )
-
-
-def _name_fault(name: str) -> str | None:
-    if name.startswith(("/", "\\\\")) or re.match(r"[A-Za-z]:", name):
-        return "has an absolute name"
-    if "\\" in name or "\0" in name:
-        return "has a backslash or a zero byte in its name"
-    if ".." in name.split("/"):
-        return "leaves the folder"
-    return None

@@ -106,7 +106,10 @@ class _Column:
             self._first, self._cells = part.start, ()
         while number >= self._first + len(self._cells):
             self._first += len(self._cells)
-            self._cells = next(self._batches)
+            cells = next(self._batches, None)
+            if cells is None:  # an earlier row failed: the batches behind it cannot be reached
+                raise ItemError(f"{self._place}: row {number + 1} lies behind a damaged one")
+            self._cells = cells
 
 
 def _parquet_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> list[_Part]:

@@ -7,9 +7,11 @@ import gzip
 import io
 import os
 import stat
+import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phi3v_data.converters.input.archives import Limits, extract, is_archive_name
+from phi3v_data.converters.input.archives import extract, is_archive_name
+from phi3v_data.converters.input.hostile_archives import Limits
 from phi3v_data.schema.errors import ConversionStopped, InputError
 
 FILES = {"train/A/a.avi": b"first", "train/B/b b.avi": b"", "val/A/ü\n.avi": b"third" * 1000}
@@ -203,6 +206,60 @@ def test_a_member_that_takes_anothers_place_is_refused(
     assert f"{second!a} takes the place of" in message
 
 
+NAME = "Katze/\u732b \u00e4\u00f6.avi"
+
+
+def zip_as_info_zip_writes(name: str, *, field: bool) -> bytes:
+    """A zip of one file as `zip -r` writes it on Linux: UTF-8 without the flag, with or without the Unicode field."""
+    raw = name.encode()
+    extra = struct.pack("<HHBL", 0x7075, 5 + len(raw), 1, zlib.crc32(raw)) + raw if field else b""
+    data = b"clip"
+    sizes = struct.pack("<LLLHH", zlib.crc32(data), len(data), len(data), len(raw), len(extra))
+    local = struct.pack("<4s5H", b"PK\3\4", 10, 0, 0, 0, 0x21) + sizes + raw + extra + data
+    entry = struct.pack("<4s6H", b"PK\1\2", 0x31E, 10, 0, 0, 0, 0x21) + sizes
+    entry += struct.pack("<3H2L", 0, 0, 0, 0o100644 << 16, 0) + raw + extra
+    return local + entry + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), len(local), 0)
+
+
+@pytest.mark.parametrize("field", [True, False], ids=["unicode field", "bytes alone"])
+def test_a_zip_with_utf8_names_but_no_flag_keeps_their_letters(field: bool, tmp_path: Path) -> None:
+    unpack(zip_as_info_zip_writes(NAME, field=field), tmp_path)
+    assert files_below(tmp_path) == {NAME: b"clip"}
+
+
+def test_a_zip_with_names_of_code_page_437_keeps_their_letters(tmp_path: Path) -> None:
+    raw = "\u00fcber.avi".encode("cp437")
+    packed = zipped(("\u00fcber.avi", b"clip")).replace("\u00fcber.avi".encode(), raw + b"i")
+    packed = bytearray(packed)
+    packed[7] &= ~8
+    packed[packed.index(b"PK\1\2") + 9] &= ~8
+    unpack(bytes(packed), tmp_path)
+    assert list(files_below(tmp_path)) == ["\u00fcber.avii"]
+
+
+def test_a_zip_whose_unicode_field_is_of_another_name_is_read_by_its_name(tmp_path: Path) -> None:
+    packed = zip_as_info_zip_writes("\u00e4.avi", field=True)
+    packed = packed.replace(struct.pack("<L", zlib.crc32("\u00e4.avi".encode())), b"1234")
+    unpack(packed, tmp_path)
+    assert list(files_below(tmp_path)) == ["\u00e4.avi"]
+
+
+def test_a_unicode_field_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    packed = zip_as_info_zip_writes("\u00e4/../../a.avi", field=True)
+    assert "leaves the folder" in refusal(packed, tmp_path / "out")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_zip_of_any_compression_is_one_line(compression: int, tmp_path: Path) -> None:
+    packed = bytearray(zipped(("a.avi", os.urandom(5000)), compression=compression))
+    packed[60:200] = b"\xff" * 140
+    assert "given.archive: damaged" in refusal(bytes(packed), tmp_path)
+
+
+def test_a_refused_member_with_an_endless_name_is_told_in_one_short_line(tmp_path: Path) -> None:
+    assert len(refusal(zipped(("../" + "x" * 60_000, b"1")), tmp_path)) < 500
+
+
 @pytest.mark.parametrize("pack", [tar, zipped])
 def test_empty_folders_come_out_too(pack: Callable[..., bytes], tmp_path: Path) -> None:
     folder = typed("train/Empty", tarfile.DIRTYPE) if pack is tar else "train/Empty/"
@@ -342,8 +399,8 @@ def test_a_zip_whose_directory_points_beyond_every_file_is_refused(tmp_path: Pat
 
 
 @pytest.mark.parametrize("data", [b"", b"<!DOCTYPE html><html>log in</html>" * 40, b"Rar!\x1a\x07\x01\0" * 200, b"PK"])
-def test_what_is_no_archive_is_refused(data: bytes, tmp_path: Path) -> None:
-    assert "no archive" in refusal(data, tmp_path)
+def test_what_is_not_an_archive_is_refused(data: bytes, tmp_path: Path) -> None:
+    assert "not an archive" in refusal(data, tmp_path)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -384,7 +441,7 @@ def test_a_full_disk_stops_the_conversion(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(ConversionStopped, match=r"cannot be unpacked into .* run the same command again"):
+        with pytest.raises(ConversionStopped, match=r"cannot be unpacked into .* fix that and rerun"):
             unpack(tar(("a", b"1" * 2000)), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
