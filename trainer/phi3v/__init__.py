@@ -1,12 +1,19 @@
 """Phi-3-vision and Phi-3.5-vision, natively on transformers.
 
-Importing this package makes `AutoModelForCausalLM`, `AutoProcessor`, `AutoImageProcessor` and `AutoConfig` take a
-published folder as it is, without running any code from it.
+Importing this package makes `AutoModelForCausalLM`, `AutoModelForImageTextToText` (and with it
+`pipeline("image-text-to-text")`), `AutoProcessor`, `AutoImageProcessor` and `AutoConfig` take a published folder as it
+is, without running any code from it.
 """
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForCausalLM, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+)
 
 from ...schema.text import encode_prompt, image_numbers, image_placeholder
 from .backbone import Phi3VModel
@@ -30,6 +37,7 @@ __all__ = [
 
 AutoConfig.register(Phi3VConfig.model_type, Phi3VConfig, exist_ok=True)
 AutoModelForCausalLM.register(Phi3VConfig, Phi3VForCausalLM, exist_ok=True)
+AutoModelForImageTextToText.register(Phi3VConfig, Phi3VForCausalLM, exist_ok=True)
 AutoImageProcessor.register(
     Phi3VConfig, image_processor_classes={"pil": Phi3VImageProcessor, "torchvision": Phi3VImageProcessor}, exist_ok=True
 )

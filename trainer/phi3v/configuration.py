@@ -16,7 +16,7 @@ from transformers.configuration_utils import SubConfigSpec
 from ...schema.errors import ModelFolderError
 from ...schema.vision_tokens import VisionGeometry
 
-__all__ = ["CHAT_END_IDS", "IMAGE_TOKEN_ID", "Phi3VConfig"]
+__all__ = ["CHAT_END_IDS", "IMAGE_TOKEN_ID", "Phi3VConfig", "reachable_code"]
 
 IMAGE_TOKEN_ID = 32044
 """`<|image|>` in the published vocabulary: stands where an image's features go."""
@@ -155,7 +155,20 @@ class Phi3VConfig(Phi3Config):
         output: dict[str, Any] = super().to_diff_dict()
         if "dtype" in output:
             output["torch_dtype"] = output.pop("dtype")
+        if kept := reachable_code(output.pop("auto_map", None)):
+            output["auto_map"] = kept
         return output
+
+
+def reachable_code(auto_map: Any) -> dict[str, str]:
+    """Keep what an `auto_map` says of code in a hub repository; code beside the file it stood in is not saved with it.
+
+    Args:
+        auto_map: from a `config.json` or `preprocessor_config.json`: class names, as `file.Class` where the file lies
+            beside it, or `owner/name--file.Class`.
+    """
+    entries = auto_map.items() if isinstance(auto_map, dict) else ()
+    return {name: place for name, place in entries if isinstance(place, str) and "--" in place}
 
 
 def _holds(settings: dict[str, Any], tower: CLIPVisionConfig) -> bool:

@@ -18,6 +18,7 @@ from transformers.processing_utils import ImagesKwargs
 
 from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid, VisionGeometry, crop_grid
+from .configuration import reachable_code
 
 __all__ = [
     "CLIP_MEAN",
@@ -183,10 +184,14 @@ class Phi3VImageProcessor(BaseImageProcessor):
         }
         if self.crop_size != _PUBLISHED_CROP_SIZE:
             settings["crop_size"] = self.crop_size
-        if hasattr(self, "auto_map"):
-            # Of no use to us; other software finds the published code by it.
-            settings["auto_map"] = self.auto_map
+        # Of no use to us; other software finds the published code by it.
+        if kept := reachable_code(getattr(self, "auto_map", None)):
+            settings["auto_map"] = kept
         return settings
+
+    def calc_num_image_tokens_from_image_size(self, width: int, height: int) -> int:
+        """Return how many tokens an image of a size in pixels costs; the published name, which vLLM asks for."""
+        return self.crop_grid(width, height).tokens
 
     def preprocess(
         self,

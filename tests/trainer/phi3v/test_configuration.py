@@ -34,8 +34,8 @@ def test_the_published_file_is_written_in_its_own_words(golden: Path, tmp_path: 
     AutoConfig.from_pretrained(golden / "tokenizer").save_pretrained(tmp_path)
     theirs = json.loads((golden / "tokenizer" / "config.json").read_text())
     ours = json.loads((tmp_path / "config.json").read_text())
-    # Where it came from, and what it wants installed, are no settings of the model.
-    assert set(theirs) - set(ours) == {"_name_or_path", "_attn_implementation"}
+    # Where it came from, what it wants installed, and files that are not saved beside it are not the model's settings.
+    assert set(theirs) - set(ours) == {"_name_or_path", "_attn_implementation", "auto_map"}
     assert set(ours) - set(theirs) == {"image_token_id"}
     assert {key for key in theirs if key in ours and theirs[key] != ours[key]} == {"transformers_version"}
 
@@ -68,6 +68,19 @@ def test_settings_survive_writing_and_reading(tmp_path: Path) -> None:
     assert again.to_diff_dict() == config.to_diff_dict()
     assert again.rope_parameters == config.rope_parameters
     assert again.tower_config.to_diff_dict() == config.tower_config.to_diff_dict()
+
+
+def test_code_beside_the_file_is_not_named_in_a_saved_one_and_code_on_the_hub_is(tmp_path: Path) -> None:
+    auto_map = {"AutoConfig": "configuration_phi3_v.Phi3VConfig", "AutoModel": "owner/name--modeling.Model"}
+    Phi3VConfig(**_settings(auto_map=auto_map)).save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["auto_map"] == {"AutoModel": "owner/name--modeling.Model"}
+
+
+@pytest.mark.parametrize("auto_map", [{"AutoConfig": "configuration_phi3_v.Phi3VConfig"}, {}, [], "code"])
+def test_a_file_with_nothing_reachable_has_no_auto_map(tmp_path: Path, auto_map: object) -> None:
+    Phi3VConfig(**_settings(auto_map=auto_map)).save_pretrained(tmp_path)
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
 
 
 def test_reading_a_dict_leaves_it_as_it_was() -> None:

@@ -133,6 +133,8 @@ def test_a_saved_processor_is_the_published_files_again(
         assert (tmp_path / name).read_bytes() == (golden / "tokenizer" / name).read_bytes()
     theirs = json.loads((golden / "tokenizer" / "preprocessor_config.json").read_text())
     ours = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    # It names files that are not saved beside it.
+    del theirs["auto_map"]
     assert ours == theirs
 
 

@@ -72,6 +72,70 @@ def test_images_of_a_batch_come_prompt_after_prompt(processor: Phi3VProcessor, i
     assert torch.equal(made["pixel_values"], expected)
 
 
+def test_padding_is_an_argument_as_in_other_processors(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    expected = processor([_ONE, _NONE], [images[:1], []])
+    for padding in (True, "longest"):
+        made = processor(text=[_ONE, _NONE], images=[images[:1], []], padding=padding, return_tensors="pt")
+        assert all(torch.equal(made[key], expected[key]) for key in expected)
+    same = processor([_ONE, _ONE], [images[:1], images[1:2]], padding=False)
+    assert same["attention_mask"].all()
+    with pytest.raises(UsageError, match="pass padding=True"):
+        processor([_ONE, _NONE], [images[:1], []], padding=False)
+    with pytest.raises(UsageError, match="expected True, False or 'longest'"):
+        processor(_NONE, padding="max_length")
+
+
+@pytest.mark.parametrize("argument", ["truncation", "max_length", "videos"])
+def test_an_argument_that_would_be_passed_over_is_refused(processor: Phi3VProcessor, argument: str) -> None:
+    with pytest.raises(UsageError, match=f"no argument '{argument}'"):
+        processor(_NONE, **{argument: 3})
+    assert set(processor(_NONE, **{argument: None})) == {"input_ids", "attention_mask"}
+
+
+def _messages(*images: Image.Image) -> list[dict[str, Any]]:
+    parts = [{"type": "image", "image": image} for image in images]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": "Which?"}]}]
+
+
+def test_a_chat_becomes_the_prompt_with_its_images_numbered(
+    processor: Phi3VProcessor, images: list[Image.Image]
+) -> None:
+    chat = _messages(*images[:2])
+    assert processor.apply_chat_template(chat, add_generation_prompt=True) == _TWO
+    made = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
+    expected = processor(_TWO, images[:2])
+    assert made.keys() == expected.keys()
+    assert all(torch.equal(made[key], expected[key]) for key in expected)
+
+
+def test_images_are_numbered_through_all_turns_of_a_chat(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    chat = [*_messages(images[0]), {"role": "assistant", "content": "This."}, *_messages(images[1])]
+    assert processor.apply_chat_template(chat) == (
+        "<|user|>\n<|image_1|>\nWhich?<|end|>\n<|assistant|>\nThis.<|end|>\n<|user|>\n<|image_2|>\nWhich?<|end|>\n"
+    )
+
+
+def test_a_batch_of_chats_is_padded(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
+    chats = [_messages(*images[:2]), [{"role": "user", "content": "Hello"}]]
+    made = processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
+    expected = processor([_TWO, _NONE], [images[:2], []])
+    assert all(torch.equal(made[key], expected[key]) for key in expected)
+
+
+def test_texts_alone_are_written_as_by_the_tokenizers_own_template(processor: Phi3VProcessor) -> None:
+    chat = [{"role": "user", "content": "Hello"}]
+    for prompted in (False, True):
+        written = processor.apply_chat_template(chat, add_generation_prompt=prompted)
+        assert written == processor.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=prompted)
+
+
+def test_what_vllm_asks_a_processor_for_is_there(processor: Phi3VProcessor) -> None:
+    assert processor.img_tokens[0] == "<|image_1|>"
+    assert list(processor.img_tokens[1:3]) == ["<|image_2|>", "<|image_3|>"]
+    assert processor.calc_num_image_tokens_from_image_size(width=64, height=48) == _TOKENS_AN_IMAGE
+    assert processor.image_processor.calc_num_image_tokens_from_image_size(64, 48) == _TOKENS_AN_IMAGE
+
+
 def test_a_folder_gives_the_processor_that_was_saved(
     processor: Phi3VProcessor, images: list[Image.Image], tmp_path: Path
 ) -> None:
