@@ -65,9 +65,10 @@ def load_trainable(config: TrainConfig, device: torch.device | None = None) -> P
     if config.model.fused_loss:
         require("liger_kernel", package="liger-kernel", purpose="model.fused_loss", extra="liger")
     model = _load(base_source(config.model.name), dtype, config, quantisation(config), device)
-    model.checkpoint_activations(every=config.model.gradient_checkpointing)
     model.fused_loss = config.model.fused_loss
     trainable = apply_strategy(model, config, adapter)
+    # After the adapters are there: peft would put hooks on a model whose activations are recomputed.
+    trainable.checkpoint_activations(every=config.model.gradient_checkpointing)
     trainable.train()
     return trainable
 
@@ -125,7 +126,6 @@ def save_model(
         state: the whole tensors under the model's own names, gathered from where a backend keeps them; default: the
             model's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = model.state_dict() if state is None else state
     if isinstance(model, PeftModel):
         # The embedding is never trained by the adapters; peft would copy it beside them because lm_head is.
@@ -149,6 +149,7 @@ def save_weights(
         dtype: what the weights are cast to, one file's at a time.
         shard_size: most that a file holds.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
     kept = {name: tensor for name, tensor in state.items() if name not in tied}
     sizes = {name: torch.empty(tensor.shape, dtype=dtype, device="meta") for name, tensor in kept.items()}

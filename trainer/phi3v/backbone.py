@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import Phi3Model
 from transformers import initialization as init
 from transformers.cache_utils import Cache
@@ -60,16 +62,13 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):
         Args:
             every: of every so many layers of the decoder and of the tower, the first; 0 for none.
         """
-        if every < 1:
-            return
-        # The name is the new one since transformers 5.21; where there are both, the old one warns.
-        enable = getattr(self, "activation_checkpointing_enable", None) or self.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
+        # Not by transformers' own switch, which also leaves a hook on the embeddings that asks for their gradient.
         for module in self.modules():
             if isinstance(module, nn.ModuleList):
-                layers = [layer for layer in module if isinstance(layer, GradientCheckpointingLayer)]
+                layers: list[Any] = [layer for layer in module if isinstance(layer, GradientCheckpointingLayer)]
                 for number, layer in enumerate(layers):
-                    layer.gradient_checkpointing = number % every == 0
+                    layer.gradient_checkpointing = every > 0 and number % every == 0
+                    layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
 
     def freeze_unused(self) -> None:
         """Ask for no gradient of the tower's last layer and final norm, which never reach the output.

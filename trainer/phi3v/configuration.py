@@ -155,6 +155,8 @@ class Phi3VConfig(Phi3Config):
         output: dict[str, Any] = super().to_diff_dict()
         if "dtype" in output:
             output["torch_dtype"] = output.pop("dtype")
+        # The tower's is the model's.
+        output.get("vision_config", {}).pop("dtype", None)
         if kept := reachable_code(output.pop("auto_map", None)):
             output["auto_map"] = kept
         return output

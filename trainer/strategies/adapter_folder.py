@@ -164,10 +164,10 @@ def _fill(model: Phi3VForCausalLM, weights: Mapping[str, Tensor], folder: Path) 
     expected: Mapping[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
     file = folder / _WEIGHTS
     if unpaired := sorted(expected.keys() ^ weights.keys()):
-        where = "lacks" if unpaired[0] in expected else "has, beside the adapter's,"
+        what = "lacks" if unpaired[0] in expected else "has an unexpected"
         raise ModelFolderError(
-            f"{file} {where} {unpaired[0]} ({len(unpaired)} names differ from what {_CONFIG} and the base model give): "
-            "take both files, and the base model, from one run"
+            f"{file} does not hold the tensors that {_CONFIG} and the base model ask for ({what} {unpaired[0]}; names "
+            f"that differ: {len(unpaired)}): take the adapter's files and the base model from one run"
         )
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
