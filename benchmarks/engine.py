@@ -114,7 +114,7 @@ class _PlainFiles:
 def _command(root: Path, out: str, items: int, workers: int, *, fault: str = "") -> float:
     source = ["--source", f"{root}/tiny.py:Tiny", "--input", f"{root}/raw", "--set", f"items={items}"]
     start = [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert"]
-    env = {**os.environ, **({"PHI3V_FAULT": fault} if fault else {})}
+    env = {**os.environ, **({"PHI3V_FAULT_INJECTION": fault} if fault else {})}
     began = time.perf_counter()
     command = [*start, *source, "--out", f"{root}/{out}", "--workers", str(workers)]
     subprocess.run(command, env=env, capture_output=True, check=not fault, start_new_session=True)

@@ -1,5 +1,21 @@
-"""`python -m phi3v_data.cli`: the same as `phi3v-data`, where the script is not on the path."""
+"""The entry point of `phi3v-data` and of `python -m phi3v_data.cli`: interrupted while it imports, it says so."""
 
-from .main import main
+from __future__ import annotations
 
-main()
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and exit; see `main.main`."""
+    try:
+        from .main import main as run
+    except KeyboardInterrupt:
+        print("phi3v-data: interrupted", file=sys.stderr)  # noqa: T201 - click may not be imported yet
+        sys.exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -35,59 +35,81 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 
 
 @click.command("convert", cls=SourceCommand, short_help="Turn a source into a dataset folder.")
-@click.option("--source", required=True, help="A source's name (see `phi3v-data sources`), or path/to/file.py:Class.")
+@click.option("--source", required=True, help="Name of a source (see `phi3v-data sources`), or path/to/file.py:Class.")
 @click.option(
-    "--input", "given_input", metavar="PATH", help="Raw data: a folder or an archive.  [default: public copy]"
+    "--input",
+    "given_input",
+    metavar="PATH",
+    help="Raw data: a folder or an archive, local or s3://...  [default: the public copy]",
 )
-@click.option("--out", metavar="DIR", help="The dataset folder, local or s3://...  [default: data/<source>]")
-@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG images.  [default: 75]")
+@click.option("--out", metavar="DIR", help="Dataset folder to write, local or s3://...  [default: data/<source>]")
+@click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality, 1-100.  [default: 75]")
 @click.option(
     "--image-format",
     type=click.Choice(get_args(ImageFormat)),
-    help="What images are stored as; keep leaves plain JPEG and PNG files as they are.  [default: keep]",
+    help="Format of stored images; keep leaves plain JPEG and PNG files as they are.  [default: keep]",
 )
-@click.option("--max-pixels", type=click.IntRange(1), help="Scale larger images down to so many pixels.")
-@click.option("--max-side", type=click.IntRange(1), help="Scale images down whose longer side has more pixels.")
+@click.option("--max-pixels", type=click.IntRange(1), help="Scale images down to at most this many pixels.")
 @click.option(
-    "--fit-crops", type=click.IntRange(1), help="Scale images down to what the model sees of them at so many crops."
+    "--max-side", type=click.IntRange(1), help="Scale images down to at most this many pixels on the longer side."
 )
-@click.option("--splits", metavar="A,B", callback=_split_list, help="Only these splits; the others count as skipped.")
-@click.option("--limit", type=click.IntRange(1), help="Only so many items of each split; the others count as skipped.")
-@click.option("--shards", is_flag=True, help="Write WebDataset shards, too.")
 @click.option(
-    "--shard-size", metavar="SIZE", callback=_size, help="Of a shard at most, such as 100MB or 1GB.  [default: 256MB]"
+    "--fit-crops",
+    type=click.IntRange(1),
+    help="Scale images down to what the model sees of them at this number of crops.",
 )
-@click.option("--no-images", is_flag=True, help="Keep images in the shards alone, not as files.")
+@click.option(
+    "--splits", metavar="A,B", callback=_split_list, help="Splits to convert; the others are counted as skipped."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help="Number of items to convert in each split; the others are counted as skipped.",
+)
+@click.option("--shards", is_flag=True, help="Write WebDataset shards as well.")
+@click.option(
+    "--shard-size",
+    metavar="SIZE",
+    callback=_size,
+    help="Largest size of a shard, such as 100MB or 1GB.  [default: 256MB]",
+)
+@click.option("--no-images", is_flag=True, help="Keep images only in the shards (needs --shards).")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Processes on this machine, or a Ray cluster: the one in RAY_ADDRESS, or a local one.",
+    help="Where workers run: on this machine, or on a Ray cluster (RAY_ADDRESS, or one started here).",
 )
-@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(1), help="Number of worker processes.  [default: one per core]")
 @click.option(
     "--on-error",
     type=click.Choice(["quarantine", "fail"]),
     default="quarantine",
     show_default=True,
-    help="What becomes of a run when an item fails: it is written to quarantine.jsonl, or the run stops.",
+    help="When an item fails: write it to quarantine.jsonl, or stop the run.",
 )
-@click.option("--restart", is_flag=True, help="Throw away the dataset or unfinished run in --out.")
-@click.option("--retry-quarantined", is_flag=True, help="Try again what an earlier run quarantined.")
+@click.option(
+    "--item-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Seconds an item may take before its worker is ended and it is quarantined.  [default: 600]",
+)
+@click.option("--restart", is_flag=True, help="Throw away the dataset or unfinished run in --out and start over.")
+@click.option("--retry-quarantined", is_flag=True, help="Convert again what an earlier run quarantined.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the source, by name.")
-@click.option("--config", metavar="FILE", help="Options in YAML, by name; the command line goes before it.")
-@click.option("--show-config", is_flag=True, help="Print all options as a file for --config, and do nothing else.")
+@click.option("--config", metavar="FILE", help="YAML file of options; those of the command line override it.")
+@click.option("--show-config", is_flag=True, help="Print all options as a file for --config and exit.")
 @click.pass_context
 def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **given: Any) -> None:
     """Turn a source into a dataset folder: images, a JSONL a split, and dataset.json.
 
-    A run that was stopped, by whatever, goes on when the same command is given again. Each source has options of its
-    own: convert --source NAME --help.
+    Rerun the same command to resume a run that was stopped, whatever stopped it. Each source has options of its own:
+    convert --source NAME --help.
     """
     from ..converters.engine.plan import Selection
     from ..converters.engine.progress import progress_for
-    from ..converters.engine.run import ConvertRequest, convert
+    from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest, convert
     from ..converters.registry import ConverterSpec, load_source
 
     cls = load_source(source)
@@ -106,6 +128,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         selection=Selection(given["splits"], given["limit"]),
         engine=given["engine"],
         workers=given["workers"],
+        item_timeout=given["item_timeout"] or ITEM_TIMEOUT,
         on_error=given["on_error"],
         restart=given["restart"],
         retry_quarantined=given["retry_quarantined"],
@@ -122,7 +145,7 @@ def _shard_size(given: dict[str, Any]) -> int | None:
     if given["shards"]:
         return given["shard_size"] or DEFAULT_SHARD_SIZE
     if given["shard_size"] is not None:
-        raise click.UsageError("--shard-size means nothing without --shards")
+        raise click.UsageError("--shard-size needs --shards; add it, or leave --shard-size out")
     return None
 
 
@@ -137,6 +160,8 @@ def _report(summary: Summary) -> None:
         click.echo(f"{summary.out}: already complete, nothing to do")
     else:
         click.echo(f"{summary.out}: written")
-    refused = sum(row.quarantined for row in summary.manifest.splits)
-    if refused:
-        click.echo(f"{counted(refused, 'item')} could not be converted; {summary.out}/quarantine.jsonl says why")
+    quarantined = sum(row.quarantined for row in summary.manifest.splits)
+    if quarantined:
+        click.echo(f"{counted(quarantined, 'item')} could not be converted; {summary.out}/quarantine.jsonl says why")
+    for note in summary.empty_splits:
+        click.echo(note)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
 from typing import IO
 
 import msgspec
-from msgspec.structs import replace
 
-from ...schema.errors import RunError
+from ...schema.errors import ConversionStopped, RunError
+from ...schema.jsonl import read_lines
 from ...schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, SplitRow, encode_manifest, records_name
 from ...schema.record import decode_record
+from ...schema.shards import sample_columns
 from ...storage import Folder
-from ..base import Item
-from . import faults
-from .leftovers import discard_unshown
-from .messages import Failure, encode
-from .outcomes import Outcomes
+from . import fault_injection
+from .image_files import ImageSizes, remove_orphans
+from .journal import Journal, Result, results
+from .messages import PLANNED, encode
 from .pack import Packing, pack
-from .plan import SplitPlan
+from .plan import Plan, SplitPlan
 from .settings import Settings
 
 __all__ = ["Quarantined", "assemble"]
@@ -37,19 +38,19 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _SplitFile:
-    """One split's JSONL on its way, and its counts."""
+    """One split's JSONL while it is written, and its counts."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._digest = hashlib.sha256()
         self.written = self.images = self.quarantined = 0
 
-    def add(self, record: bytes) -> None:
+    def add(self, record: bytes, images: int) -> None:
         line = record + b"\n"
-        faults.write(self._stream, line, "records-half-written")
+        fault_injection.write(self._stream, line, "records-half-written")
         self._digest.update(line)
         self.written += 1
-        self.images += sum(1 for _ in decode_record(record).images())
+        self.images += images
 
     def row(self, source: str, split: str, planned: SplitPlan) -> SplitRow:
         return SplitRow(
@@ -65,74 +66,118 @@ class _SplitFile:
         )
 
 
-def assemble(out: Folder, images: str, outcomes: Outcomes, settings: Settings, packing: Packing | None) -> Manifest:
+class _Assembly:
+    """One pass over what became of every item: records and failures into their files, and what is learnt of them."""
+
+    def __init__(self, out: Folder, images: str, plan: Plan, source: str) -> None:
+        self._out = out
+        self._plan = plan
+        self._source = source
+        self._sizes = ImageSizes(out, images)
+        self._changed: list[str] = []
+        self.columns: set[str] = set()
+        self.failed: dict[str, bool] = {}  # what their images' names start with: whether others may show these, too
+        self.rows: list[SplitRow] = []
+
+    def write(self, journal: Journal) -> None:
+        """Write every split's JSONL and quarantine.jsonl; they appear together, or not at all."""
+        with contextlib.ExitStack() as stack:
+            files = {
+                split: _SplitFile(stack.enter_context(self._out.create(records_name(self._source, split))))
+                for split in self._plan.splits
+            }
+            quarantine: IO[bytes] | None = None
+            for result in results(self._plan, journal):
+                file = files[result.item.split]
+                if result.failure is None:
+                    self._add_record(file, result)
+                    continue
+                quarantine = quarantine or stack.enter_context(self._out.create(QUARANTINE))
+                self._add_failure(file, result, quarantine)
+            self.rows = [files[split].row(self._source, split, counts) for split, counts in self._plan.splits.items()]
+            _check_conservation(self.rows)
+            self._check_images()
+        if quarantine is None:
+            self._out.delete(QUARANTINE)
+
+    def _add_record(self, file: _SplitFile, result: Result) -> None:
+        record = decode_record(result.record)
+        if not self._sizes.are(record, result.sizes):
+            self._changed.append(result.item.path)
+        columns = sample_columns(record)
+        self.columns.update(columns)
+        file.add(result.record, len(columns))
+
+    def _add_failure(self, file: _SplitFile, result: Result, quarantine: IO[bytes]) -> None:
+        item, failure = result.item, result.failure
+        if failure is None:
+            return
+        file.quarantined += 1
+        if failure.stage not in PLANNED:
+            self.failed[item.images] = self.failed.get(item.images, False) or bool(item.shared)
+        line = Quarantined(
+            id=item.id,
+            split=item.split,
+            path=item.path,
+            stage=failure.stage,
+            exception=failure.exception,
+            message=failure.message,
+        )
+        fault_injection.write(quarantine, encode(line) + b"\n", "quarantine-half-written")
+
+    def _check_images(self) -> None:
+        if self._changed:
+            raise ConversionStopped(
+                f"{self._out.address}: images were removed or changed while the conversion was at work (of "
+                f"{len(self._changed)} items, the first {self._changed[0]}); rerun: progress is kept, they are "
+                "made again"
+            )
+
+    def records(self) -> Iterator[bytes]:
+        """Yield every record as it was written."""
+        for row in self.rows:
+            for line in read_lines(self._out, row.file):
+                yield line.data
+
+
+def assemble(
+    out: Folder, images: str, plan: Plan, journal: Journal, settings: Settings, packing: Packing | None
+) -> Manifest:
     """Write every split's JSONL, quarantine.jsonl, the shards if asked for, and, last of all, the manifest.
 
     Args:
         out: the dataset folder.
         images: the folder in it that the images lie in.
-        outcomes: what became of every item.
+        plan: every item.
+        journal: what became of it.
         settings: what made the records.
         packing: how shards are made; None for no shards.
 
     Raises:
         RunError: the conservation law does not hold; nothing is declared finished.
+        ConversionStopped: an image is not there with the size it was written with.
     """
-    with contextlib.ExitStack() as stack:
-        files = {
-            split: _SplitFile(stack.enter_context(out.create(records_name(settings.source, split))))
-            for split in outcomes.plan.splits
-        }
-        for settled in outcomes:
-            file = files[settled.item.split]
-            if isinstance(settled.result, Failure):
-                file.quarantined += 1
-            else:
-                file.add(settled.result)
-        rows = [files[split].row(settings.source, split, counts) for split, counts in outcomes.plan.splits.items()]
-        _check_conservation(rows)
-    faults.point("records-written")
-    has_failures = any(row.quarantined for row in rows)
-    if has_failures:
-        _write_quarantine(out, outcomes)
-    else:
-        out.delete(QUARANTINE)
-    faults.point("quarantine-written")
-    if has_failures:
-        discard_unshown(out, images, outcomes)
-    shards = pack(out, packing, outcomes, settings.source) if packing is not None else {}
+    assembly = _Assembly(out, images, plan, settings.source)
+    assembly.write(journal)
+    fault_injection.point("records-written")
+    remove_orphans(out, images, assembly.failed, assembly.records)
+    fault_injection.point("orphans-removed")
+    shards: dict[str, list[str]] = {}
+    if packing is not None:
+        shards = pack(out, packing, assembly.rows, settings.source, sorted(assembly.columns))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         source=settings.source,
         options=settings.options,
         options_digest=settings.digest,
-        plan_digest=outcomes.plan.digest,
+        plan_digest=plan.digest,
         decoders=settings.decoders,
-        splits=[replace(row, shards=shards.get(row.split, [])) for row in rows],
+        splits=[msgspec.structs.replace(row, shards=shards.get(row.split, [])) for row in assembly.rows],
     )
     with out.create(MANIFEST) as stream:
-        faults.write(stream, encode_manifest(manifest), "manifest-half-written")
-    faults.point("manifest-written")
+        fault_injection.write(stream, encode_manifest(manifest), "manifest-half-written")
+    fault_injection.point("manifest-written")
     return manifest
-
-
-def _write_quarantine(out: Folder, outcomes: Outcomes) -> None:
-    with out.create(QUARANTINE) as stream:
-        for settled in outcomes:
-            if isinstance(settled.result, Failure):
-                line = encode(_quarantined(settled.item, settled.result)) + b"\n"
-                faults.write(stream, line, "quarantine-half-written")
-
-
-def _quarantined(item: Item, failure: Failure) -> Quarantined:
-    return Quarantined(
-        id=item.id,
-        split=item.split,
-        path=item.path,
-        stage=failure.stage,
-        exception=failure.exception,
-        message=failure.message,
-    )
 
 
 def _check_conservation(rows: list[SplitRow]) -> None:
@@ -140,5 +185,5 @@ def _check_conservation(rows: list[SplitRow]) -> None:
         if row.discovered != row.written + row.quarantined + row.skipped:
             raise RunError(
                 f"split {row.split}: {row.discovered} discovered, but {row.written} written + {row.quarantined} "
-                f"quarantined + {row.skipped} skipped; this is a fault in phi3v-data, nothing was declared finished"
+                f"quarantined + {row.skipped} skipped; this is a bug in phi3v-data, nothing was declared finished"
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -17,40 +17,42 @@ import msgspec
 
 from ...schema.dependencies import require
 from ...schema.errors import ConversionStopped, Phi3VDataError
+from ...storage.outage import one_line
 from .messages import Halted, Job, Work, encode
-from .pool import Death, Hand, Pool
-from .trouble import one_line
+from .pool import WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
 __all__ = ["RayExecutor"]
 
-# A machine may be lost while an actor starts on it; so often in a row, something else is wrong.
-_STARTS = 3
 
-
-class RayExecutor(Pool):
+class RayExecutor(WorkerPool):
     """Actors on a Ray cluster. Those whose machine is lost are replaced as soon as there is room elsewhere.
 
     Args:
         job: what every worker needs to know.
         items: how many items there are; no more workers than that are started.
         workers: how many actors; None for one a processor of the cluster.
+        item_timeout: see `WorkerPool`.
+        log: takes lines for people, such as that a machine was lost.
 
     Raises:
         MissingDependencyError: Ray is not installed.
         ConversionStopped: the cluster cannot be reached.
     """
 
-    def __init__(self, job: Job, items: int, workers: int | None) -> None:
+    def __init__(
+        self, job: Job, items: int, workers: int | None, item_timeout: float, log: Callable[[str], None]
+    ) -> None:
         require("ray", purpose="--engine ray", extra="ray")
         import ray
 
-        self._ours = not ray.is_initialized()
-        if self._ours:
+        self._is_ours = not ray.is_initialized()
+        if self._is_ours:
             _connect()
+        self._log = log
         count = min(items, workers or int(ray.cluster_resources().get("CPU", 1)))
-        self._actors = [_Actor(job) for _ in range(count)]
-        super().__init__(self._actors)
+        self._actors = [_WorkerActor(job) for _ in range(count)]
+        super().__init__(self._actors, item_timeout)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -59,19 +61,21 @@ class RayExecutor(Pool):
 
         for actor in self._actors:
             actor.end()
-        if self._ours:
+        if self._is_ours:
             ray.shutdown()
 
-    def _answers(self) -> Iterator[tuple[Hand, bytes | Death]]:
+    def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
         import ray
 
         waiting = {actor.awaited: actor for actor in self._actors if actor.awaited is not None}
-        for reference in ray.wait(list(waiting), num_returns=1)[0]:
+        for reference in ray.wait(list(waiting), num_returns=1, timeout=timeout)[0]:
             actor = waiting[reference]
             try:
                 outcome = actor.take(ray.get(reference))
             except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
-                yield actor, actor.died(error)
+                exited = actor.exited(error)
+                self._log(f"a worker on the cluster exited ({exited.cause}); its items are done again")
+                yield actor, exited
             else:
                 if outcome is not None:
                     yield actor, outcome
@@ -91,21 +95,16 @@ def _connect() -> None:
         raise ConversionStopped(f"no Ray cluster can be reached: {one_line(error)}; check RAY_ADDRESS") from error
 
 
-class _Actor:
-    """The driver's side of one actor."""
+class _WorkerActor(WorkerHandle):
+    """One actor."""
 
     def __init__(self, job: Job) -> None:
+        super().__init__()
         self._job = encode(job)
         self._handle: Any = None
         self._starting: Any = None
         self._node: str | None = None
         self._calls: deque[Any] = deque()
-        self._failed_starts = 0
-        self.given: deque[Work] = deque()
-
-    @property
-    def ready(self) -> bool:
-        return self._node is not None
 
     @property
     def awaited(self) -> Any:
@@ -118,37 +117,30 @@ class _Actor:
         self.end()
         self._node = None
         self._calls.clear()
-        self._handle = ray.remote(_Desk).options(num_cpus=1, max_restarts=0).remote(self._job)
-        self._starting = self._handle.come_up.remote()
+        self._handle = ray.remote(_RemoteWorker).options(num_cpus=1, max_restarts=0).remote(self._job)
+        self._starting = self._handle.start.remote()
 
-    def give(self, work: Work) -> None:
-        self.given.append(work)
+    def send(self, work: Work) -> None:
         self._calls.append(self._handle.convert.remote(encode(work)))
 
     def take(self, answer: bytes | str) -> bytes | None:
         """Take what was awaited: an outcome, or the name of the machine that the actor has come up on."""
         if isinstance(answer, str):
-            self._starting, self._node, self._failed_starts = None, answer, 0
+            self._starting, self._node = None, answer
+            self.ready, self.failed_starts = True, 0
             return None
         if self._calls:
             self._calls.popleft()
         return answer
 
-    def died(self, error: Exception) -> Death:
-        """Tell what the actor died of.
-
-        Raises:
-            ConversionStopped: it does not even come up, however often it is tried.
-        """
+    def exited(self, error: Exception) -> WorkerExit:
+        """Describe how the actor ended."""
         import ray
 
-        if self._node is None:
-            self._failed_starts += 1
-            if self._failed_starts == _STARTS:
-                raise ConversionStopped(f"a worker could not start on the Ray cluster: {one_line(error)}") from error
-            return Death(blames_item=False)
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        return Death(blames_item=self._node in alive)
+        if self._node is not None and self._node not in alive:
+            return WorkerExit("its machine was lost", blames_item=False)
+        return WorkerExit(one_line(error)[:300])
 
     def end(self) -> None:
         """End the actor, whatever it is at."""
@@ -159,14 +151,14 @@ class _Actor:
             self._handle = None
 
 
-class _Desk:
+class _RemoteWorker:
     """The actor itself."""
 
     def __init__(self, job: bytes) -> None:
         self._job = msgspec.json.decode(job, type=Job)
         self._works = msgspec.json.Decoder(Work)
 
-    def come_up(self) -> bytes | str:
+    def start(self) -> bytes | str:
         """Build the worker; return the name of its machine, or why it cannot work."""
         import ray
 

@@ -1,4 +1,4 @@
-"""Hands the plan to the workers and notes what comes back; decides when enough has gone wrong."""
+"""Gives the plan's items to the workers and notes what comes back; decides when enough has failed."""
 
 from __future__ import annotations
 
@@ -42,59 +42,56 @@ class Driver:
         """Convert every item that is not settled yet.
 
         Args:
-            executor: makes the executor, told how many items there are for it.
+            executor: makes the executor, given the number of items for it.
 
         Raises:
             ConversionStopped: the machine failed, too many items did in a row, or one did and none may.
         """
+        first = self.plan.first_failed
+        if first is not None and first.failure is not None:
+            self._stop_if_asked(first.item.path, first.failure)
         done, failed = self.journal.count()
-        refused = self._refused()
-        asked = sum(split.discovered - split.skipped for split in self.plan.splits.values())
-        settled = done + failed + refused
+        requested = sum(split.discovered - split.skipped for split in self.plan.splits.values())
+        settled = done + failed + self.plan.failed
+        if self.journal.damaged:
+            self.progress.log(f"damaged lines in the journal: {self.journal.damaged}; their items are converted again")
         if done or failed:
-            self.progress.say(f"going on where an earlier run stopped: {settled} of {asked} items are settled")
-        if settled == asked:
+            self.progress.log(f"resuming: {settled} of {requested} items are settled")
+        if settled == requested:
             return
-        with self.progress.work(asked, settled, failed + refused), executor(asked - settled) as workers:
-            for line in workers.run(self._open()):
-                self._note(line)
+        quarantined = failed + self.plan.failed
+        with self.progress.track(requested, settled, quarantined), executor(requested - settled) as workers:
+            for outcome in workers.run(self._unsettled()):
+                self._note(outcome)
 
-    def _refused(self) -> int:
-        count = 0
-        for planned in self.plan:
-            if planned.failure is not None:
-                self._stop_if_asked(planned.item.path, planned.failure)
-                count += 1
-        return count
-
-    def _open(self) -> Iterator[Work]:
+    def _unsettled(self) -> Iterator[Work]:
         for index, planned in enumerate(self.plan):
-            if not planned.skipped and planned.failure is None and not self.journal.settled(index):
+            if not planned.skipped and planned.failure is None and not self.journal.is_settled(index):
                 yield Work(index, planned.item)
 
-    def _note(self, line: bytes) -> None:
-        outcome = decode_outcome(line)
+    def _note(self, encoded: bytes) -> None:
+        outcome = decode_outcome(encoded)
         if isinstance(outcome, Halted):
-            raise ConversionStopped(f"{outcome.message}; what was done is kept: mend it and run the same command again")
+            raise ConversionStopped(f"{outcome.message}; fix it and rerun: progress is kept")
         if not isinstance(outcome, Failed):
             self._failing.clear()
-            self.journal.append(line, outcome)
+            self.journal.append(encoded, outcome)
             self.progress.advance(quarantined=False)
             return
         self._stop_if_asked(outcome.path, outcome.failure)
         self._failing.add(outcome.shared or outcome.index)
-        self.journal.append(line, outcome)
+        self.journal.append(encoded, outcome)
         self.progress.advance(quarantined=True)
         if len(self._failing) >= FAILURES_IN_A_ROW:
             raise ConversionStopped(
-                f"{FAILURES_IN_A_ROW} items in a row failed, the last: {_told(outcome.path, outcome.failure)}; what "
-                "was done is kept: mend the cause and run the same command with --retry-quarantined"
+                f"{FAILURES_IN_A_ROW} items in a row failed, the last: {_described(outcome.path, outcome.failure)}; "
+                "fix it and rerun with --retry-quarantined: progress is kept"
             )
 
     def _stop_if_asked(self, path: str, failure: Failure) -> None:
         if self.on_error == "fail":
-            raise ConversionStopped(f"stopped at the first failure, as --on-error fail asks: {_told(path, failure)}")
+            raise ConversionStopped(f"stopped at the first failure (--on-error fail): {_described(path, failure)}")
 
 
-def _told(path: str, failure: Failure) -> str:
+def _described(path: str, failure: Failure) -> str:
     return f"{path} ({failure.stage}: {failure.exception}: {failure.message})"

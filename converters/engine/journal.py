@@ -1,25 +1,51 @@
-"""The journal: one line for each item that is settled, in the order in which they were.
+"""The journal: one line for each item that is settled, in the order in which they were, each with its checksum.
+
+::
+
+    5f0c2a91 {"type":"done","index":7,"record":{...},"sizes":[2041]}
 
 It is only ever appended to. Opening it reads it once, from start to end, and remembers where each item's last line
-starts; assembly then seeks. A kill may tear the last line: the journal ends before its first line that is not whole,
-and the items behind it are done again.
+starts; assembly then seeks. A kill may tear the last line, which is cut off. Any other line that is not as it was
+written is passed over; it may have superseded an earlier failure, so the items that failed before it are done again.
 """
 
 from __future__ import annotations
 
+import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO
 
 import msgspec
 
-from . import faults
-from .messages import Done, Failed, Outcome, decode_outcome
+from ...schema.errors import ConversionStopped
+from ..base import Item
+from . import fault_injection
+from .messages import Done, Failed, Failure, Outcome, decode_outcome
+from .plan import Plan
 from .spool import line_at, lines
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Result", "journal_line", "read_line", "results"]
 
 _OPEN, _DONE, _FAILED = 0, 1, 2
+_CHECKSUM = 9  # bytes: CRC-32 in hex, a space
+
+
+def journal_line(outcome: bytes) -> bytes:
+    """Return the line that an encoded outcome becomes in the journal, its line end included."""
+    return b"%08x %b\n" % (zlib.crc32(outcome), outcome)
+
+
+def read_line(line: bytes) -> Outcome | None:
+    """Read a line without its line end; None where it is not as it was written."""
+    outcome = line[_CHECKSUM:]
+    if line[:_CHECKSUM] != b"%08x " % zlib.crc32(outcome):
+        return None
+    try:
+        return decode_outcome(outcome)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 class Journal:
@@ -29,6 +55,9 @@ class Journal:
         stream: a file opened for reading and appending.
         items: how many items the plan has.
         ship: called with every line appended; object stores collect them into segments.
+
+    Attributes:
+        damaged: how many lines were not as they were written when the journal was opened.
     """
 
     def __init__(self, stream: IO[bytes], items: int, ship: Callable[[bytes], None] | None = None) -> None:
@@ -36,17 +65,20 @@ class Journal:
         self._ship = ship
         self._offsets = array("q", bytes(8 * items))
         self._states = bytearray(items)
+        self.damaged = 0
         self._end = self._read()
 
     def _read(self) -> int:
         end = 0
         for line in lines(self._stream):
-            try:
-                if not line.whole:
-                    break
-                self._note(decode_outcome(line.data), line.offset)
-            except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+            if not line.whole:
                 break
+            outcome = read_line(line.data)
+            if outcome is None or not 0 <= outcome.index < len(self._states):
+                self.damaged += 1
+                self.reopen_failed()
+            else:
+                self._note(outcome, line.offset)
             end = line.offset + len(line.data) + 1
         self._stream.truncate(end)
         return end
@@ -58,24 +90,33 @@ class Journal:
         self._states[outcome.index] = _DONE if isinstance(outcome, Done) else _FAILED
         self._offsets[outcome.index] = offset
 
-    def append(self, line: bytes, outcome: Done | Failed) -> None:
-        """Note what became of one item; `line` is the outcome as the worker wrote it."""
-        faults.write(self._stream, line + b"\n", "journal-half-appended")
+    def append(self, outcome: bytes, decoded: Done | Failed) -> None:
+        """Note what became of one item; `outcome` is what the worker wrote, `decoded` the same as an object."""
+        line = journal_line(outcome)
+        fault_injection.write(self._stream, line, "journal-half-appended")
         self._stream.flush()
-        self._note(outcome, self._end)
-        self._end += len(line) + 1
+        self._note(decoded, self._end)
+        self._end += len(line)
         if self._ship is not None:
-            self._ship(line + b"\n")
-        faults.point("journal-appended")
+            self._ship(line)
+        fault_injection.point("journal-appended")
 
     def outcome(self, index: int) -> Done | Failed | None:
-        """Return what became of an item, None where it is still to be done."""
+        """Return what became of an item, None where it is still to be done.
+
+        Raises:
+            ConversionStopped: its line was changed since the journal was opened.
+        """
         if self._states[index] == _OPEN:
             return None
-        found = decode_outcome(line_at(self._stream, self._offsets[index]))
-        return found if isinstance(found, (Done, Failed)) else None
+        found = read_line(line_at(self._stream, self._offsets[index]))
+        if not isinstance(found, (Done, Failed)) or found.index != index:
+            raise ConversionStopped(
+                "the journal was changed while this run read it; rerun: what was lost is done again"
+            )
+        return found
 
-    def settled(self, index: int) -> bool:
+    def is_settled(self, index: int) -> bool:
         """Tell whether an item needs no more work."""
         return self._states[index] != _OPEN
 
@@ -90,3 +131,33 @@ class Journal:
     def count(self) -> tuple[int, int]:
         """Count the items with a record and those that failed."""
         return self._states.count(_DONE), self._states.count(_FAILED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One item that was asked for, and what became of it.
+
+    Args:
+        item: the item.
+        failure: why it has no record, None where it has one.
+        record: its record, encoded.
+        sizes: the bytes of its images when they were written, in the order the record shows them.
+    """
+
+    item: Item
+    failure: Failure | None = None
+    record: bytes = b""
+    sizes: tuple[int, ...] = ()
+
+
+def results(plan: Plan, journal: Journal) -> Iterator[Result]:
+    """Yield what became of every item that was asked for and is settled, in the plan's order."""
+    for index, planned in enumerate(plan):
+        if planned.failure is not None:
+            yield Result(planned.item, planned.failure)
+        elif not planned.skipped:
+            outcome = journal.outcome(index)
+            if isinstance(outcome, Done):
+                yield Result(planned.item, None, bytes(outcome.record), tuple(outcome.sizes))
+            elif outcome is not None:
+                yield Result(planned.item, outcome.failure)

@@ -1,128 +1,218 @@
 """Worker processes on this machine.
 
 Each is a fresh interpreter at the other end of a pipe, not a fork: decoders start threads, and the caller's script may
-have no `__main__` guard.
+have no `__main__` guard. What a library or a source writes to stdout or stderr is caught in a file, and logged with the
+item that was at work.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from tempfile import TemporaryFile
 from types import TracebackType
 
-from ...schema.errors import ConversionStopped
-from .messages import Job, Work, encode
-from .pool import Death, Hand, Pool
-from .worker import READY, serve
+import msgspec
 
-__all__ = ["LocalExecutor"]
+from ...schema.errors import Phi3VDataError
+from ...storage.outage import one_line
+from .messages import Halted, Job, Work, encode
+from .pool import WorkerExit, WorkerHandle, WorkerPool
+from .work import Worker
 
-_RETRY = 5.0  # seconds that a dismissed worker gets for its last item
+__all__ = ["LocalExecutor", "OutputLog", "serve"]
+
+_LAST_ITEM = 5.0  # seconds that a worker gets for its last item when the run ends
+_PR_SET_PDEATHSIG = 1
+# What a worker process sends besides outcomes, which are JSON objects: that it is up, and what was printed.
+_READY, _PRINTED = b"ready", b"printed "
+_LONGEST_OUTPUT = 1 << 16  # bytes taken of what one item printed
+_STDERR = 2  # the descriptor, whatever a source makes of sys.stderr
+
 _START = f"""
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what becomes of it
 sys.path[:] = json.loads(sys.argv[2])
-from {serve.__module__} import serve
+from {__name__} import serve
 serve(int(sys.argv[1]))
 """
 
 
-class LocalExecutor(Pool):
+class OutputLog:
+    """Logs what libraries and sources print in workers, one line an item and not without end.
+
+    Args:
+        log: takes a line.
+        most: after so many lines, no more are logged.
+    """
+
+    def __init__(self, log: Callable[[str], None], most: int = 20) -> None:
+        self._log = log
+        self._left = most
+
+    def add(self, where: str, text: str) -> None:
+        """Log the first line of what was printed while `where` was at work."""
+        first, *more = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+        if not first or self._left < 0:
+            return
+        if self._left == 0:
+            self._log("further output of workers is not shown")
+        else:
+            self._log(f"{where}: printed in its worker: {first[:300]}{f' (+{len(more)} lines)' if more else ''}")
+        self._left -= 1
+
+
+class LocalExecutor(WorkerPool):
     """A fixed number of worker processes.
 
     Args:
         job: what every worker needs to know.
         workers: how many processes.
+        item_timeout: see `WorkerPool`.
+        log: takes lines for people, such as what a library printed.
     """
 
-    def __init__(self, job: Job, workers: int) -> None:
-        self._processes = [_Process(encode(job)) for _ in range(workers)]
-        super().__init__(self._processes)
+    def __init__(self, job: Job, workers: int, item_timeout: float, log: Callable[[str], None]) -> None:
+        self._processes = [_WorkerProcess(encode(job)) for _ in range(workers)]
+        self._output = OutputLog(log)
+        super().__init__(self._processes, item_timeout)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for process in self._processes:
-            process.dismiss()
+            process.close()
         for process in self._processes:
             process.end()
 
-    def _answers(self) -> Iterator[tuple[Hand, bytes | Death]]:
-        busy = {process.connection: process for process in self._processes if process.given}
-        for connection in wait(busy.keys()):
-            process = busy[connection]  # type: ignore[index]  # wait() returns what it was given
+    def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
+        waiting = {p.connection: p for p in self._processes if p.assigned or not p.ready}
+        for connection in wait(waiting.keys(), timeout):
+            process = waiting[connection]  # type: ignore[index]  # wait() returns what it was given
             try:
-                answer = process.receive()
+                answer = process.connection.recv_bytes()
             except (EOFError, ConnectionResetError):
-                yield process, process.died()
+                yield process, WorkerExit(process.end())
+                continue
+            if answer == _READY:
+                process.ready, process.failed_starts = True, 0
+            elif answer.startswith(_PRINTED):
+                where = process.assigned[0].item.path if process.assigned else "the source"
+                self._output.add(where, answer[len(_PRINTED) :].decode(errors="backslashreplace"))
             else:
-                if answer != READY:
-                    yield process, answer
+                yield process, answer
 
 
-class _Process:
+class _WorkerProcess(WorkerHandle):
     """One worker process."""
 
-    ready = True  # what it is given waits in the pipe until it has come up
-
     def __init__(self, job: bytes) -> None:
+        super().__init__()
         self._job = job
-        self.given: deque[Work] = deque()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.end(kill=True)
         self.connection, theirs = Pipe()
         # The interpreter's path travels too: a source may lie where only the caller can import from.
         command = [sys.executable, "-c", _START, str(theirs.fileno()), json.dumps(sys.path)]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._printed = TemporaryFile(prefix="phi3v-data-output-")  # noqa: SIM115 - closed when the process is ended
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._printed,
+            stderr=self._printed,
+        )
         theirs.close()
-        self._came_up = False
         self._send(self._job)
 
-    def give(self, work: Work) -> None:
-        self.given.append(work)
+    def send(self, work: Work) -> None:
         self._send(encode(work))
 
     def _send(self, data: bytes) -> None:
-        # A worker that has died is noticed when its answer is waited for.
+        # That a worker has exited is noticed when its answer is waited for.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send_bytes(data)
 
-    def receive(self) -> bytes:
-        """Return an outcome, or READY once."""
-        data = self.connection.recv_bytes()
-        self._came_up = True
-        return data
-
-    def died(self) -> Death:
-        """Say how the process ended.
-
-        Raises:
-            ConversionStopped: it has not even come up; the next would not either.
-        """
-        cause = self.end()
-        if not self._came_up:
-            raise ConversionStopped(f"a worker process could not start ({cause}); its own words are above")
-        return Death(blames_item=True)
-
-    def dismiss(self) -> None:
-        """Tell the worker that it is no more needed: it ends after the item it is at, an idle one at once."""
+    def close(self) -> None:
+        """Tell the worker that it is not needed any more: it ends after its present item, an idle one at once."""
         self.connection.close()
-        if not self.given:
+        if self._process is not None and not self.assigned:
             self._process.kill()
 
-    def end(self) -> str:
-        """Wait for the process, kill it if it does not end, and say how it ended."""
+    def end(self, *, kill: bool = False) -> str:
+        """Wait for the process, kill it if it does not end or is asked to, and describe how it ended."""
+        if self._process is None:
+            return ""
         try:
-            code = self._process.wait(_RETRY)
+            code = self._process.wait(0 if kill else _LAST_ITEM)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        self._process = None
         self.connection.close()
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        with self._printed:
+            last = _last_line(self._printed.fileno())
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{cause}: {last}" if last else cause
+
+
+def _last_line(printed: int) -> str:
+    size = os.fstat(printed).st_size
+    text = os.pread(printed, _LONGEST_OUTPUT, max(size - _LONGEST_OUTPUT, 0)).decode(errors="backslashreplace")
+    return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def serve(handle: int) -> None:
+    """Be a worker process: read work from a pipe and write outcomes to it until its other end is closed.
+
+    Args:
+        handle: file descriptor of a duplex pipe.
+    """
+    # Parallel work is done by processes; threads of the numeric libraries would only be in each other's way.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    _end_with_the_driver()
+    connection = Connection(handle)
+    works = msgspec.json.Decoder(Work)
+    try:
+        worker = Worker(msgspec.json.decode(connection.recv_bytes(), type=Job))
+    except Phi3VDataError as error:
+        connection.send_bytes(encode(Halted(-1, one_line(error))))
+        return
+    try:
+        connection.send_bytes(_READY)
+        while True:
+            answer = encode(worker.convert(works.decode(connection.recv_bytes())))
+            printed = _take_printed()
+            if printed:
+                connection.send_bytes(_PRINTED + printed)
+            connection.send_bytes(answer)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the driver has ended or needs no more
+
+
+def _take_printed() -> bytes:
+    """Return what this process has written to stdout and stderr, which share a file, and empty it."""
+    sys.stdout.flush()
+    if not os.fstat(_STDERR).st_size:
+        return b""
+    text = os.pread(_STDERR, _LONGEST_OUTPUT, 0)
+    os.ftruncate(_STDERR, 0)
+    os.lseek(_STDERR, 0, os.SEEK_SET)
+    return text
+
+
+def _end_with_the_driver() -> None:
+    # A killed driver closes the pipe, but a worker at a long item would only notice after it.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

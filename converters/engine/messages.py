@@ -1,4 +1,4 @@
-"""What driver and workers say to each other, and what the journal keeps: one JSON object each."""
+"""What driver and workers send each other, and what the journal keeps: one JSON object each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..registry import ConverterSpec
 
 __all__ = ["PLANNED", "Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
 
-# The stages of failures that are settled before any work.
+# The stages of failures that are known before any work.
 PLANNED = frozenset({"discover", "plan"})
 
 
@@ -33,7 +33,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """One item to convert, by its place in the plan."""
+    """One item to convert, by its index in the plan."""
 
     index: int
     item: Item
@@ -43,9 +43,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why an item has no record.
 
     Args:
-        stage: discover, plan, open, decode, convert, encode, write, record, or worker (the process died).
+        stage: discover, plan, open, decode, convert, encode, write, record, or worker (its process ended, or it took
+            too long).
         exception: the exception's class.
-        message: one line.
+        message: one line, the same on every machine (see `failures.portable`).
     """
 
     stage: str
@@ -71,7 +72,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
 
 
 class Halted(msgspec.Struct, frozen=True, tag="halted"):
-    """The machine failed, not the item: full disk, no memory. The item is done again by a later run."""
+    """The machine failed, not the item: full disk, no memory. A later run converts the item."""
 
     index: int
     message: str
@@ -89,6 +90,6 @@ def encode(message: Any) -> bytes:
 
 
 def decode_outcome(line: bytes) -> Outcome:
-    """Read what a worker answered, or one line of the journal."""
+    """Read what a worker answered, or what one line of the journal holds."""
     outcome: Outcome = _outcomes.decode(line)
     return outcome

@@ -1,19 +1,18 @@
-"""Shards: the records and images of a finished conversion, put into tars in the plan's order."""
+"""Shards: the records and images of a finished conversion, put into tars in the records' order."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ...schema.layout import SHARDS
+from ...schema.jsonl import read_lines
+from ...schema.layout import SHARDS, SplitRow
 from ...schema.record import decode_record
-from ...schema.shards import Sample, Shard, ShardWriter, sample_columns
+from ...schema.shards import Sample, Shard, ShardWriter
 from ...storage import Folder, LocalFolder
-from . import faults
-from .outcomes import Outcomes
+from . import fault_injection
 
 __all__ = ["Packing", "pack", "unpack"]
 
@@ -34,49 +33,48 @@ class Packing:
     images: str
 
 
-def pack(out: Folder, packing: Packing, outcomes: Outcomes, source: str) -> dict[str, list[str]]:
+def pack(
+    out: Folder, packing: Packing, splits: Sequence[SplitRow], source: str, columns: Sequence[str]
+) -> dict[str, list[str]]:
     """Write the shards of every split.
 
     Args:
         out: the dataset folder.
         packing: how.
-        outcomes: what became of every item.
+        splits: the splits, whose JSONL files are written.
         source: the converter's name.
+        columns: every column that an image of the dataset has, see `sample_columns`.
 
     Returns:
         The names of each split's shards.
     """
     out.delete(SHARDS)
-    columns = sorted({column for _, record in outcomes.records() for column in sample_columns(decode_record(record))})
-    with contextlib.ExitStack() as stack:
-        writers: dict[str, ShardWriter] = {}
-        for split, sample in _samples(out, packing.images, outcomes.records()):
-            if split not in writers:
-                writer = ShardWriter(out, source, split, size=packing.size, columns=columns)
-                writers[split] = stack.enter_context(writer)
-            writers[split].add(sample)
-            faults.point("shard-half-written")
-    faults.point("shards-written")
-    return {split: writer.names for split, writer in writers.items()}
+    names = {}
+    for row in splits:
+        with ShardWriter(out, source, row.split, size=packing.size, columns=columns) as writer:
+            for sample in _samples(out, packing.images, (line.data for line in read_lines(out, row.file))):
+                writer.add(sample)
+                fault_injection.point("shard-half-written")
+        names[row.split] = writer.names
+    fault_injection.point("shards-written")
+    return names
 
 
-def _samples(out: Folder, images: str, records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Sample]]:
+def _samples(out: Folder, images: str, records: Iterable[bytes]) -> Iterator[Sample]:
     def sample(record: bytes) -> Sample:
         return Sample(record, [out.read(f"{images}/{name}") for name in decode_record(record).images()])
 
     if isinstance(out, LocalFolder):
-        for split, record in records:
-            yield split, sample(record)
+        yield from map(sample, records)
         return
     with ThreadPoolExecutor(_READERS_OF_A_STORE) as readers:
-        ahead: deque[tuple[str, Future[Sample]]] = deque()
-        for split, record in records:
-            ahead.append((split, readers.submit(sample, record)))
+        ahead: deque[Future[Sample]] = deque()
+        for record in records:
+            ahead.append(readers.submit(sample, record))
             if len(ahead) > _READERS_OF_A_STORE:
-                first, future = ahead.popleft()
-                yield first, future.result()
-        for last, future in ahead:
-            yield last, future.result()
+                yield ahead.popleft().result()
+        for future in ahead:
+            yield future.result()
 
 
 def unpack(out: Folder, shards: Iterable[str], images: str) -> None:

@@ -10,21 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import msgspec
 
-from ...schema.errors import InputError, Phi3VDataError, UsageError
+from ...schema.errors import InputError, UsageError
 from ...schema.record import ImagePath
 from ...storage import name_key
+from ...storage.outage import one_line
+from ...storage.temporary_tables import TemporaryTables
 from ..base import Converter, Item
 from ..splits import is_split_name
+from .failures import portable, shortened, source_errors
 from .messages import Failure, encode
-from .names import Names
 from .spool import lines
-from .trouble import failure_of, one_line
 
-__all__ = ["Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
+__all__ = ["Names", "Owner", "Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
 
 
 class Selection(NamedTuple):
@@ -50,25 +51,29 @@ class SplitPlan:
     skipped: int = 0
 
 
+@dataclass(frozen=True)
 class Plan:
-    """Every item in discovery order, read again as often as needed.
+    """Every item in discovery order. Iterating decodes the whole plan again.
 
     Args:
         stream: a temporary file with a line an item.
         splits: the counts of each split, in discovery order.
         digest: SHA-256 of the lines, in hex: two plans are the same if their digests are.
+        failed: how many items were asked for and cannot be converted whatever their contents.
+        first_failed: the first of them.
     """
 
-    def __init__(self, stream: IO[bytes], splits: dict[str, SplitPlan], digest: str) -> None:
-        self._stream = stream
-        self.splits = splits
-        self.digest = digest
+    stream: IO[bytes]
+    splits: dict[str, SplitPlan]
+    digest: str
+    failed: int = 0
+    first_failed: Planned | None = None
 
     def __len__(self) -> int:
         return sum(split.discovered for split in self.splits.values())
 
     def __iter__(self) -> Iterator[Planned]:
-        for line in lines(self._stream):
+        for line in lines(self.stream):
             yield _decoder.decode(line.data)
 
 
@@ -90,10 +95,13 @@ def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> 
     """
     splits: dict[str, SplitPlan] = {}
     digest = hashlib.sha256()
+    failed, first_failed = 0, None
     with Names() as names:
         for item in _discovered(converter):
             split = splits.get(item.split) or splits.setdefault(_split_name(item, splits), SplitPlan())
-            planned = _settle(item, split, selection, names)
+            planned = _settle(item, split, selection, names, converter.input.address)
+            if planned.failure is not None:
+                failed, first_failed = failed + 1, first_failed or planned
             line = encode(planned) + b"\n"
             stream.write(line)
             digest.update(line)
@@ -103,37 +111,31 @@ def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> 
     missing = sorted(set(selection.splits or ()) - set(splits))
     if missing:
         raise UsageError(f"no split {', '.join(map(repr, missing))}; this source has: {', '.join(splits)}")
-    return Plan(stream, splits, digest.hexdigest())
+    return Plan(stream, splits, digest.hexdigest(), failed, first_failed)
 
 
 def _discovered(converter: Converter) -> Iterator[Item]:
     try:
-        yield from converter.discover()
+        with source_errors(converter.name, "looked for samples"):
+            yield from converter.discover()
     except OSError as error:
         raise InputError(f"{converter.input.address}: cannot be read through ({one_line(error)})") from error
-    except (Phi3VDataError, MemoryError):
-        raise
-    except Exception as error:  # a converter is anybody's code
-        failure = failure_of(error, "discover")
-        raise UsageError(
-            f"the source {converter.name} failed while it looked for samples: {failure.exception}: {failure.message}"
-        ) from error
 
 
-def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names) -> Planned:
+def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names, root: str) -> Planned:
     wanted = selection.splits is None or item.split in selection.splits
     number, split.discovered = split.discovered, split.discovered + 1
     stored, failure = _storable(item)
     if not wanted or (selection.limit is not None and number >= selection.limit):
         split.skipped += 1
         return Planned(stored, skipped=True)
-    return Planned(stored, failure=_found_failure(item) or failure or _collision(item, names))
+    return Planned(stored, failure=_found_unusable(item, root) or failure or _collision(item, names))
 
 
-def _found_failure(item: Item) -> Failure | None:
+def _found_unusable(item: Item, root: str) -> Failure | None:
     if not item.failure:
         return None
-    return Failure(stage="discover", exception="ItemError", message=" ".join(_spelt(item.failure).split()))
+    return Failure(stage="discover", exception="ItemError", message=portable(item.failure, (root,)))
 
 
 def _storable(item: Item) -> tuple[Item, Failure | None]:
@@ -143,18 +145,18 @@ def _storable(item: Item) -> tuple[Item, Failure | None]:
     except TypeError as error:
         raise UsageError(f"{item.path}: its Item.data holds more than plain JSON values ({error})") from error
     except UnicodeEncodeError:
-        return _spelt_out(item), _failure("its name is not valid Unicode; rename it")
+        return _printable(item), _failure("its name is not valid Unicode; rename it")
     except msgspec.ValidationError as error:
-        return _spelt_out(item), _failure(f"its id or image name is not usable ({error})")
+        return _printable(item), _failure(f"its id or image name is not usable ({error})")
     return item, None
 
 
-def _spelt_out(item: Item) -> Item:
-    id_, split, path, images = (_spelt(text) or "(empty)" for text in (item.id, item.split, item.path, item.images))
+def _printable(item: Item) -> Item:
+    id_, split, path, images = (_escaped(text) or "(empty)" for text in (item.id, item.split, item.path, item.images))
     return Item(id=id_, split=split, path=path, images=images)
 
 
-def _spelt(text: str) -> str:
+def _escaped(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -183,4 +185,32 @@ def _collision(item: Item, names: Names) -> Failure | None:
 
 
 def _failure(message: str) -> Failure:
-    return Failure(stage="plan", exception="NameError", message=message)
+    return Failure(stage="plan", exception="NameError", message=shortened(message))
+
+
+class Owner(NamedTuple):
+    """The item that has a name: where it lies, and what it shares."""
+
+    path: str
+    shared: str
+
+
+class Names(TemporaryTables):
+    """Which item was the first to take a name. A context manager: leaving it removes the list."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "CREATE TABLE taken (kind TEXT, name TEXT, path TEXT, shared TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID"
+        )
+
+    def take(self, kind: Literal["id", "images"], name: str, item: Item) -> Owner | None:
+        """Take a name for an item.
+
+        Returns:
+            None where it was free; otherwise whose it is.
+        """
+        row = (kind, name, item.path, item.shared)
+        if self.execute("INSERT OR IGNORE INTO taken VALUES (?, ?, ?, ?)", row).rowcount:
+            return None
+        found = self.execute("SELECT path, shared FROM taken WHERE kind = ? AND name = ?", (kind, name))
+        return Owner(*found.fetchone())

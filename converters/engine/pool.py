@@ -1,25 +1,32 @@
-"""Items dealt to workers that may die: the part that is the same on one machine and on a cluster.
+"""The scheduler: assigns items to workers, replaces workers that exit, and ends those that take too long.
 
-A worker has at most two items at a time, so memory is bounded, and it never waits for the driver. It answers in order,
-so one that dies names its item: the first it has not answered. That item is tried once more while nothing else is at
-work, for it may only have been the neighbours that used up the memory; if its worker dies again, it has failed.
+It is the same on one machine and on a cluster. A worker has at most two items at a time, so memory is bounded and it
+never waits for the driver. It answers in order, so one that exits names its item: the first it has not answered. That
+item is tried once more while nothing else is at work, for it may only have been the neighbours that used up the
+memory; if its worker exits again, it has failed. An item that takes longer than the timeout fails at once.
 """
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
-from .deal import Deal
+from ...schema.errors import ConversionStopped
 from .messages import Failed, Failure, Work, encode
 
-__all__ = ["Death", "Executor", "Hand", "Pool"]
+__all__ = ["ActiveClock", "Executor", "WorkQueue", "WorkerExit", "WorkerHandle", "WorkerPool"]
 
 _DEPTH = 2
 _LARGE = 1 << 15  # bytes
+_TICK = 1.0  # seconds between two looks at the timeouts
+# A worker may be killed before it is up, by the kernel or with its machine; so often in a row, something else is wrong.
+_FAILED_STARTS = 3
+# So many items wait for the worker that has their image; the next goes to another, which stores the image, too.
+_MOST_WAITING = 32
 
 
 class Executor(Protocol):
@@ -35,49 +42,87 @@ class Executor(Protocol):
         """Yield an encoded outcome for each item, taking new items only as earlier ones are answered."""
 
 
-class Death(NamedTuple):
-    """A worker ended; the item it was at may be to blame, but not for the loss of its machine."""
-
-    blames_item: bool
-
-
-class Hand(Protocol):
-    """One worker, and what it was given and has not answered."""
-
-    given: deque[Work]
-
-    @property
-    def ready(self) -> bool:
-        """Whether it may be given items."""
-
-    def start(self) -> None:
-        """Bring the worker up, for the first time or in place of a dead one."""
-
-    def give(self, work: Work) -> None:
-        """Hand it an item."""
-
-
-class Pool(ABC):
-    """Deals items to hands, see the module's text.
+class WorkerExit(NamedTuple):
+    """A worker ended.
 
     Args:
-        hands: the workers.
+        cause: how, in a few words.
+        blames_item: the item it was at may be to blame; not where its whole machine was lost.
     """
 
-    def __init__(self, hands: Sequence[Hand]) -> None:
-        self._hands = hands
-        self._returned: deque[Work] = deque()  # given to a worker that died before it began them
-        self._suspects: deque[tuple[Hand, Work]] = deque()  # their worker died over them
+    cause: str
+    blames_item: bool = True
+
+
+class WorkerHandle(ABC):
+    """The scheduler's side of one worker.
+
+    Attributes:
+        assigned: the items it was given and has not answered.
+        ready: whether it is up, so that items may be assigned to it.
+        since: when it began to start, or its first unanswered item, by the scheduler's clock.
+        failed_starts: how often in a row it has not come up.
+    """
+
+    def __init__(self) -> None:
+        self.assigned: deque[Work] = deque()
+        self.ready = False
+        self.since = 0.0
+        self.failed_starts = 0
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to start the worker, for the first time or in place of one that is ended here if it still runs."""
+
+    @abstractmethod
+    def send(self, work: Work) -> None:
+        """Send it an item."""
+
+
+class ActiveClock:
+    """Seconds during which this process ran: while it is stopped (Ctrl-Z, a laptop asleep), no timeout runs.
+
+    Args:
+        monotonic: what tells the time.
+        longest: seconds counted at most between two readings.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, longest: float = 5 * _TICK) -> None:
+        self._monotonic, self._longest = monotonic, longest
+        self._read, self._elapsed = monotonic(), 0.0
+
+    def now(self) -> float:
+        """Return the seconds since the clock was made."""
+        read = self._monotonic()
+        self._elapsed += min(read - self._read, self._longest)
+        self._read = read
+        return self._elapsed
+
+
+class WorkerPool(ABC):
+    """The scheduler, see the module's text.
+
+    Args:
+        workers: the handles of the workers.
+        item_timeout: seconds after which a worker is ended over its item.
+    """
+
+    def __init__(self, workers: Sequence[WorkerHandle], item_timeout: float) -> None:
+        self._workers = workers
+        self._item_timeout = item_timeout
+        self._clock = ActiveClock()
+        self._returned: deque[Work] = deque()  # assigned to a worker that exited before it began them
+        self._suspects: deque[tuple[WorkerHandle, Work]] = deque()  # their worker exited over them
         self._exhausted = False  # no more items will come
         self._alone = False  # a suspect is tried once more, nothing else is at work
 
     @abstractmethod
-    def _answers(self) -> Iterator[tuple[Hand, bytes | Death]]:
-        """Wait until at least one hand has answered its first item, died, or become ready; yield what there is."""
+    def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
+        """Wait at most `timeout` seconds until workers have answered, exited or become ready; yield what there is."""
 
     def __enter__(self) -> Executor:
-        for hand in self._hands:
-            hand.start()
+        for worker in self._workers:
+            self._start(worker)
         return self
 
     @abstractmethod
@@ -86,61 +131,136 @@ class Pool(ABC):
     ) -> None: ...
 
     def run(self, works: Iterator[Work]) -> Iterator[bytes]:
-        """See `Executor`."""
-        deal = Deal(works, len(self._hands))
-        while self._hand_out(deal):
-            for hand, answer in self._answers():
-                if isinstance(answer, Death):
-                    line = self._bury(hand, answer)
-                    if line is not None:
-                        yield line
-                else:
-                    if hand.given:
-                        hand.given.popleft()
-                    yield answer
+        """See `Executor`.
 
-    def _hand_out(self, deal: Deal) -> bool:
-        """Give every hand what it has room for; tell whether anything is left to wait for."""
-        idle = not any(hand.given for hand in self._hands)
+        Raises:
+            ConversionStopped: workers do not start, however often it is tried.
+        """
+        queue = WorkQueue(works, len(self._workers))
+        while self._assign(queue):
+            for worker, event in self._events(_TICK):
+                if isinstance(event, WorkerExit):
+                    yield from self._on_worker_exit(worker, event)
+                    continue
+                if worker.assigned:
+                    worker.assigned.popleft()
+                worker.since = self._clock.now()
+                yield event
+            yield from self._end_overdue()
+
+    def _start(self, worker: WorkerHandle) -> None:
+        worker.ready = False
+        worker.since = self._clock.now()
+        worker.start()
+
+    def _assign(self, queue: WorkQueue) -> bool:
+        """Give every worker what it has room for; tell whether anything is left to wait for."""
+        idle = not any(worker.assigned for worker in self._workers)
         if idle:
             self._alone = bool(self._suspects)
         if self._suspects:
-            # The worker in place of the dead one is new: what others have piled up cannot count against the item.
-            hand = next((hand for hand in (self._suspects[0][0], *self._hands) if hand.ready), None)
-            if idle and hand is not None:
-                hand.give(self._suspects.popleft()[1])
+            # The worker in place of the one that exited is new: what others piled up cannot count against the item.
+            worker = next((worker for worker in (self._suspects[0][0], *self._workers) if worker.ready), None)
+            if idle and worker is not None:
+                self._send(worker, self._suspects.popleft()[1])
             return True
         if not self._alone:
-            self._fill(deal)
-        return bool(self._returned) or not self._exhausted or any(hand.given for hand in self._hands)
+            self._fill(queue)
+        return bool(self._returned) or not self._exhausted or any(worker.assigned for worker in self._workers)
 
-    def _fill(self, deal: Deal) -> None:
+    def _fill(self, queue: WorkQueue) -> None:
         for depth in range(1, _DEPTH + 1):
-            for number, hand in enumerate(self._hands):
-                if len(hand.given) >= depth or not hand.ready:
+            for number, worker in enumerate(self._workers):
+                if len(worker.assigned) >= depth or not worker.ready:
                     continue
-                work = self._returned.popleft() if self._returned else deal.next(number)
+                work = self._returned.popleft() if self._returned else queue.next(number)
                 if work is None:
                     self._exhausted = True
                     return
-                if hand.given and len(encode(work)) > _LARGE:
+                if worker.assigned and len(encode(work)) > _LARGE:
                     # It would fill a pipe, and driver and worker could wait for each other to read.
                     self._returned.appendleft(work)
                     return
-                hand.give(work)
+                self._send(worker, work)
 
-    def _bury(self, hand: Hand, death: Death) -> bytes | None:
-        lost = list(hand.given)
-        hand.given.clear()
-        hand.start()
-        if not lost or not death.blames_item:
+    def _send(self, worker: WorkerHandle, work: Work) -> None:
+        if not worker.assigned:
+            worker.since = self._clock.now()
+        worker.assigned.append(work)
+        worker.send(work)
+
+    def _on_worker_exit(self, worker: WorkerHandle, exited: WorkerExit) -> Iterator[bytes]:
+        lost = list(worker.assigned)
+        worker.assigned.clear()
+        if not worker.ready:
+            worker.failed_starts += 1
+            if worker.failed_starts == _FAILED_STARTS:
+                raise ConversionStopped(
+                    f"a worker process could not start, {_FAILED_STARTS} times in a row ({exited.cause}); fix it and "
+                    "rerun: progress is kept"
+                )
+        self._start(worker)
+        if not lost or not exited.blames_item:
             self._returned.extend(lost)
-            return None
+            return
         suspect, *rest = lost
         self._returned.extend(rest)
-        if not self._alone:
-            self._suspects.append((hand, suspect))
+        if self._alone:
+            reason = "its worker process exited twice; it crashes the decoder, or needs more memory than there is"
+            yield _failed(suspect, "WorkerExited", reason)
+        else:
+            self._suspects.append((worker, suspect))
+
+    def _end_overdue(self) -> Iterator[bytes]:
+        now = self._clock.now()
+        for worker in self._workers:
+            if now - worker.since <= self._item_timeout:
+                continue
+            if worker.ready and worker.assigned:
+                late, *rest = worker.assigned
+                worker.assigned.clear()
+                self._returned.extend(rest)
+                self._start(worker)
+                reason = f"no result within {self._item_timeout:g} s, so its worker was ended; see --item-timeout"
+                yield _failed(late, "ItemTimeout", reason)
+            elif not any(other.ready for other in self._workers):
+                yield from self._on_worker_exit(worker, WorkerExit(f"not up within {self._item_timeout:g} s"))
+
+
+def _failed(work: Work, exception: str, message: str) -> bytes:
+    failure = Failure(stage="worker", exception=exception, message=message)
+    return encode(Failed(work.index, work.item.path, failure, work.item.shared))
+
+
+class WorkQueue:
+    """Which item a worker is assigned next: in order, but those that share an image go to the worker that stored it.
+
+    Args:
+        works: the items.
+        workers: how many workers there are.
+    """
+
+    def __init__(self, works: Iterator[Work], workers: int) -> None:
+        self._works = works
+        self._shared = [""] * workers  # what the last item of each worker shared
+        self._waiting: list[deque[Work]] = [deque() for _ in range(workers)]
+
+    def next(self, worker: int) -> Work | None:
+        """Return the next item for a worker, by its number; None where there are no more for anybody."""
+        if self._waiting[worker]:
+            return self._waiting[worker].popleft()
+        for work in self._works:
+            owner = self._owner(work.item.shared)
+            if owner is None or owner == worker:
+                self._shared[worker] = work.item.shared
+                return work
+            self._waiting[owner].append(work)
+        # Nothing new is left: who is idle helps who is not.
+        longest = max(self._waiting, key=len)
+        return longest.popleft() if longest else None
+
+    def _owner(self, shared: str) -> int | None:
+        if not shared:
             return None
-        message = "the worker process died over it, twice; it crashes the decoder, or needs more memory than there is"
-        failure = Failure(stage="worker", exception="WorkerDied", message=message)
-        return encode(Failed(suspect.index, suspect.item.path, failure, suspect.item.shared))
+        owners = (number for number, last in enumerate(self._shared) if last == shared)
+        return next((number for number in owners if len(self._waiting[number]) < _MOST_WAITING), None)

@@ -12,13 +12,13 @@ __all__ = ["PlainProgress", "Progress", "Silent", "TerminalProgress", "progress_
 
 
 class Progress(Protocol):
-    """Told how a conversion goes on. A context manager around the work."""
+    """Shows how far a conversion is. A context manager around the work."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Show one line about the run as a whole."""
 
-    def work(self, total: int, settled: int, quarantined: int) -> AbstractContextManager[None]:
-        """Begin: so many items were asked for, so many are settled already, some of them quarantined."""
+    def track(self, total: int, settled: int, quarantined: int) -> AbstractContextManager[None]:
+        """Start: `total` items were asked for, of which `settled` are settled already, some of them quarantined."""
 
     def advance(self, *, quarantined: bool) -> None:
         """One more item is settled."""
@@ -27,11 +27,11 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Show nothing."""
 
-    def work(self, total: int, settled: int, quarantined: int) -> Silent:
-        """Begin."""
+    def track(self, total: int, settled: int, quarantined: int) -> Silent:
+        """Start."""
         return self
 
     def advance(self, *, quarantined: bool) -> None:
@@ -57,16 +57,16 @@ class PlainProgress:
         self._stream = stream
         self._pause, self._longest = first, longest
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Write the line."""
         print(text, file=self._stream, flush=True)
 
-    def work(self, total: int, settled: int, quarantined: int) -> PlainProgress:
-        """Begin to count."""
+    def track(self, total: int, settled: int, quarantined: int) -> PlainProgress:
+        """Start to count."""
         self._total, self._settled, self._quarantined = total, settled, quarantined
         self._before = settled
-        self._began = time.monotonic()
-        self._next = self._began + self._pause
+        self._started = time.monotonic()
+        self._next = self._started + self._pause
         return self
 
     def advance(self, *, quarantined: bool) -> None:
@@ -77,14 +77,14 @@ class PlainProgress:
         if now >= self._next:
             self._pause = min(2 * self._pause, self._longest)
             self._next = now + self._pause
-            self.say(self.line(now - self._began))
+            self.log(self.line(now - self._started))
 
     def line(self, seconds: float) -> str:
-        """Say how far it is after so many seconds of this run."""
+        """Describe how far it is after so many seconds of this run."""
         rate = (self._settled - self._before) / seconds if seconds > 0 else 0.0
         left = _clock((self._total - self._settled) / rate) if rate else "?"
-        refused = f", {self._quarantined} quarantined" if self._quarantined else ""
-        return f"{self._settled} of {self._total} items, {rate:.1f} a second, {left} left{refused}"
+        quarantined_note = f", {self._quarantined} quarantined" if self._quarantined else ""
+        return f"{self._settled} of {self._total} items, {rate:.1f} a second, {left} left{quarantined_note}"
 
     def __enter__(self) -> None: ...
 
@@ -117,28 +117,28 @@ class TerminalProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:.1f}/s"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[refused]}"),
+            TextColumn("{task.fields[failed]}"),
             console=Console(file=stream),
             refresh_per_second=4,
         )
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Print the line above the bar."""
         self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def work(self, total: int, settled: int, quarantined: int) -> TerminalProgress:
+    def track(self, total: int, settled: int, quarantined: int) -> TerminalProgress:
         """Show the bar."""
-        self._task = self._bars.add_task("", total=total, completed=settled, rate=0.0, refused="")
-        self._quarantined, self._done, self._began = quarantined, 0, time.monotonic()
+        self._task = self._bars.add_task("", total=total, completed=settled, rate=0.0, failed="")
+        self._quarantined, self._done, self._started = quarantined, 0, time.monotonic()
         return self
 
     def advance(self, *, quarantined: bool) -> None:
         """Move the bar on."""
         self._quarantined += quarantined
         self._done += 1
-        rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        refused = f"{self._quarantined} quarantined" if self._quarantined else ""
-        self._bars.update(self._task, advance=1, rate=rate, refused=refused)
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        quarantined_note = f"{self._quarantined} quarantined" if self._quarantined else ""
+        self._bars.update(self._task, advance=1, rate=rate, failed=quarantined_note)
 
     def __enter__(self) -> None:
         self._bars.start()

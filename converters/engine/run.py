@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,29 +13,31 @@ import msgspec
 
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.jsonl import read_lines
-from ...schema.layout import IMAGES, QUARANTINE, Manifest
+from ...schema.layout import IMAGES, QUARANTINE, Manifest, read_manifest
 from ...schema.wording import counted
-from ...storage import Folder, is_remote, open_folder
+from ...storage import Folder, LocalFolder, RemoteFolder, is_remote, open_folder
 from ..base import Converter
 from ..images import ImageSettings
 from ..input.resolve import resolve_input
 from ..registry import ConverterSpec
+from ..splits import parse_ratios
 from .assemble import Quarantined, assemble
 from .driver import Driver, OnError
+from .failures import source_errors, stop_on_outage
 from .local import LocalExecutor
 from .messages import PLANNED, Job
-from .outcomes import Outcomes
 from .pack import Packing
 from .plan import Selection, make_plan
 from .pool import Executor
 from .progress import Progress, Silent
-from .resume import Wish, check_ours, prepare, reopen_damaged
-from .settings import settings_of
-from .state import STAGING, Header, State
-from .state_places import open_state
-from .trouble import machine_trouble_stops
+from .remote_state import RemoteState
+from .resume import ResumePoint, Target, check_ours, find_resume_point, prepare, reopen_changed
+from .settings import RunHeader, settings_of
+from .state import STAGING, LocalState, State
 
-__all__ = ["ConvertRequest", "Summary", "convert"]
+__all__ = ["ITEM_TIMEOUT", "ConvertRequest", "Summary", "convert"]
+
+ITEM_TIMEOUT = 600.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,7 @@ class ConvertRequest:
         selection: the splits and the number of items asked for.
         engine: local processes, or a Ray cluster.
         workers: processes; None for one a core.
+        item_timeout: seconds after which a worker is ended over its item, which is quarantined.
         on_error: quarantine an item that fails, or stop at the first.
         restart: throw away what is in `out` (it must be a dataset, finished or not).
         retry_quarantined: try the quarantined items of an earlier run again.
@@ -67,6 +71,7 @@ class ConvertRequest:
     selection: Selection = field(default_factory=Selection)
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
+    item_timeout: float = ITEM_TIMEOUT
     on_error: OnError = "quarantine"
     restart: bool = False
     retry_quarantined: bool = False
@@ -95,16 +100,18 @@ class Summary:
         out: the dataset folder.
         manifest: what is in it.
         already_complete: nothing was left to do.
+        empty_splits: splits without a record that were asked for, each with why and what to do.
     """
 
     out: str
     manifest: Manifest
     already_complete: bool = False
+    empty_splits: tuple[str, ...] = ()
 
 
-@machine_trouble_stops()
+@stop_on_outage()
 def convert(request: ConvertRequest, progress: Progress | None = None) -> Summary:
-    """Convert a source into a dataset folder; go on where an earlier run of the same kind stopped.
+    """Convert a source into a dataset folder; resume where an earlier run of the same kind stopped.
 
     Raises:
         UsageError: the options cannot work, or differ from those that made what is in `out`; or `out` is in `input`.
@@ -118,43 +125,50 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     # The options are checked before anything is fetched or unpacked.
     unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
-    with open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:
+    shown = progress or Silent()
+    with _open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:
         spec = _resolved(request, unbound, state)
         plan = make_plan(spec.build(), request.selection, spooled)
-        header = Header(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
+        header = RunHeader(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         images = IMAGES if request.image_files else STAGING
-        finished = prepare(Wish(header, images, request.restart, request.retry_quarantined), state, plan)
-        if finished is not None:
+        target = Target(header, images, request.restart, request.retry_quarantined)
+        point = find_resume_point(target, state)
+        if point is ResumePoint.COMPLETE:
             state.sweep()
-            _check_not_empty(request.out, out, finished)
-            return Summary(request.out, finished, already_complete=True)
-        journal = state.journal(len(plan))
+            return Summary(request.out, read_manifest(out), already_complete=True)
+        prepare(point, target, state, plan)
+        journal = state.open_journal(len(plan))
         if request.retry_quarantined:
             journal.reopen_failed()
-        reopen_damaged(out, images, journal)
+        reopen_changed(out, images, journal)
         job = Job(spec=spec, out=_absolute(request.out), folder=images, images=request.images)
-        driver = Driver(plan, journal, request.on_error, progress or Silent())
-        driver.run(lambda items: _executor(request, job, items))
+        Driver(plan, journal, request.on_error, shown).run(lambda items: _executor(request, job, items, shown))
+        state.check_kept()
         packing = Packing(request.shard_size, images) if request.shard_size is not None else None
-        manifest = assemble(out, images, Outcomes(plan, journal), settings, packing)
+        manifest = assemble(out, images, plan, journal, settings, packing)
         state.finish()
     _check_not_empty(request.out, out, manifest)
-    return Summary(request.out, manifest)
+    return Summary(request.out, manifest, empty_splits=tuple(_empty_splits(unbound, request.selection, manifest)))
+
+
+def _open_state(out: Folder) -> State:
+    return RemoteState(out) if isinstance(out, RemoteFolder) else LocalState(LocalFolder(out.address))
 
 
 def _resolved(request: ConvertRequest, unbound: Converter, state: State) -> ConverterSpec:
-    address = resolve_input(unbound, request.input, state.work)
+    with source_errors(unbound.name, "fetched its input"):
+        address = resolve_input(unbound, request.input, state.work)
     file, colon, name = request.source.rpartition(":")
     source = f"{Path(file).absolute()}:{name}" if colon else request.source
     return ConverterSpec(source=source, input=address, options=request.options)
 
 
-def _executor(request: ConvertRequest, job: Job, items: int) -> Executor:
+def _executor(request: ConvertRequest, job: Job, items: int, progress: Progress) -> Executor:
     if request.engine == "ray":
         from .cluster import RayExecutor
 
-        return RayExecutor(job, items, request.workers)
-    return LocalExecutor(job, min(items, request.workers or _cores()))
+        return RayExecutor(job, items, request.workers, request.item_timeout, progress.log)
+    return LocalExecutor(job, min(items, request.workers or _cores()), request.item_timeout, progress.log)
 
 
 def _identity(request: ConvertRequest, spec: ConverterSpec, state: State) -> str:
@@ -187,18 +201,33 @@ def _place(address: str) -> str:
 
 
 def _check_not_empty(address: str, out: Folder, manifest: Manifest) -> None:
-    refused = sum(row.quarantined for row in manifest.splits)
-    if not refused or any(row.written for row in manifest.splits):
+    quarantined = sum(row.quarantined for row in manifest.splits)
+    if not quarantined or any(row.written for row in manifest.splits):
         return
-    told = (msgspec.json.decode(line.data, type=Quarantined) for line in read_lines(out, QUARANTINE))
-    first = next(told)
-    # What failed before any work is part of the plan: mended, it is another one.
-    is_planned = first.stage in PLANNED and all(one.stage in PLANNED for one in told)
+    line = next(read_lines(out, QUARANTINE))
+    first = msgspec.json.decode(line.data, type=Quarantined)
+    kind = "" if first.stage in PLANNED or first.exception.endswith("Error") else f"{first.exception}: "
     raise ConversionStopped(
-        f"{address}: nothing could be converted ({counted(refused, 'item')} in {QUARANTINE} there); the first, "
-        f"{first.path}: {first.message}; mend the raw data or the options, and run the command again with "
-        f"{'--restart' if is_planned else '--retry-quarantined'}"
+        f"{address}: nothing could be converted ({counted(quarantined, 'item')} in {QUARANTINE} there); the first, "
+        f"{first.path}: {kind}{first.message}; fix the raw data or the options and rerun"
     )
+
+
+def _empty_splits(converter: Converter, selection: Selection, manifest: Manifest) -> Iterator[str]:
+    """Describe each split that was asked for and holds no record: no item fell into it, or all were quarantined."""
+    found = {row.split: row for row in manifest.splits}
+    ratio = getattr(converter, "split_ratio", "")
+    shares = [name for name, _ in parse_ratios(ratio).shares] if ratio else []
+    total = sum(row.discovered for row in manifest.splits)
+    for split in shares:
+        if split not in found and (selection.splits is None or split in selection.splits):
+            yield (
+                f"split {split} is empty: none of {counted(total, 'item')} fell into it; give it a larger share with "
+                "--split-ratio, or add samples"
+            )
+    for row in manifest.splits:
+        if row.quarantined and not row.written:
+            yield f"split {row.split} is empty: {counted(row.quarantined, 'item')} quarantined, none converted"
 
 
 def _cores() -> int:

@@ -1,20 +1,23 @@
-"""What shapes a dataset's bytes: the source, every option, and the libraries that decode and encode."""
+"""What shapes a dataset's bytes: the source, every option, and the libraries that decode and encode; and `run.json`."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from ...schema.errors import UsageError
+from ...schema.errors import DatasetError, UsageError
 from ..base import Converter
 from ..images.encode import encoder_versions
 from ..registry import options_of
 from ..video.read import decoder_versions
 from .messages import encode
 
-__all__ = ["Settings", "settings_of"]
+__all__ = ["RunHeader", "Settings", "decode_header", "encode_header", "settings_of"]
+
+_FORMAT = 2
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(self.options, order="sorted")).hexdigest()
 
     def differences(self, earlier: Settings) -> list[str]:
-        """Say what differs from an earlier run, one phrase a difference."""
+        """List what differs from an earlier run, one phrase a difference."""
         found = []
         if self.source != earlier.source:
             found.append(f"source {earlier.source} -> {self.source}")
@@ -52,6 +55,70 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else encode(value).decode()
+
+
+class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.json`: what the unfinished run makes of what.
+
+    Args:
+        settings: what shapes the output.
+        input: the raw data's address, as given.
+        plan: the plan's digest.
+        stale: record files of an earlier dataset here that are to be removed before the work begins; names only, for
+            they are read again from a folder that anybody may have made.
+    """
+
+    settings: Settings
+    input: str
+    plan: str
+    stale: list[Annotated[str, Meta(pattern=r"^[^/\\]+\.jsonl$")]] = []
+
+    def differences(self, earlier: RunHeader) -> list[str]:
+        """List what differs from an earlier run, one phrase a difference."""
+        found = self.settings.differences(earlier.settings)
+        if self.input != earlier.input:
+            found.append(f"input {earlier.input} -> {self.input}")
+        elif not found and self.plan != earlier.plan:
+            found.append("the input no longer holds the same samples")
+        return found
+
+
+class _HeaderFile(msgspec.Struct, frozen=True):
+    """What `run.json` holds: a format, the header, and the SHA-256 of the header's JSON."""
+
+    format: int
+    sha256: str = ""
+    header: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def encode_header(header: RunHeader) -> bytes:
+    """Return the bytes of `run.json`."""
+    encoded = encode(header)
+    return encode(_HeaderFile(_FORMAT, hashlib.sha256(encoded).hexdigest(), msgspec.Raw(encoded)))
+
+
+def decode_header(data: bytes, where: str) -> RunHeader:
+    """Read `run.json`.
+
+    Args:
+        data: its bytes.
+        where: its address, for the message.
+
+    Raises:
+        DatasetError: it is not as it was written, or of another version.
+    """
+    try:
+        file = msgspec.json.decode(data, type=_HeaderFile)
+        if file.format != _FORMAT:
+            raise DatasetError(
+                f"{where}: an unfinished run of another version of phi3v-data; finish it with that one, choose another "
+                "--out, or start over with --restart"
+            )
+        if hashlib.sha256(file.header).hexdigest() != file.sha256:
+            raise DatasetError(f"{where}: damaged (wrong checksum); start over with --restart")
+        return msgspec.json.decode(file.header, type=RunHeader)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{where}: damaged ({error}); start over with --restart") from error
 
 
 def settings_of(converter: Converter, engine: dict[str, Any]) -> Settings:

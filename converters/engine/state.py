@@ -1,92 +1,78 @@
-"""What a conversion under way keeps beside its output, in `<out>/.convert/`.
+"""What a conversion under way keeps beside its output, in `<out>/.convert/`, and what a kill leaves of it.
 
 ::
 
-    run.json            the settings, the input and the plan's digest; while it is there, the dataset is not finished
+    run.json            the settings, the input and the plan's digest
     journal/000000.jsonl  what is settled; on an object store, more segments follow
     images/             with --no-images: the images on their way into the shards
     input-*/            the raw data, where it came as an archive
-    lock                held while a run is at work (this machine's disks only)
+    lock                held while a run is at work
 
-A finished dataset has no such folder: its records and its quarantine.jsonl say all that the journal said, and a retry
-makes the journal from them.
+Which of the files are there decides where the next run resumes (`State.phase`):
+
+========== ======== ======= ============ =======================================================================
+phase      run.json journal dataset.json the next run
+========== ======== ======= ============ =======================================================================
+EMPTY      no       -       no           starts: `State.start`
+CLEARING   yes      no      -            removes the rest of the earlier dataset, then converts: `State.clear`
+CONVERTING yes      yes     - (retry)    converts what the journal does not settle, then assembles
+FINISHED   no       -       yes          has nothing to do; retries from the records: `State.start_from_records`
+========== ======== ======= ============ =======================================================================
+
+Each step between two phases is one file that appears or goes whole: `run.json` is written, the first segment of the
+journal is written, `run.json` is removed. What a kill leaves between them is either done again, or debris that `sweep`
+removes. A finished dataset keeps no `.convert`: its records and its quarantine.jsonl hold all that the journal did.
 """
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import fcntl
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
 
-import msgspec
-from msgspec import Meta
-
-from ...schema.errors import DatasetError
+from ...schema.errors import ConversionStopped, OutputError
 from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, SHARDS
-from ...storage import PARTIAL, Folder
-from . import faults
+from ...storage import PARTIAL, Folder, LocalFolder
+from . import fault_injection
 from .journal import Journal
-from .messages import encode
-from .settings import Settings
+from .settings import RunHeader, decode_header, encode_header
 
-__all__ = ["SEGMENTS", "STAGING", "STATE", "Header", "State", "read_header", "segment_name", "stale_records"]
+__all__ = ["HEADER", "SEGMENTS", "STAGING", "STATE", "LocalState", "Phase", "State", "read_header"]
 
 STATE = ".convert"
 STAGING = f"{STATE}/{IMAGES}"
-_HEADER = f"{STATE}/run.json"
+HEADER = f"{STATE}/run.json"
 SEGMENTS = f"{STATE}/journal"
-_FORMAT = 1
+_FIRST_SEGMENT = f"{SEGMENTS}/000000.jsonl"
+# A disk may take empty files and no bytes.
+_PROBE = bytes(4096)
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """`run.json`: what the run under way makes of what.
+class Phase(enum.Enum):
+    """How far the conversion in a folder is, see the module's text."""
 
-    Args:
-        settings: what shapes the output.
-        input: the raw data's address, as given.
-        plan: the plan's digest.
-        stale: record files of an earlier dataset here that are to be removed before the work begins; names only, for
-            they are read again from a folder that anybody may have made.
-    """
-
-    settings: Settings
-    input: str
-    plan: str
-    stale: list[Annotated[str, Meta(pattern=r"^[^/\\]+\.jsonl$")]] = []
-    format: int = _FORMAT
-
-    def differences(self, earlier: Header) -> list[str]:
-        """Say what differs from what an earlier run made, one phrase a difference."""
-        found = self.settings.differences(earlier.settings)
-        if self.input != earlier.input:
-            found.append(f"input {earlier.input} -> {self.input}")
-        elif not found and self.plan != earlier.plan:
-            found.append("the input no longer holds the same samples")
-        return found
+    EMPTY = "empty"
+    CLEARING = "clearing"
+    CONVERTING = "converting"
+    FINISHED = "finished"
 
 
-def read_header(out: Folder) -> Header | None:
+def read_header(out: Folder) -> RunHeader | None:
     """Read what the unfinished run in a folder makes; None where there is none.
 
     Raises:
         DatasetError: the header is damaged, or of another version.
     """
     try:
-        data = out.read(_HEADER)
+        data = out.read(HEADER)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        header = msgspec.json.decode(data, type=Header)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{out.address}/{_HEADER}: damaged ({error}); remove {STATE} there") from error
-    if header.format != _FORMAT:
-        raise DatasetError(
-            f"{out.address}: an unfinished run of another version of phi3v-data; finish it with that one, or choose "
-            "another --out"
-        )
-    return header
+    return decode_header(data, f"{out.address}/{HEADER}")
 
 
 class State(ABC):
@@ -94,7 +80,7 @@ class State(ABC):
 
     Args:
         out: the dataset folder.
-        work: a folder on this machine for what a run needs only while it lasts; it outlives a killed run.
+        work: a folder on this machine that outlives a killed run.
     """
 
     def __init__(self, out: Folder, work: Path) -> None:
@@ -110,68 +96,143 @@ class State(ABC):
     ) -> None: ...
 
     @abstractmethod
-    def journal(self, items: int) -> Journal:
+    def open_journal(self, items: int) -> Journal:
         """Open the journal for a plan of so many items."""
 
-    def begin(self, header: Header, noted: Iterable[bytes] | None = None) -> None:
-        """Make the folder that of a new run.
+    @abstractmethod
+    def check_kept(self) -> None:
+        """Make sure that nobody removed or replaced the state while the run was at work.
+
+        Raises:
+            ConversionStopped: somebody did.
+        """
+
+    def phase(self) -> Phase:
+        """Return how far the conversion in the folder is."""
+        if self.out.exists(HEADER):
+            return Phase.CONVERTING if self.out.exists(_FIRST_SEGMENT) else Phase.CLEARING
+        return Phase.FINISHED if self.out.exists(MANIFEST) else Phase.EMPTY
+
+    def journal_lines(self) -> Iterator[bytes]:
+        """Yield what the journal holds, line by line, without opening it for a run."""
+        for segment in self.out.list(SEGMENTS):
+            with self.out.open(segment.name) as stream:
+                yield from stream
+
+    def start(self, header: RunHeader) -> None:
+        """Start a run; whatever an earlier conversion left is removed."""
+        self.out.delete(SEGMENTS)
+        self._write_header(header)
+        self.clear(header)
+
+    def start_from_records(self, header: RunHeader, lines: Iterable[bytes]) -> None:
+        """Start a run from a finished dataset, whose files stay until assembly replaces them.
 
         Args:
-            header: what it makes.
-            noted: lines the journal starts with, for a run that goes on from a finished dataset; None removes all
-                that an earlier dataset left.
+            header: what the run makes.
+            lines: the journal of what is settled.
         """
-        if noted is not None:
-            self._create_journal(noted)
-        else:
-            self.out.delete(SEGMENTS)
-        with self.out.create(_HEADER) as stream:
-            faults.write(stream, encode(header), "header-half-written")
-        faults.point("header-written")
-        if noted is None:
-            self.clear(header)
+        self._create_journal(lines)
+        self._write_header(header)
 
-    @property
-    def cleared(self) -> bool:
-        """Whether what an earlier dataset left is gone, so that work may begin."""
-        return self.out.exists(f"{SEGMENTS}/{segment_name(0)}")
-
-    def clear(self, header: Header) -> None:
+    def clear(self, header: RunHeader) -> None:
         """Remove what an earlier dataset left; killed half-way, it is done again."""
         for name in (MANIFEST, QUARANTINE, *header.stale, SHARDS, IMAGES, STAGING, PARTIAL):
             self.out.delete(name)
         self._create_journal(())
-        faults.point("journal-created")
-
-    def _create_journal(self, noted: Iterable[bytes]) -> None:
-        self.out.delete(SEGMENTS)
-        with self.out.create(f"{SEGMENTS}/{segment_name(0)}") as stream:
-            stream.writelines(noted)
+        fault_injection.point("journal-created")
 
     def finish(self) -> None:
         """Declare the dataset finished: the header goes first, the rest is debris."""
-        self.out.delete(_HEADER)
-        faults.point("state-half-removed")
+        self.out.delete(HEADER)
+        fault_injection.point("state-half-removed")
         self.sweep()
-        faults.point("state-removed")
+        fault_injection.point("state-removed")
 
     def sweep(self) -> None:
         """Remove what killed runs left of their state and of files half written."""
         self.out.delete(PARTIAL)
         self.out.delete(STATE)
 
+    def _write_header(self, header: RunHeader) -> None:
+        with self.out.create(HEADER) as stream:
+            fault_injection.write(stream, encode_header(header), "header-half-written")
+        fault_injection.point("header-written")
 
-def segment_name(number: int) -> str:
-    """Name one part of the journal, counted from 0."""
-    return f"{number:06d}.jsonl"
+    def _create_journal(self, lines: Iterable[bytes]) -> None:
+        self.out.delete(SEGMENTS)
+        with self.out.create(_FIRST_SEGMENT) as stream:
+            stream.writelines(lines)
 
 
-def stale_records(out: Folder, source: str) -> Iterator[str]:
-    """Name the record files that an earlier conversion of a source left in a folder."""
-    try:
-        entries = out.list()
-    except FileNotFoundError:  # an object store has no empty folders
-        return
-    for entry in entries:
-        if entry.name.startswith(f"{source}_") and entry.name.endswith(".jsonl"):
-            yield entry.name
+class LocalState(State):
+    """A state on this machine's disks, locked while a run is at work.
+
+    Raises:
+        OutputError: on entering it: the folder cannot be written, or another run is at work there.
+    """
+
+    def __init__(self, out: LocalFolder) -> None:
+        super().__init__(out, (out.path / STATE).absolute())
+        self._root = out.path
+        self._path = out.path / STATE
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> State:
+        self._made = [path for path in (self._path, *self._path.parents) if not path.exists()]
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._held.enter_context((self._path / "lock").open("ab"))
+            probe = self._path / "probe"
+            probe.write_bytes(_PROBE)
+            probe.unlink()
+        except OSError as error:
+            self._held.close()
+            self._remove_made()
+            raise OutputError(
+                f"{self.out.address}: cannot be written ({error.strerror}); make room or permission for it, or choose "
+                "another --out"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._held.close()
+            raise OutputError(f"{self.out.address}: another conversion is at work here; wait for it to end") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+        if error is not None and not (self._root / HEADER).exists():
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        # It ended before it began: it leaves no trace.
+        for remove in (
+            *((self._path / name).unlink for name in ("probe", "lock")),
+            *(path.rmdir for path in self._made),
+        ):
+            with contextlib.suppress(OSError):
+                remove()
+
+    def check_kept(self) -> None:
+        """Make sure that the lock and the journal are still there; see `State.check_kept`."""
+        try:
+            is_kept = os.path.samestat(os.fstat(self._lock.fileno()), (self._path / "lock").stat())
+        except OSError:
+            is_kept = False
+        if not is_kept or not (self._root / _FIRST_SEGMENT).exists():
+            raise ConversionStopped(
+                f"{self.out.address}: removed or replaced while the conversion was at work, and its progress with it; "
+                "remove what is left of it and rerun"
+            )
+
+    def open_journal(self, items: int) -> Journal:
+        """Open the journal in its place; see `State.open_journal`."""
+        # Every image passes through this folder; empty, it would be made and removed around each of them.
+        keeper = self._root / PARTIAL / "keep"
+        keeper.parent.mkdir(exist_ok=True)
+        keeper.touch()
+        stream = self._held.enter_context((self._root / _FIRST_SEGMENT).open("a+b"))
+        return Journal(stream, items)

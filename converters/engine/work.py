@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
 import msgspec
 
 from ...schema.errors import ItemError
 from ...schema.record import Record, decode_record, encode_record
-from ...storage import open_folder
+from ...storage import Folder, name_key, open_folder
 from ..base import Item
+from . import fault_injection
+from .failures import failure_of, outage_of
+from .image_files import check_name
 from .messages import Done, Failed, Halted, Job, Outcome, Work
-from .sink import SharedImages, Sink
-from .trouble import failure_of, outage_of
 
-__all__ = ["Worker"]
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["SharedImages", "Sink", "Worker"]
+
+# How many shared images a worker remembers: enough for items that follow one another.
+_REMEMBERED = 64
+# A name that this file system does not take is the item's, also where the raw data may have it: the image's is longer.
+_BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
 
 
 class Worker:
@@ -27,20 +43,21 @@ class Worker:
         self._converter = job.spec.build()
         self._out = open_folder(job.out)
         self._shared = SharedImages()
+        self._roots = (job.spec.input, job.out)
 
     def convert(self, work: Work) -> Outcome:
-        """Convert one item. Its failure is an answer like any other; only the machine's own trouble halts the run."""
+        """Convert one item. Its failure is an answer like any other; only an outage of the machine halts the run."""
         sink = Sink(work.item, self._out, self._job, self._shared)
         try:
             record = self._converter.convert(work.item, sink)
             sink.stage = "record"
             return Done(work.index, msgspec.Raw(_checked(record, work.item, sink)), sink.sizes_of(record))
-        except Exception as error:  # noqa: BLE001 - a converter is anybody's code: whatever it raises belongs to the item
+        except BaseException as error:  # noqa: BLE001 - a converter is anybody's code: sys.exit, too, belongs to the item
             halted = outage_of(error, sink.stage)
             if halted is not None:
                 return Halted(work.index, halted)
             sink.discard()
-            return Failed(work.index, work.item.path, failure_of(error, sink.stage), work.item.shared)
+            return Failed(work.index, work.item.path, failure_of(error, sink.stage, self._roots), work.item.shared)
 
 
 def _checked(record: Record, item: Item, sink: Sink) -> bytes:
@@ -54,3 +71,116 @@ def _checked(record: Record, item: Item, sink: Sink) -> bytes:
     for name in sorted(sink.saved.keys() - shown):
         raise ItemError(f"{name!r} was saved, but the record does not show it")
     return encoded
+
+
+class _Stored(NamedTuple):
+    path: str
+    size: int
+
+
+class SharedImages:
+    """The shared images that a worker stored last, by what is shared and by the name it was kept under."""
+
+    def __init__(self) -> None:
+        self._stored: OrderedDict[tuple[str, str], _Stored] = OrderedDict()
+
+    def find(self, shared: str, name: str) -> _Stored | None:
+        """Return where an image was stored, and its size in bytes; None where it was not, or is forgotten."""
+        found = self._stored.get((shared, name))
+        if found is not None:
+            self._stored.move_to_end((shared, name))
+        return found
+
+    def note(self, shared: str, name: str, path: str, size: int) -> None:
+        """Remember an image; the one that was asked for least recently is forgotten for it."""
+        self._stored[shared, name] = _Stored(path, size)
+        if len(self._stored) > _REMEMBERED:
+            self._stored.popitem(last=False)
+
+
+class Sink:
+    """Encodes an item's images and puts them into the dataset; see `ImageSink`.
+
+    Args:
+        item: whose images they are.
+        out: the dataset folder.
+        job: where in it images go to, and how they are stored.
+        shared: what this worker has stored of shared images.
+
+    Attributes:
+        stage: what it is doing, as a failure names it.
+        saved: size in bytes of every image the item has saved, by name.
+    """
+
+    def __init__(self, item: Item, out: Folder, job: Job, shared: SharedImages) -> None:
+        self.stage = "convert"
+        self.saved: dict[str, int] = {}
+        self._item = item
+        self._out = out
+        self._job = job
+        self._shared = shared
+        self._keys: set[str] = set()
+
+    def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
+        """Store an encoded image; see `ImageSink`."""
+        from ..images.store import stored_image
+
+        known = self._shared.find(self._item.shared, name) if self._item.shared else None
+        if known is not None:
+            self._claim(known.path)
+            self.saved[known.path] = known.size
+            return known.path
+        raw = data() if callable(data) else data
+        self.stage = "encode"
+        try:
+            stored = stored_image(raw, self._job.images)
+        except ItemError as error:
+            # An item may show several, and its path be that of a row.
+            raise type(error)(f"{name}: {error}") from error
+        path = self._write(name + stored.suffix, stored.data)
+        if self._item.shared:
+            self._shared.note(self._item.shared, name, path, len(stored.data))
+        return path
+
+    def save(self, name: str, image: np.ndarray | Image.Image) -> str:
+        """Encode and store pixels; see `ImageSink`."""
+        from ..images.store import stored_pixels
+
+        check_name(name, self._item.images)
+        suffix = PurePosixPath(name).suffix
+        self.stage = "encode"
+        stored = stored_pixels(image, suffix, self._job.images)
+        return self._write(name.removesuffix(suffix) + stored.suffix, stored.data)
+
+    def _claim(self, name: str) -> None:
+        check_name(name, self._item.images)
+        if name_key(name) in self._keys:
+            raise ItemError(f"the image {name!r} was saved twice")
+        self._keys.add(name_key(name))
+
+    def _write(self, name: str, data: bytes) -> str:
+        self.stage = "convert"
+        self._claim(name)
+        self.stage = "write"
+        try:
+            with self._out.create(f"{self._job.folder}/{name}") as stream:
+                fault_injection.write(stream, data, "image-half-written")
+        except OSError as error:
+            if error.errno not in _BAD_NAME:
+                raise
+            # The error's own words name a temporary file, by a random name.
+            raise ItemError(f"its image cannot be named {name!r} here ({error.strerror}); rename it") from error
+        fault_injection.point("image-written")
+        self.stage = "convert"
+        self.saved[name] = len(data)
+        return name
+
+    def discard(self) -> None:
+        """Remove what was saved. Shared images stay until the end, for others may show them."""
+        if not self._item.shared:
+            for name in self.saved:
+                self._out.delete(f"{self._job.folder}/{name}")
+
+    def sizes_of(self, record: Record) -> list[int]:
+        """Return the bytes of the images a record shows, in its order."""
+        return [self.saved[name] for name in record.images()]

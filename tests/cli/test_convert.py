@@ -13,7 +13,7 @@ from phi3v_data.cli.sources import command as sources
 from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.errors import Phi3VDataError, UsageError
 
-PATCHES = Path(__file__).parent.parent / "converters" / "engine" / "patches.py"
+PATCHES = Path(__file__).parent.parent / "support" / "patches.py"
 
 
 def run(*arguments: str) -> Result:
@@ -126,7 +126,7 @@ def test_shards_are_written_beside_or_instead_of_the_images(patches: Path) -> No
     ("flags", "said"),
     [
         (["--shards", "--shard-size", "many"], "expected a number of bytes such as 500000, 100MB or 1GB"),
-        (["--shard-size", "1GB"], "--shard-size means nothing without --shards"),
+        (["--shard-size", "1GB"], "--shard-size needs --shards"),
     ],
 )
 def test_sizes_of_shards_are_checked(patches: Path, flags: list[str], said: str) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from phi3v_data.cli.convert import command
 from phi3v_data.schema.errors import UsageError
 
-PATCHES = Path(__file__).parent.parent / "converters" / "engine" / "patches.py"
+PATCHES = Path(__file__).parent.parent / "support" / "patches.py"
 
 
 def run(raw: Path, *flags: str) -> Result:

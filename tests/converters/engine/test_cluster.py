@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conversions import Bench, Pages
 
 from phi3v_data.converters.engine.progress import Silent
 from phi3v_data.converters.engine.run import convert
@@ -27,17 +28,17 @@ def cluster() -> Iterator[Any]:
     cluster.shutdown()
 
 
-def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Any, cluster: Any) -> None:
+def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Bench, cluster: Any) -> None:
     bench.write({"train": 14, "val": 3}, {"train/0002": "damaged", "val/0001": "die"})
     bench.convert("ray", engine="ray", workers=None)
     bench.convert("local")
     ours, theirs = bench.files("ray"), bench.files("local")
     told = [bench.quarantine(out)[1] for out in ("ray", "local")]
-    assert [t["exception"] for t in told] == ["WorkerDied", "WorkerDied"]
+    assert [t["exception"] for t in told] == ["WorkerExited", "WorkerExited"]
     assert ours == theirs
 
 
-def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Any, cluster: Any) -> None:
+def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Pages, cluster: Any) -> None:
     pages.typical()
     pages.bench.convert("ray", engine="ray", workers=None)
     pages.bench.convert("local")
@@ -56,7 +57,7 @@ class _Losing(Silent):
             self._cluster.remove_node(self._node, allow_graceful=False)
 
 
-def test_a_machine_lost_on_the_way_changes_nothing(bench: Any, cluster: Any) -> None:
+def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Any) -> None:
     bench.write({"train": 60}, {"train/0007": "bug"})
     lost = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
@@ -66,7 +67,7 @@ def test_a_machine_lost_on_the_way_changes_nothing(bench: Any, cluster: Any) -> 
     assert bench.files("ray") == bench.files("local")
 
 
-def test_a_run_on_a_cluster_goes_on_where_local_workers_stopped(bench: Any, cluster: Any) -> None:
+def test_a_run_on_a_cluster_goes_on_where_local_workers_stopped(bench: Bench, cluster: Any) -> None:
     bench.write({"train": 8}, {"train/0005": "no space"})
     with pytest.raises(ConversionStopped):
         bench.convert()
@@ -76,7 +77,7 @@ def test_a_run_on_a_cluster_goes_on_where_local_workers_stopped(bench: Any, clus
     assert bench.files() == bench.files("local")
 
 
-def test_a_cluster_that_cannot_be_reached_is_one_clear_line(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_cannot_be_reached_is_one_clear_line(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.write({"train": 1})
     monkeypatch.setenv("RAY_ADDRESS", "nonsense://127.0.0.1:1")
     with pytest.raises(ConversionStopped, match=r"no Ray cluster can be reached: .*; check RAY_ADDRESS"):

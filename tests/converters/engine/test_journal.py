@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phi3v_data.converters.engine import spool
-from phi3v_data.converters.engine.journal import Journal
+from phi3v_data.converters.engine.journal import Journal, journal_line
 from phi3v_data.converters.engine.messages import Done, Failed, Failure, encode
+from phi3v_data.schema.errors import ConversionStopped
 
 
 def done(index: int, text: str = "") -> Done:
@@ -60,20 +63,48 @@ def test_a_journal_torn_at_any_byte_keeps_its_whole_lines_and_goes_on(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "damage", [b"\x00\x00\x00\n", b'{"type":"done"}\n', b"[]\n", b'{"type":"failed","index":99}\n']
+    "damage",
+    [
+        b"\x00\x00\x00\n",
+        b'{"type":"done","index":0,"record":{},"sizes":[]}\n',
+        journal_line(b'{"type":"done"}'),
+        journal_line(b"[]"),
+        journal_line(b'{"type":"failed","index":99}'),
+        journal_line(encode(done(9))),
+        journal_line(encode(done(-1))),
+    ],
 )
-def test_a_line_that_is_none_ends_the_journal(tmp_path: Path, damage: bytes) -> None:
+def test_a_line_that_is_none_is_passed_over_and_counted(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "j"
     write(path, [done(0)])
     first = path.read_bytes()
-    path.write_bytes(first + damage + encode(done(1)) + b"\n")
-    assert [o is not None for o in read(path, 2)] == [True, False]
-    assert path.read_bytes() == first
+    path.write_bytes(first + damage + journal_line(encode(done(1))))
+    with path.open("a+b") as stream:
+        journal = Journal(stream, 3)
+        assert (journal.damaged, [journal.is_settled(i) for i in range(3)]) == (1, [True, True, False])
 
 
-def test_an_outcome_of_an_item_the_plan_does_not_have_ends_the_journal(tmp_path: Path) -> None:
-    write(tmp_path / "j", [done(0), done(9)])
-    assert [o is not None for o in read(tmp_path / "j", 5)] == [True] + 4 * [False]
+@given(st.data())
+def test_a_journal_with_any_byte_changed_never_tells_anything_else(data: st.DataObject) -> None:
+    written: list[Done | Failed] = [done(0), failed(1), done(1, "again"), failed(2)]
+    latest = {outcome.index: outcome for outcome in written}
+    journal = bytearray(b"".join(journal_line(encode(outcome)) for outcome in written))
+    journal[data.draw(st.integers(0, len(journal) - 1))] ^= data.draw(st.integers(1, 255))
+    with TemporaryFile() as stream:
+        stream.write(journal)
+        stream.flush()
+        opened = Journal(stream, 3)
+        found = [opened.outcome(index) for index in range(3)]
+    assert all(outcome in (None, latest[index]) for index, outcome in enumerate(found))
+
+
+def test_a_line_changed_while_the_run_reads_it_stops_the_run(tmp_path: Path) -> None:
+    with (tmp_path / "j").open("a+b") as stream:
+        journal = Journal(stream, 2)
+        journal.append(encode(done(0)), done(0))
+        (tmp_path / "j").write_bytes((tmp_path / "j").read_bytes().replace(b'"0"', b'"7"'))
+        with pytest.raises(ConversionStopped, match="changed while this run read it; rerun"):
+            journal.outcome(0)
 
 
 def test_failures_can_be_opened_again(tmp_path: Path) -> None:
@@ -83,7 +114,7 @@ def test_failures_can_be_opened_again(tmp_path: Path) -> None:
         assert journal.count() == (1, 1)
         journal.reopen_failed()
         assert journal.count() == (1, 0)
-        assert [journal.settled(i) for i in range(3)] == [True, False, False]
+        assert [journal.is_settled(i) for i in range(3)] == [True, False, False]
 
 
 def test_every_line_is_read_a_bounded_number_of_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +123,9 @@ def test_every_line_is_read_a_bounded_number_of_times(tmp_path: Path, monkeypatc
     size = (tmp_path / "j").stat().st_size
     real = spool.os.pread
 
-    def counting(*given: Any) -> bytes:
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
         nonlocal read_bytes
-        data = real(*given)
+        data = real(descriptor, size, offset)
         read_bytes += len(data)
         return data
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
+from conversions import Bench, Pages
 
 _MEASURED = """
 import resource, subprocess, sys
@@ -13,13 +13,13 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def _peak(bench: Any, out: str) -> int:
+def _peak(bench: Bench, out: str) -> int:
     """The peak memory of the largest process of a conversion, in KiB."""
     command = [sys.executable, "-c", _MEASURED, *bench.line(out)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
-def _ask(pages: Any, questions: int) -> None:
+def _ask(pages: Pages, questions: int) -> None:
     """So many questions, a hundred a page; every tenth is no question."""
     for number in range(questions // 100):
         pages.page(f"p{number}")
@@ -27,7 +27,7 @@ def _ask(pages: Any, questions: int) -> None:
 
 
 @pytest.mark.slow
-def test_peak_memory_does_not_grow_with_the_number_of_items(pages: Any) -> None:
+def test_peak_memory_does_not_grow_with_the_number_of_items(pages: Pages) -> None:
     _ask(pages, 1_000)
     few = _peak(pages.bench, "few")
     _ask(pages, 50_000)

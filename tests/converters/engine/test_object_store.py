@@ -6,12 +6,12 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from conversions import Bench, Pages
 from s3_server import credentials, s3_server
 
-from phi3v_data.converters.engine import run, state_places
+from phi3v_data.converters.engine import remote_state, run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.images import ImageSettings
@@ -113,7 +113,7 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture
-def store(bench: Any, wire: Wire, request: pytest.FixtureRequest) -> str:
+def store(bench: Bench, wire: Wire, request: pytest.FixtureRequest) -> str:
     bench.write({"train": 12, "val": 3}, {"train/0003": "damaged"})
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     return f"s3://conversions/{name}"
@@ -130,14 +130,14 @@ def files(address: str) -> dict[str, bytes]:
     return {key.removeprefix(prefix): client.get_object(Bucket="conversions", Key=key)["Body"].read() for key in keys}
 
 
-def test_a_store_gets_the_bytes_that_a_disk_gets(bench: Any, store: str) -> None:
+def test_a_store_gets_the_bytes_that_a_disk_gets(bench: Bench, store: str) -> None:
     bench.convert(store)
     bench.convert("whole")
     assert files(store) == bench.files("whole")
     assert bench.convert(store).already_complete
 
 
-def test_raw_data_may_lie_in_a_store(bench: Any, store: str) -> None:
+def test_raw_data_may_lie_in_a_store(bench: Bench, store: str) -> None:
     raw = open_folder(f"{store}/raw")
     for path in sorted(bench.input.rglob("*.json")):
         raw.write(str(path.relative_to(bench.input)), path.read_bytes())
@@ -146,21 +146,21 @@ def test_raw_data_may_lie_in_a_store(bench: Any, store: str) -> None:
     assert bench.files("from-store") == bench.files("whole")
 
 
-def test_shards_alone_leave_no_other_image_in_a_store(bench: Any, store: str) -> None:
+def test_shards_alone_leave_no_other_image_in_a_store(bench: Bench, store: str) -> None:
     bench.convert(store, shard_size=20_000, image_files=False)
     bench.convert("whole", shard_size=20_000, image_files=False)
     assert files(store) == bench.files("whole")
 
 
 @pytest.mark.slow
-def test_shared_images_come_to_the_same_bytes_on_a_store(pages: Any, wire: Wire) -> None:
+def test_shared_images_come_to_the_same_bytes_on_a_store(pages: Pages, wire: Wire) -> None:
     pages.typical()
     pages.bench.convert("s3://conversions/shared", shard_size=20_000)
     pages.bench.convert("whole", shard_size=20_000)
     assert files("s3://conversions/shared") == pages.bench.files("whole")
 
 
-def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Any, store: str, wire: Wire) -> None:
+def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Bench, store: str, wire: Wire) -> None:
     wire.cut_after(20_000, for_good=False)
     bench.convert(store)
     assert wire.was_cut
@@ -171,9 +171,9 @@ def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Any, store: str, wire: Wi
 
 @pytest.mark.slow
 def test_a_wire_cut_for_good_stops_the_run_and_mended_it_goes_on(
-    bench: Any, store: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, store: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state_places, "_BYTES", 1)
+    monkeypatch.setattr(remote_state, "_BYTES", 1)
     before = wire.sent
     bench.convert(f"{store}-uncut")
     wire.cut_after((wire.sent - before) // 2, for_good=True)
@@ -198,7 +198,7 @@ def test_a_wire_cut_for_good_stops_the_run_and_mended_it_goes_on(
 
 
 @pytest.mark.slow
-def test_a_wire_cut_while_reading_is_not_blamed_on_the_items(bench: Any, store: str, wire: Wire) -> None:
+def test_a_wire_cut_while_reading_is_not_blamed_on_the_items(bench: Bench, store: str, wire: Wire) -> None:
     raw = open_folder(f"{store}/raw")
     for path in sorted(bench.input.rglob("*.json")):
         raw.write(str(path.relative_to(bench.input)), path.read_bytes())
@@ -213,7 +213,7 @@ def test_a_wire_cut_while_reading_is_not_blamed_on_the_items(bench: Any, store: 
 
 
 @pytest.mark.slow
-def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Any, store: str, wire: Wire) -> None:
+def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Bench, store: str, wire: Wire) -> None:
     wire.cut_after(1, for_good=True)
     with pytest.raises(ConversionStopped, match="connection failed"):
         bench.convert(store)
@@ -221,7 +221,7 @@ def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Any, sto
 
 
 @pytest.mark.slow
-def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store: str) -> None:
+def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Bench, store: str) -> None:
     killed = bench.command(store, fault="journal-appended:6:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command(store).returncode == 0
@@ -230,7 +230,7 @@ def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Any, store:
 
 
 @pytest.mark.slow
-def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: Any, store: str) -> None:
+def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: Bench, store: str) -> None:
     bench.convert(store, images=ImageSettings(quality=30))
     with pytest.raises(UsageError, match="quality 30 -> 75"):
         bench.convert(store)
@@ -240,7 +240,7 @@ def test_other_options_are_refused_on_a_store_too_and_restart_clears_it(bench: A
 
 
 @pytest.mark.slow
-def test_quarantined_items_are_retried_on_a_store(bench: Any, store: str) -> None:
+def test_quarantined_items_are_retried_on_a_store(bench: Bench, store: str) -> None:
     bench.convert(store, shard_size=20_000)
     bench.write_item("train/0003")
     bench.convert(store, shard_size=20_000, retry_quarantined=True)
@@ -248,7 +248,7 @@ def test_quarantined_items_are_retried_on_a_store(bench: Any, store: str) -> Non
     assert files(store) == bench.files("whole")
 
 
-def test_a_bucket_that_is_not_there_is_an_output_that_cannot_be_written(bench: Any, wire: Wire) -> None:
+def test_a_bucket_that_is_not_there_is_an_output_that_cannot_be_written(bench: Bench, wire: Wire) -> None:
     bench.write({"train": 1})
     with pytest.raises(OutputError, match="cannot be written"):
         bench.convert("s3://no-such-bucket/data")

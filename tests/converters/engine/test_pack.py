@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conversions import Bench
 
 from phi3v_data.schema.errors import UsageError
 from phi3v_data.schema.jsonl import read_records
@@ -11,14 +11,14 @@ from phi3v_data.schema.shards import Shard
 from phi3v_data.storage import LocalFolder
 
 
-def _write(bench: Any) -> None:
+def _write(bench: Bench) -> None:
     for number in range(14):
         bench.write_item(f"train/{number:04d}", "damaged" if number == 3 else "", images=number % 4)
     for number in range(3):
         bench.write_item(f"val/{number:04d}", images=6)
 
 
-def _sharded(bench: Any, out: str) -> list[tuple[str, list[bytes]]]:
+def _sharded(bench: Bench, out: str) -> list[tuple[str, list[bytes]]]:
     """Every record's id and images, in the manifest's order of shards."""
     folder = LocalFolder(bench.root / out)
     found = []
@@ -31,7 +31,7 @@ def _sharded(bench: Any, out: str) -> list[tuple[str, list[bytes]]]:
     return found
 
 
-def test_shards_hold_what_the_jsonl_and_the_images_hold(bench: Any) -> None:
+def test_shards_hold_what_the_jsonl_and_the_images_hold(bench: Bench) -> None:
     _write(bench)
     summary = bench.convert(shard_size=20_000)
     out = bench.root / "out"
@@ -46,7 +46,7 @@ def test_shards_hold_what_the_jsonl_and_the_images_hold(bench: Any) -> None:
     assert listed == {name for name in bench.files() if name.endswith(".tar")}
 
 
-def test_without_images_the_shards_are_the_same_and_nothing_else_holds_images(bench: Any) -> None:
+def test_without_images_the_shards_are_the_same_and_nothing_else_holds_images(bench: Bench) -> None:
     _write(bench)
     bench.convert("both", shard_size=20_000)
     bench.convert("alone", shard_size=20_000, image_files=False, workers=1)
@@ -56,7 +56,7 @@ def test_without_images_the_shards_are_the_same_and_nothing_else_holds_images(be
     assert {name: data for name, data in both.items() if not name.startswith("images/")} == alone
 
 
-def test_a_retry_packs_again_what_lies_in_shards_alone(bench: Any) -> None:
+def test_a_retry_packs_again_what_lies_in_shards_alone(bench: Bench) -> None:
     _write(bench)
     bench.convert(shard_size=20_000, image_files=False)
     bench.write_item("train/0003", images=3)
@@ -65,13 +65,13 @@ def test_a_retry_packs_again_what_lies_in_shards_alone(bench: Any) -> None:
     assert bench.files() == bench.files("whole")
 
 
-def test_a_dataset_that_would_keep_no_images_is_refused(bench: Any) -> None:
+def test_a_dataset_that_would_keep_no_images_is_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match="give --shards too"):
         bench.request(image_files=False)
 
 
 @pytest.mark.slow
-def test_datasets_loads_shards_whose_records_differ_in_their_numbers_of_images(bench: Any, tmp_path: Path) -> None:
+def test_datasets_loads_shards_whose_records_differ_in_their_numbers_of_images(bench: Bench, tmp_path: Path) -> None:
     from datasets import load_dataset
 
     _write(bench)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -16,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.converters.base import ImageSink, Item
-from phi3v_data.converters.engine.names import Names
-from phi3v_data.converters.engine.plan import Plan, Selection, make_plan
+from phi3v_data.converters.engine.plan import Names, Plan, Selection, make_plan
 from phi3v_data.schema.errors import ConversionStopped, InputError, UsageError
 from phi3v_data.schema.record import Record
 from phi3v_data.storage import Folder, LocalFolder
@@ -85,14 +85,14 @@ def test_two_items_of_one_id_leave_the_second_out_by_name() -> None:
     ],
     ids=["equal", "case", "sharp s", "unicode form"],
 )
-def test_two_items_that_would_share_a_image_name_leave_the_second_out(first: str, second: str) -> None:
+def test_two_items_that_would_share_an_image_name_leave_the_second_out(first: str, second: str) -> None:
     made = plan(item("1", images=f"train/{first}"), item("2", images=f"train/{second}"))
     assert messages(made) == [None, f"its images 'train/{second}' would overwrite those of raw/1; rename it"]
     assert [p.failure.stage for p in made if p.failure] == ["plan"]
 
 
 @pytest.mark.parametrize("name", ["../up", "/root", "a/../b", "C:/x", "a\\b", "nul\x00", ""])
-def test_a_image_name_that_leaves_the_dataset_is_refused(name: str) -> None:
+def test_an_image_name_that_leaves_the_dataset_is_refused(name: str) -> None:
     assert messages(plan(item("1", images=name))) != [None]
 
 
@@ -155,18 +155,27 @@ def test_a_source_that_cannot_be_listed_is_bad_input(tmp_path: Path) -> None:
         make_plan(Torn(LocalFolder(tmp_path)), Selection(), _spool())
 
 
-def test_a_bug_in_a_source_is_one_line_that_names_its_place() -> None:
+class _OwnExit(BaseException):
+    """No Exception, as a plug-in's framework may have it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(KeyError("label"), "KeyError: 'label'"), (SystemExit(3), "SystemExit: 3"), (_OwnExit("done"), "_OwnExit: done")],
+)
+def test_whatever_a_source_raises_is_one_line_with_its_name_and_the_type(error: BaseException, shown: str) -> None:
     class Buggy(Listed):
         def discover(self) -> Iterator[Item]:
             yield item("1")
-            raise KeyError("label")
+            raise error
 
-    said = r"the source listed failed while it looked for samples: KeyError: 'label' \(test_plan\.py, line \d+\)"
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError) as raised:
         make_plan(Buggy(), Selection(), _spool())
+    expected = rf"the source listed failed while it looked for samples: {re.escape(shown)} \(test_plan\.py, line \d+\)"
+    assert re.fullmatch(expected, str(raised.value))
 
 
-def test_items_that_share_a_image_may_have_its_name_and_no_others_may() -> None:
+def test_items_that_share_an_image_may_have_its_name_and_no_others_may() -> None:
     shared = [item(name, images="train/page", shared="page.png") for name in ("1", "2", "3")]
     alone, another = item("4", images="train/PAGE"), item("5", images="train/page", shared="other.png")
     taken = "its images 'train/{}' would overwrite those of raw/1; rename it"
@@ -178,7 +187,7 @@ def test_an_item_that_shares_its_image_still_needs_an_id_of_its_own() -> None:
     assert messages(made) == [None, "its id '1' is already that of a"]
 
 
-def test_a_fault_is_told_in_one_line_and_takes_no_names() -> None:
+def test_what_discovery_found_unusable_is_one_line_and_takes_no_names() -> None:
     made = plan(item("1", failure="no JSON:\nline 3\udcff"), item("1"), item("2", images="train/1", failure="no page"))
     assert messages(made) == ["no JSON: line 3\\udcff", None, "no page"]
     assert [(p.failure.stage, p.failure.exception) for p in made if p.failure] == [("discover", "ItemError")] * 2
@@ -193,11 +202,12 @@ def test_an_item_without_more_is_written_down_without_more() -> None:
 _PLANNED = """
 import resource, sys, tempfile
 from phi3v_data.converters.base import Item
-from phi3v_data.converters.engine.names import Names
 from phi3v_data.converters.engine.plan import Selection, make_plan
+from phi3v_data.storage import LocalFolder
 
 class Rows:
     name = "rows"
+    input = LocalFolder(".")
     def __init__(self, count):
         self.count = count
     def discover(self):
@@ -224,6 +234,13 @@ def test_names_that_outgrow_the_temporary_files_stop_the_run_in_one_line() -> No
         with pytest.raises(ConversionStopped, match=r"cannot be kept in a temporary file \(.*full\)") as told:
             list(many)
     assert "\n" not in str(told.value)
+
+
+def test_a_plan_counts_what_failed_already_and_knows_the_first() -> None:
+    made = plan(item("a"), item("b", failure="no page"), item("a", images="train/other"))
+    assert made.failed == 2
+    assert made.first_failed is not None
+    assert made.first_failed.item.id == "b"
 
 
 def test_the_digest_tells_plans_apart() -> None:

@@ -16,7 +16,7 @@ class _Terminal(io.StringIO):
 def test_a_log_gets_lines_that_say_how_far_it_is() -> None:
     stream = io.StringIO()
     progress = PlainProgress(stream, first=0.0, longest=0.0)
-    with progress.work(total=10, settled=4, quarantined=1):
+    with progress.track(total=10, settled=4, quarantined=1):
         progress.advance(quarantined=False)
         progress.advance(quarantined=True)
     lines = stream.getvalue().splitlines()
@@ -27,7 +27,7 @@ def test_a_log_gets_lines_that_say_how_far_it_is() -> None:
 
 def test_the_rate_counts_this_run_only_and_gives_the_time_that_is_left() -> None:
     progress = PlainProgress(io.StringIO(), first=1e9)
-    with progress.work(total=4000, settled=100, quarantined=0):
+    with progress.track(total=4000, settled=100, quarantined=0):
         for _ in range(100):
             progress.advance(quarantined=False)
     assert progress.line(seconds=10.0) == "200 of 4000 items, 10.0 a second, 0:06:20 left"
@@ -37,7 +37,7 @@ def test_the_rate_counts_this_run_only_and_gives_the_time_that_is_left() -> None
 def test_a_short_run_writes_no_line_into_a_log() -> None:
     stream = io.StringIO()
     progress = PlainProgress(stream)
-    with progress.work(total=1, settled=0, quarantined=0):
+    with progress.track(total=1, settled=0, quarantined=0):
         progress.advance(quarantined=False)
     assert stream.getvalue() == ""
 
@@ -48,8 +48,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = _Terminal()
     progress: Any = progress_for(stream)
     assert isinstance(progress, TerminalProgress)
-    with progress.work(total=2, settled=0, quarantined=0):
-        progress.say("going on")
+    with progress.track(total=2, settled=0, quarantined=0):
+        progress.log("going on")
         progress.advance(quarantined=False)
         progress.advance(quarantined=True)
     shown = stream.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conversions import Pages, rows
 from PIL import Image
 
 from phi3v_data.converters.engine import run
@@ -19,7 +20,7 @@ from phi3v_data.schema.shards import Shard
 from phi3v_data.storage import LocalFolder
 
 
-def test_a_image_that_several_items_show_is_stored_once_and_read_once(pages: Any) -> None:
+def test_a_image_that_several_items_show_is_stored_once_and_read_once(pages: Pages) -> None:
     pages.page("a")
     pages.page("b")
     pages.ask(*[{"page": page} for page in "aabaab"])
@@ -29,7 +30,7 @@ def test_a_image_that_several_items_show_is_stored_once_and_read_once(pages: Any
     assert (manifest.splits[0].written, manifest.splits[0].images) == (6, 6)
 
 
-def test_items_that_share_a_image_go_to_the_worker_that_has_it(pages: Any) -> None:
+def test_items_that_share_a_image_go_to_the_worker_that_has_it(pages: Pages) -> None:
     names = [f"page{number:02d}" for number in range(30)]
     for name in names:
         pages.page(name)
@@ -40,7 +41,7 @@ def test_items_that_share_a_image_go_to_the_worker_that_has_it(pages: Any) -> No
     assert len(pages.log("reads.log")) <= 32
 
 
-def test_a_worker_forgets_the_image_asked_for_least_recently(pages: Any) -> None:
+def test_a_worker_forgets_the_image_asked_for_least_recently(pages: Pages) -> None:
     names = [f"page{number:02d}" for number in range(65)]
     for name in names:
         pages.page(name)
@@ -49,7 +50,7 @@ def test_a_worker_forgets_the_image_asked_for_least_recently(pages: Any) -> None
     assert pages.log("reads.log") == [*names, names[1]]
 
 
-def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_none_does(pages: Any, rows: Any) -> None:
+def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_none_does(pages: Pages) -> None:
     pages.typical()
     summary = pages.bench.convert()
     assert rows(summary) == {"train": (10, 3, 7, 0), "val": (2, 1, 1, 0)}
@@ -66,7 +67,7 @@ class _Backwards(LocalExecutor):
         return super().run(reversed(list(works)))
 
 
-def test_the_bytes_do_not_depend_on_who_stores_a_shared_image(pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_do_not_depend_on_who_stores_a_shared_image(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     pages.typical()
     pages.bench.convert("one", workers=1)
     pages.bench.convert("three", workers=3)
@@ -76,7 +77,7 @@ def test_the_bytes_do_not_depend_on_who_stores_a_shared_image(pages: Any, monkey
 
 
 @pytest.mark.parametrize("other", [{"shared": "another"}, {"shared": ""}])
-def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Any, rows: Any, other: dict[str, str]) -> None:
+def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Pages, other: dict[str, str]) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a", **other}, {"page": "a"})
     assert rows(pages.bench.convert()) == {"train": (3, 2, 1, 0)}
@@ -90,7 +91,7 @@ def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Any, rows:
 @pytest.mark.parametrize(
     "point", ["image-half-written:2", "image-written:3", "journal-appended:4", "quarantine-written:1"]
 )
-def test_a_killed_run_ends_in_the_same_bytes(pages: Any, point: str) -> None:
+def test_a_killed_run_ends_in_the_same_bytes(pages: Pages, point: str) -> None:
     pages.typical()
     assert pages.bench.command("out", fault=f"{point}:kill-all").returncode == -9
     assert pages.bench.command().returncode == 0
@@ -98,7 +99,7 @@ def test_a_killed_run_ends_in_the_same_bytes(pages: Any, point: str) -> None:
     assert pages.bench.files() == pages.bench.files("whole")
 
 
-def test_a_retry_stores_again_what_nobody_showed_before(pages: Any, rows: Any) -> None:
+def test_a_retry_stores_again_what_nobody_showed_before(pages: Pages) -> None:
     pages.typical()
     pages.bench.convert()
     pages.page("missing")
@@ -109,7 +110,7 @@ def test_a_retry_stores_again_what_nobody_showed_before(pages: Any, rows: Any) -
     assert pages.bench.files() == pages.bench.files("whole")
 
 
-def test_a_shared_image_that_was_damaged_meanwhile_is_stored_again(pages: Any) -> None:
+def test_a_shared_image_that_was_damaged_meanwhile_is_stored_again(pages: Pages) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"}, {"page": "back"})
     assert pages.bench.command("out", "--workers", "1", fault="journal-appended:2:kill-all").returncode == -9
@@ -120,9 +121,9 @@ def test_a_shared_image_that_was_damaged_meanwhile_is_stored_again(pages: Any) -
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_every_sample_of_a_shard_carries_the_shared_image(pages: Any, images: bool) -> None:
+def test_every_sample_of_a_shard_carries_the_shared_image(pages: Pages, images: bool) -> None:
     pages.typical()
-    summary = pages.bench.convert(shard_size=1 << 20, images=images)
+    summary = pages.bench.convert(shard_size=1 << 20, image_files=images)
     folder = LocalFolder(pages.bench.root / "out")
     (name,) = summary.manifest.splits[0].shards
     with Shard(folder, name) as shard:
@@ -132,7 +133,7 @@ def test_every_sample_of_a_shard_carries_the_shared_image(pages: Any, images: bo
     assert validate(open_dataset(str(folder.path))).findings == []
 
 
-def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Any) -> None:
+def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Pages) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"})
     summary = pages.bench.convert(shard_size=1 << 20, image_files=False)
@@ -146,13 +147,13 @@ def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Any
     assert (finding.rule, finding.id) == ("image", "q0002")
 
 
-def test_a_page_whose_many_questions_fail_in_a_row_does_not_stop_the_run(pages: Any, rows: Any) -> None:
+def test_a_page_whose_many_questions_fail_in_a_row_does_not_stop_the_run(pages: Pages) -> None:
     pages.page("a")
     pages.ask(*[{"page": "missing"}] * 60, {"page": "a"})
     assert rows(pages.bench.convert()) == {"train": (61, 1, 60, 0)}
 
 
-def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: Any, rows: Any) -> None:
+def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: Pages) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, "{no", {"page": "a"}, "nothing")
     assert rows(pages.bench.convert()) == {"train": (4, 2, 2, 0)}
@@ -168,7 +169,7 @@ def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: A
     }
 
 
-def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Any, rows: Any) -> None:
+def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Pages) -> None:
     pages.page("a")
     pages.ask("{no", {"page": "a"}, {"page": "missing"}, "{no")
     killed = pages.bench.command("out", "--workers", "1", fault="journal-appended:1:kill-all")
@@ -181,7 +182,7 @@ def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Any, 
     assert [line["stage"] for line in pages.bench.quarantine()] == ["discover", "discover"]
 
 
-def test_nothing_is_removed_for_the_sake_of_an_item_that_was_never_begun(pages: Any) -> None:
+def test_nothing_is_removed_for_the_sake_of_an_item_that_was_never_begun(pages: Pages) -> None:
     pages.ask("{no", {"page": "back"}, {"page": "missing"})
     pages.bench.convert()
     outside = pages.bench.root / "out" / "outside.png"
@@ -190,14 +191,14 @@ def test_nothing_is_removed_for_the_sake_of_an_item_that_was_never_begun(pages: 
     assert outside.read_bytes() == b"not ours"
 
 
-def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Any) -> None:
+def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Pages) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, "{no")
     with pytest.raises(ConversionStopped, match=r"questions\.jsonl:2 \(discover: ItemError: no JSON"):
         pages.bench.convert(on_error="fail")
 
 
-def test_images_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Any) -> None:
+def test_images_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Pages) -> None:
     Image.effect_mandelbrot((700, 350), (-2, -1, 1, 1), 20).convert("RGB").save(
         pages.bench.input / "pages" / "a", "JPEG"
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from phi3v_data.converters.engine.sink import check_name
+from phi3v_data.converters.engine.image_files import check_name
 from phi3v_data.schema.errors import ItemError
 
 _prefixes = st.text("ab./", min_size=1, max_size=6)

@@ -1,7 +1,7 @@
-"""A small source for the tests of shared images and of faults: questions about pages, several a page.
+"""A small source for the tests of shared images and of rows that are none: questions about pages, several a page.
 
 Its input is `questions.jsonl`, a row a question: `{"split": ..., "page": ..., "does": ...}`, beside `pages/`. A
-row that is no JSON is a fault. Every read of a page is noted in `reads.log`, every conversion in `work.log`.
+row that is not valid JSON is a failure. Every read of a page is noted in `reads.log`, every conversion in `work.log`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Questions:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            fault = f"no JSON\n({error})"
-            return Item(id=place, split="train", path=place, images="../outside", shared="page", failure=fault)
+            failure = f"no JSON\n({error})"
+            return Item(id=place, split="train", path=place, images="../outside", shared="page", failure=failure)
         return Item(
             id=f"q{number:04d}",
             split=row.get("split", "train"),

@@ -1,6 +1,6 @@
-"""Places where a test can make a run fail: at every point where something is written for good.
+"""Fault injection: points where a test makes a run fail, one wherever something is written for good.
 
-`PHI3V_FAULT=<point>:<count>:<action>` makes the count-th passage of a point (from 1, in each process) fail:
+`PHI3V_FAULT_INJECTION=<point>:<count>:<action>` makes the count-th passage of a point (from 1, in each process) fail:
 
 - `kill`: SIGKILL to the process itself;
 - `kill-all`: SIGKILL to its whole process group, the driver and its workers at once;
@@ -18,9 +18,9 @@ from typing import IO
 
 from ...schema.errors import UsageError
 
-__all__ = ["POINTS", "VARIABLE", "Armed", "point", "write"]
+__all__ = ["POINTS", "VARIABLE", "Injection", "point", "write"]
 
-VARIABLE = "PHI3V_FAULT"
+VARIABLE = "PHI3V_FAULT_INJECTION"
 
 # In the order in which a run passes them.
 POINTS = (
@@ -32,9 +32,9 @@ POINTS = (
     "journal-half-appended",
     "journal-appended",
     "records-half-written",
-    "records-written",
     "quarantine-half-written",
-    "quarantine-written",
+    "records-written",
+    "orphans-removed",
     "shard-half-written",
     "shards-written",
     "manifest-half-written",
@@ -44,8 +44,8 @@ POINTS = (
 )
 
 
-class Armed:
-    """One fault, as the variable spells it."""
+class Injection:
+    """One failure, as the variable describes it."""
 
     def __init__(self, text: str) -> None:
         parts = text.split(":")
@@ -77,21 +77,21 @@ def _full() -> None:
 
 
 _ACTIONS = {"kill": _kill, "kill-all": _kill_all, "full": _full}
-_armed = Armed(os.environ[VARIABLE]) if VARIABLE in os.environ else None
+_injection = Injection(os.environ[VARIABLE]) if VARIABLE in os.environ else None
 
 
 def point(name: str) -> None:
-    """Pass a point; nothing happens unless a test has armed it."""
-    if _armed is not None:
-        _armed.passed(name)
+    """Pass a point; nothing happens unless a test has injected a failure there."""
+    if _injection is not None:
+        _injection.passed(name)
 
 
 def write(stream: IO[bytes], data: bytes, name: str) -> None:
-    """Write to a file; while a point is armed, in two halves with the named point between them."""
-    if _armed is None:
+    """Write to a file; under fault injection, in two halves with the named point between them."""
+    if _injection is None:
         stream.write(data)
         return
     stream.write(data[: len(data) // 2])
     stream.flush()
-    _armed.passed(name)
+    _injection.passed(name)
     stream.write(data[len(data) // 2 :])

@@ -5,26 +5,29 @@ from __future__ import annotations
 import ast
 import inspect
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conversions import Bench
 
-from phi3v_data.converters.engine import faults
+from phi3v_data.converters.engine import fault_injection
 from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import UsageError
 
-ENGINE = Path(inspect.getfile(faults)).parent
+ENGINE = Path(inspect.getfile(fault_injection)).parent
 
 # How often each point is passed before the kill: some way into the work.
 _COUNTS = {"image-half-written": 3, "image-written": 4, "journal-half-appended": 5, "journal-appended": 6}
 
 
 def _passed() -> set[str]:
-    """The names that the engine's code passes to `faults.point` and `faults.write`."""
+    """The names that the engine's code passes to `fault_injection.point` and `fault_injection.write`."""
     names = set()
     for path in ENGINE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("faults.point", "faults.write"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "fault_injection.point",
+                "fault_injection.write",
+            ):
                 last = node.args[-1]
                 assert isinstance(last, ast.Constant)
                 names.add(str(last.value))
@@ -32,10 +35,10 @@ def _passed() -> set[str]:
 
 
 def test_the_list_of_points_is_what_the_code_passes() -> None:
-    assert set(faults.POINTS) == _passed()
+    assert set(fault_injection.POINTS) == _passed()
 
 
-def _write(bench: Any) -> None:
+def _write(bench: Bench) -> None:
     bench.write({"train": 6, "val": 4}, {"val/0001": "damaged", "train/0003": "bug"})
 
 
@@ -43,8 +46,8 @@ _SHARDS = ("--shards", "--shard-size", "6kB", "--no-images")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", faults.POINTS)
-def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
+@pytest.mark.parametrize("point", fault_injection.POINTS)
+def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Bench) -> None:
     _write(bench)
     more = _SHARDS if "shard" in point else ()
     killed = bench.command("out", *more, fault=f"{point}:{_COUNTS.get(point, 1)}:kill-all")
@@ -56,7 +59,7 @@ def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["header-written", "journal-created", "manifest-written", "journal-appended"])
-def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
+def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Bench) -> None:
     _write(bench)
     bench.convert(images=ImageSettings(quality=30))
     killed = bench.command("out", "--restart", fault=f"{point}:1:kill-all")
@@ -68,7 +71,7 @@ def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["header-half-written", "header-written", "journal-appended", "records-written"])
-def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Any) -> None:
+def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Bench) -> None:
     _write(bench)
     bench.convert()
     bench.write_item("val/0001")
@@ -80,7 +83,7 @@ def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: A
     assert bench.files() == bench.files("whole")
 
 
-def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Any) -> None:
+def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Bench) -> None:
     bench.write({"train": 6}, {"train/0000": "linger"})
     # A worker that lived on would hold the pipes open that are waited for here.
     assert bench.command(fault="journal-appended:2:kill").returncode == -9
@@ -90,7 +93,7 @@ def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Any) -> None:
     assert bench.files() == bench.files("whole")
 
 
-def test_workers_that_keep_dying_over_their_images_change_nothing(bench: Any) -> None:
+def test_workers_that_keep_dying_over_their_images_change_nothing(bench: Bench) -> None:
     bench.write({"train": 12})
     assert bench.command(fault="image-half-written:7:kill").returncode == 0
     bench.convert("whole")
@@ -98,6 +101,6 @@ def test_workers_that_keep_dying_over_their_images_change_nothing(bench: Any) ->
 
 
 @pytest.mark.parametrize("text", ["nowhere:1:kill", "image-written:kill", "image-written:x:kill", "image-written:1:x"])
-def test_a_fault_that_names_no_point_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="PHI3V_FAULT"):
-        faults.Armed(text)
+def test_an_injection_that_names_no_point_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="PHI3V_FAULT_INJECTION"):
+        fault_injection.Injection(text)

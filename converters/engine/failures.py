@@ -1,0 +1,130 @@
+"""Who is to blame for an error: the item, which is quarantined, or the machine, which stops the run.
+
+What an item failed with becomes part of the dataset (`quarantine.jsonl`), so its message is made the same on every
+machine and in every run: no absolute path, no random name, no address of an object, at most 1,000 characters.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+
+from ...schema.errors import ConversionStopped, MediaError, Phi3VDataError, UsageError
+from ...storage.outage import one_line, outage
+from .messages import Failure
+
+__all__ = ["LONGEST_MESSAGE", "failure_of", "outage_of", "portable", "shortened", "source_errors", "stop_on_outage"]
+
+LONGEST_MESSAGE = 1000  # characters
+
+_TEMPORARY = "(a temporary file)"
+# An absolute path: not the rest of an address (s3://), of a relative path, or of a fraction.
+_ABSOLUTE = re.compile(r"(?<![\w.:/\\-])/(?:[^\s/'\"<>:;,()]+/)+")
+_DRIVE = re.compile(r"(?<!\w)[A-Za-z]:\\(?:[^\s\\'\"<>:;,()]+\\)+")
+_PARTIAL = re.compile(r"\.partial/[0-9a-f]{32}")
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+
+
+def outage_of(error: BaseException, stage: str) -> str | None:
+    """Describe in one line what is wrong with the machine, the output or the network; None: the item is to blame.
+
+    Args:
+        error: what was raised.
+        stage: what was being done; while writing, every error that is not the item's own is the output's.
+    """
+    found = outage(error)
+    if found is not None:
+        return found
+    if stage != "write" or isinstance(error, (Phi3VDataError, UnicodeError)):
+        return None
+    return f"the output cannot be written ({type(error).__name__}: {one_line(error)})"
+
+
+def failure_of(error: BaseException, stage: str, roots: Iterable[str] = ()) -> Failure:
+    """Describe what an item failed with; the same failure always has the same description.
+
+    Args:
+        error: what was raised.
+        stage: what was being done; refined to `open` or `decode` by the error's class.
+        roots: folders whose paths are shown relative to them: the input, the dataset.
+    """
+    message = one_line(error)
+    if stage in ("convert", "encode") and isinstance(error, MediaError):
+        stage = "decode"
+    elif stage == "convert" and isinstance(error, OSError):
+        stage = "open"
+    place = ""
+    if not isinstance(error, (Phi3VDataError, OSError)) and error.__traceback__ is not None:
+        # An error in a converter's own code: the line helps its author.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f" ({PurePath(frame.filename).name}, line {frame.lineno})"
+    text = portable(message, roots, LONGEST_MESSAGE - len(place))
+    return Failure(stage=stage, exception=type(error).__name__, message=f"{text}{place}".strip())
+
+
+def portable(text: str, roots: Iterable[str] = (), longest: int = LONGEST_MESSAGE) -> str:
+    """Return a message on one line without what differs from machine to machine or from run to run.
+
+    Args:
+        text: any text.
+        roots: folders whose paths become relative; every other absolute path keeps its last part alone.
+        longest: what is longer is cut, and ends in "...".
+    """
+    # Far longer texts come from strangers; no pattern is run over megabytes.
+    text = " ".join(text[: 20 * longest].encode("utf-8", "backslashreplace").decode().split())
+    for root in sorted({root.rstrip("/") for root in roots if root.strip("/")}, key=len, reverse=True):
+        text = text.replace(f"{root}/", "").replace(root, ".")
+    text = _PARTIAL.sub(_TEMPORARY, text)
+    temporary = re.escape(tempfile.gettempdir().rstrip("/"))
+    text = re.sub(rf"(?<![\w.:/-]){temporary}/[^\s/'\"<>:;,()]+(?![^\s'\"<>:;,()])", _TEMPORARY, text)
+    text = _ADDRESS.sub("0x...", _DRIVE.sub("", _ABSOLUTE.sub("", text)))
+    return shortened(text, longest)
+
+
+def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text, cut and ending in "..." where it is longer than so many characters."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+@contextmanager
+def source_errors(name: str, doing: str) -> Iterator[None]:
+    """Turn whatever a source's own code raises into one line with its name and the error's type.
+
+    Args:
+        name: the source's.
+        doing: what it was asked to do, as in "failed while it ...".
+
+    Raises:
+        UsageError: the source raised anything that is not this package's own error, `sys.exit` included.
+    """
+    try:
+        yield
+    except (Phi3VDataError, OSError, MemoryError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        failure = failure_of(error, "discover")
+        raise UsageError(
+            f"the source {name} failed while it {doing}: {failure.exception}: {failure.message}"
+        ) from error
+
+
+@contextmanager
+def stop_on_outage() -> Iterator[None]:
+    """Turn a system error in the driver's own work (journal, assembly) into a run that stopped.
+
+    Raises:
+        ConversionStopped: the disk, the memory or the network failed.
+    """
+    try:
+        yield
+    except Phi3VDataError:
+        raise
+    except Exception as error:
+        message = outage_of(error, "write" if isinstance(error, OSError) else "convert")
+        if message is None:
+            raise
+        raise ConversionStopped(f"{message}; fix it and rerun: progress is kept") from error

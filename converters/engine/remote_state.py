@@ -1,0 +1,105 @@
+"""The state of a conversion on an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+from ...schema.errors import ConversionStopped, OutputError
+from ...storage import RemoteFolder
+from ...storage.lock import StoreLock
+from ...storage.outage import one_line
+from .journal import Journal
+from .state import SEGMENTS, STATE, Phase, State
+
+__all__ = ["RemoteState"]
+
+_LOCK = f"{STATE}/lock"
+# A segment of the journal is written when it has so many bytes, or is so many seconds old.
+_BYTES, _SECONDS = 1 << 18, 5.0
+
+
+class RemoteState(State):
+    """A state on an object store. Journal lines are collected and written as one object now and then.
+
+    A kill loses the lines of the last few seconds, whose items are done again.
+
+    Raises:
+        OutputError: on entering it: the address cannot be written, or another run is at work there.
+    """
+
+    def __init__(self, out: RemoteFolder) -> None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        super().__init__(out, cache / "phi3v-data" / hashlib.sha256(out.address.encode()).hexdigest()[:16])
+        self._held = contextlib.ExitStack()
+        self._lock = StoreLock(out, _LOCK)
+        self._collected = bytearray()
+        self._next = 0
+        self._since = time.monotonic()
+
+    def __enter__(self) -> State:
+        try:
+            self.out.write(f"{STATE}/probe", b"")
+            self.out.delete(f"{STATE}/probe")
+        except Exception as error:
+            raise OutputError(
+                f"{self.out.address}: cannot be written ({type(error).__name__}: {one_line(error)}); check the address "
+                "and the credentials"
+            ) from error
+        self._held.enter_context(self._lock)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._held:
+            if error is not None:
+                # What is not kept is done again; the error that ended the run is the one to report.
+                with contextlib.suppress(Exception):
+                    self._flush()
+
+    def check_kept(self) -> None:
+        """Make sure that the state is still there; see `State.check_kept`."""
+        self._flush()
+        self._lock.check()
+        if self.phase() is not Phase.CONVERTING:
+            raise ConversionStopped(
+                f"{self.out.address}: its state was removed while the conversion was at work; remove what is left "
+                "there and rerun"
+            )
+
+    def sweep(self) -> None:
+        """Remove what the run left, here and on the store; the lock stays until the state is left."""
+        for entry in self.out.list(STATE):
+            if entry.name != _LOCK:
+                self.out.delete(entry.name)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def open_journal(self, items: int) -> Journal:
+        """Fetch the segments into a temporary file and open it; see `State.open_journal`."""
+        stream = tempfile.TemporaryFile(prefix="phi3v-data-journal-")  # noqa: SIM115 - closed on leaving the state
+        self._held.enter_context(stream)
+        for entry in self.out.list(SEGMENTS):
+            stream.write(self.out.read(entry.name))
+            self._next = int(PurePosixPath(entry.name).stem) + 1
+        stream.flush()
+        return Journal(stream, items, self._collect)
+
+    def _collect(self, line: bytes) -> None:
+        self._collected += line
+        if len(self._collected) > _BYTES or time.monotonic() - self._since > _SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._collected:
+            self._lock.check()
+            self.out.write(f"{SEGMENTS}/{self._next:06d}.jsonl", bytes(self._collected))
+            self._next += 1
+            self._collected.clear()
+        self._since = time.monotonic()
