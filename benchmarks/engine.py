@@ -70,8 +70,8 @@ def main() -> None:
         for workers in (1, 2):
             seconds = _command(root, f"out{workers}", items, workers)
             _row(f"the command, {workers} worker{'s'[: workers - 1]}", seconds, items)
-        _command(root, "killed", items, 2, fault="records-half-written:1:kill-all")
-        _row("going on with everything done", _command(root, "killed", items, 2), items)
+        _command(root, "killed", items, 2, inject="records-half-written:1:kill-all")
+        _row("resuming with everything done", _command(root, "killed", items, 2), items)
         print(f"peak memory of the largest process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB")
 
 
@@ -111,13 +111,13 @@ class _PlainFiles:
         return str(name.with_suffix(stored.suffix))
 
 
-def _command(root: Path, out: str, items: int, workers: int, *, fault: str = "") -> float:
+def _command(root: Path, out: str, items: int, workers: int, *, inject: str = "") -> float:
     source = ["--source", f"{root}/tiny.py:Tiny", "--input", f"{root}/raw", "--set", f"items={items}"]
     start = [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert"]
-    env = {**os.environ, **({"PHI3V_FAULT_INJECTION": fault} if fault else {})}
+    env = {**os.environ, **({"PHI3V_FAULT_INJECTION": inject} if inject else {})}
     began = time.perf_counter()
     command = [*start, *source, "--out", f"{root}/{out}", "--workers", str(workers)]
-    subprocess.run(command, env=env, capture_output=True, check=not fault, start_new_session=True)
+    subprocess.run(command, env=env, capture_output=True, check=not inject, start_new_session=True)
     return time.perf_counter() - began
 
 

@@ -25,6 +25,8 @@ _LARGE = 1 << 15  # bytes
 _TICK = 1.0  # seconds between two looks at the timeouts
 # A worker may be killed before it is up, by the kernel or with its machine; so often in a row, something else is wrong.
 _FAILED_STARTS = 3
+# Seconds that a new worker gets to come up before another takes over its suspect; a cluster may have no room for it.
+_FRESH_START = 30.0
 # So many items wait for the worker that has their image; the next goes to another, which stores the image, too.
 _MOST_WAITING = 32
 
@@ -160,7 +162,9 @@ class WorkerPool(ABC):
             self._alone = bool(self._suspects)
         if self._suspects:
             # The worker in place of the one that exited is new: what others piled up cannot count against the item.
-            worker = next((worker for worker in (self._suspects[0][0], *self._workers) if worker.ready), None)
+            fresh = self._suspects[0][0]
+            others = self._workers if self._clock.now() - fresh.since > _FRESH_START else ()
+            worker = next((worker for worker in (fresh, *others) if worker.ready), None)
             if idle and worker is not None:
                 self._send(worker, self._suspects.popleft()[1])
             return True

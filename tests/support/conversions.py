@@ -57,9 +57,9 @@ class Bench:
         given = ["--source", self.source, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
         return [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
 
-    def command(self, out: str = "out", *more: str, fault: str = "") -> subprocess.CompletedProcess[str]:
+    def command(self, out: str = "out", *more: str, inject: str = "") -> subprocess.CompletedProcess[str]:
         """Convert through the command line, in a process group of its own."""
-        env = {**os.environ, **({"PHI3V_FAULT_INJECTION": fault} if fault else {})}
+        env = {**os.environ, **({"PHI3V_FAULT_INJECTION": inject} if inject else {})}
         return subprocess.run(
             self.line(out, *more), env=env, capture_output=True, text=True, start_new_session=True, check=False
         )

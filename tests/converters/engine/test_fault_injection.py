@@ -50,7 +50,7 @@ _SHARDS = ("--shards", "--shard-size", "6kB", "--no-images")
 def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Bench) -> None:
     _write(bench)
     more = _SHARDS if "shard" in point else ()
-    killed = bench.command("out", *more, fault=f"{point}:{_COUNTS.get(point, 1)}:kill-all")
+    killed = bench.command("out", *more, inject=f"{point}:{_COUNTS.get(point, 1)}:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command("out", *more).returncode == 0
     assert bench.command("whole", *more).returncode == 0
@@ -62,7 +62,7 @@ def test_a_run_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Ben
 def test_a_restart_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: Bench) -> None:
     _write(bench)
     bench.convert(images=ImageSettings(quality=30))
-    killed = bench.command("out", "--restart", fault=f"{point}:1:kill-all")
+    killed = bench.command("out", "--restart", inject=f"{point}:1:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command().returncode == 0
     bench.convert("whole")
@@ -76,7 +76,7 @@ def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: B
     bench.convert()
     bench.write_item("val/0001")
     bench.write_item("train/0003")
-    killed = bench.command("out", "--retry-quarantined", fault=f"{point}:1:kill-all")
+    killed = bench.command("out", "--retry-quarantined", inject=f"{point}:1:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command("out", "--retry-quarantined").returncode == 0
     bench.convert("whole")
@@ -86,7 +86,7 @@ def test_a_retry_killed_at_any_point_ends_in_the_same_bytes(point: str, bench: B
 def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Bench) -> None:
     bench.write({"train": 6}, {"train/0000": "linger"})
     # A worker that lived on would hold the pipes open that are waited for here.
-    assert bench.command(fault="journal-appended:2:kill").returncode == -9
+    assert bench.command(inject="journal-appended:2:kill").returncode == -9
     bench.write_item("train/0000")
     bench.convert()
     bench.convert("whole")
@@ -95,7 +95,7 @@ def test_a_driver_that_is_killed_takes_its_workers_with_it(bench: Bench) -> None
 
 def test_workers_that_keep_dying_over_their_images_change_nothing(bench: Bench) -> None:
     bench.write({"train": 12})
-    assert bench.command(fault="image-half-written:7:kill").returncode == 0
+    assert bench.command(inject="image-half-written:7:kill").returncode == 0
     bench.convert("whole")
     assert bench.files() == bench.files("whole")
 

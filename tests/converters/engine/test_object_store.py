@@ -44,7 +44,7 @@ class Wire:
         with self._lock:
             self._bytes_left, self._for_good = sent, for_good
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         with self._lock:
             self._bytes_left, self._down = None, False
 
@@ -164,13 +164,13 @@ def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Bench, store: str, wire: 
     wire.cut_after(20_000, for_good=False)
     bench.convert(store)
     assert wire.was_cut
-    wire.mend()
+    wire.restore()
     bench.convert("whole")
     assert files(store) == bench.files("whole")
 
 
 @pytest.mark.slow
-def test_a_wire_cut_for_good_stops_the_run_and_mended_it_goes_on(
+def test_a_wire_cut_for_good_stops_the_run_and_restored_it_resumes(
     bench: Bench, store: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_state, "_BYTES", 1)
@@ -180,7 +180,7 @@ def test_a_wire_cut_for_good_stops_the_run_and_mended_it_goes_on(
     with pytest.raises(ConversionStopped, match="connection failed") as stopped:
         bench.convert(store)
     assert "\n" not in str(stopped.value)
-    wire.mend()
+    wire.restore()
     assert "dataset.json" not in files(store)
     given: list[int] = []
 
@@ -207,7 +207,7 @@ def test_a_wire_cut_while_reading_is_not_blamed_on_the_items(bench: Bench, store
     wire.cut_after((wire.sent - before) // 2, for_good=True)
     with pytest.raises(ConversionStopped, match="connection failed"):
         bench.convert("cut", input=raw.address)
-    wire.mend()
+    wire.restore()
     bench.convert("cut", input=raw.address)
     assert bench.files("cut") == bench.files("uncut")
 
@@ -217,12 +217,12 @@ def test_a_store_that_cannot_be_reached_at_all_is_one_clear_line(bench: Bench, s
     wire.cut_after(1, for_good=True)
     with pytest.raises(ConversionStopped, match="connection failed"):
         bench.convert(store)
-    wire.mend()
+    wire.restore()
 
 
 @pytest.mark.slow
 def test_a_run_killed_on_a_store_goes_on_from_what_reached_it(bench: Bench, store: str) -> None:
-    killed = bench.command(store, fault="journal-appended:6:kill-all")
+    killed = bench.command(store, inject="journal-appended:6:kill-all")
     assert killed.returncode == -9, killed.stderr
     assert bench.command(store).returncode == 0
     bench.convert("whole")

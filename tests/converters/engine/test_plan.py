@@ -140,7 +140,7 @@ def test_two_splits_that_would_share_a_file_are_bad_input() -> None:
         plan(item("1", "Train"), item("2", "train"))
 
 
-def test_item_data_that_is_no_json_is_the_converters_fault() -> None:
+def test_item_data_that_is_not_json_is_blamed_on_the_converter() -> None:
     with pytest.raises(UsageError, match=r"Item\.data"):
         plan(item("1", data={"what": object()}))
 

@@ -83,7 +83,7 @@ def test_every_way_an_item_can_fail_is_named_and_leaves_no_image(bench: Bench) -
 
 def test_what_a_killed_run_left_of_an_item_that_then_fails_is_removed(bench: Bench) -> None:
     bench.write({"train": 2})
-    assert bench.command("out", "--workers", "1", fault="image-written:2:kill-all").returncode == -9
+    assert bench.command("out", "--workers", "1", inject="image-written:2:kill-all").returncode == -9
     assert "images/train/0000.1.jpg" in bench.files()
     (bench.input / "train/0000.json").write_bytes(b"")
     bench.convert()
@@ -511,7 +511,7 @@ def test_a_full_disk_ends_with_one_line_and_with_room_the_run_completes_to_the_s
 @pytest.mark.parametrize("point", ["journal-half-appended", "records-half-written", "manifest-half-written"])
 def test_a_disk_that_fills_under_the_driver_stops_the_run_and_it_goes_on_later(bench: Bench, point: str) -> None:
     bench.write({"train": 5})
-    full = bench.command(fault=f"{point}:1:full")
+    full = bench.command(inject=f"{point}:1:full")
     assert (full.returncode, full.stderr.count("\n")) == (1, 1)
     assert "the disk is full" in full.stderr
     bench.convert()

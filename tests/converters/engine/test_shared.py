@@ -93,7 +93,7 @@ def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Pages, oth
 )
 def test_a_killed_run_ends_in_the_same_bytes(pages: Pages, point: str) -> None:
     pages.typical()
-    assert pages.bench.command("out", fault=f"{point}:kill-all").returncode == -9
+    assert pages.bench.command("out", inject=f"{point}:kill-all").returncode == -9
     assert pages.bench.command().returncode == 0
     pages.bench.convert("whole")
     assert pages.bench.files() == pages.bench.files("whole")
@@ -113,7 +113,7 @@ def test_a_retry_stores_again_what_nobody_showed_before(pages: Pages) -> None:
 def test_a_shared_image_that_was_damaged_meanwhile_is_stored_again(pages: Pages) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, {"page": "a"}, {"page": "back"})
-    assert pages.bench.command("out", "--workers", "1", fault="journal-appended:2:kill-all").returncode == -9
+    assert pages.bench.command("out", "--workers", "1", inject="journal-appended:2:kill-all").returncode == -9
     (pages.bench.root / "out/images/pages/a.png").write_bytes(b"")
     pages.bench.convert()
     pages.bench.convert("whole")
@@ -172,7 +172,7 @@ def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: P
 def test_faulty_rows_are_counted_alike_by_a_resumed_run_and_a_retry(pages: Pages) -> None:
     pages.page("a")
     pages.ask("{no", {"page": "a"}, {"page": "missing"}, "{no")
-    killed = pages.bench.command("out", "--workers", "1", fault="journal-appended:1:kill-all")
+    killed = pages.bench.command("out", "--workers", "1", inject="journal-appended:1:kill-all")
     assert killed.returncode == -9
     assert rows(pages.bench.convert()) == {"train": (4, 1, 3, 0)}
     pages.bench.convert("whole")
