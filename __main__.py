@@ -1,5 +1,5 @@
 """`python -m phi3v_data`: the command line."""
 
-from .cli.main import main
+from .cli.__main__ import main
 
 main()
