@@ -1,4 +1,4 @@
-"""The entry point of `phi3v-data` and of `python -m phi3v_data.cli`: interrupted while it imports, it says so."""
+"""The entry point of `phi3v-data` and of `python -m phi3v_data`; stopped while it imports, it ends with one line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line and exit; see `main.main`."""
     try:
+        from .signals import raise_on_sigterm
+
+        raise_on_sigterm()
         from .main import main as run
-    except KeyboardInterrupt:
-        print("phi3v-data: interrupted", file=sys.stderr)  # noqa: T201 - click may not be imported yet
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        from .signals import stop_code
+
+        print("phi3v-data: stopped before it began", file=sys.stderr)  # noqa: T201 - click may not be imported yet
+        sys.exit(stop_code(error))
     run()
 
 

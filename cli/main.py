@@ -11,6 +11,7 @@ import click
 
 from .. import __version__
 from ..schema.errors import Phi3VDataError
+from .signals import ignore_further_signals, stop_code
 
 __all__ = ["COMMANDS", "main", "run_command"]
 
@@ -60,7 +61,10 @@ def _group() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed half-way or findings, 2 bad usage or input, 130 interrupted."""
+    """Run the command line and exit.
+
+    Codes: 0 done, 1 failed half-way or findings, 2 bad usage or input, 130 interrupted, 143 terminated.
+    """
     if os.environ.get("PHI3V_DEBUG") == "1":
         sys.exit(run_command(sys.argv[1:]))
     sys.exit(_run())
@@ -87,8 +91,10 @@ def _run() -> int:
         return _fail(error.format_message() + hint, error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted; what was done so far is kept", 130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        ignore_further_signals()
+        code = stop_code(error)
+        return _fail(f"{'terminated' if code == 143 else 'interrupted'}; what was done so far is kept", code)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -70,7 +70,7 @@ def check_ours(out: Folder) -> None:
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        raise OutputError(f"{out.address}: a file; --out needs a folder") from None
+        raise OutputError(f"{out.address}: is or lies below a file; --out needs a folder") from None
     except PermissionError:
         raise OutputError(f"{out.address}: permission denied; choose another --out") from None
     if entries and not out.exists(MANIFEST) and not out.exists(HEADER):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from phi3v_data.cli.convert import command
 from phi3v_data.cli.sources import command as sources
 from phi3v_data.converters.video.synthesis import write_clip
-from phi3v_data.schema.errors import Phi3VDataError, UsageError
+from phi3v_data.schema.errors import OutputError, Phi3VDataError, UsageError
 
 PATCHES = Path(__file__).parent.parent / "support" / "patches.py"
 
@@ -139,3 +140,39 @@ def test_sizes_of_shards_are_checked(patches: Path, flags: list[str], said: str)
 def test_sizes_are_read_as_people_write_them(patches: Path, text: str, size: int) -> None:
     run("--source", f"{PATCHES}:Patches", "--input", "raw", "--out", "out", "--shards", "--shard-size", text)
     assert json.loads((patches / "out/dataset.json").read_text())["options"]["shard_size"] == size
+
+
+def test_a_split_that_no_sample_fell_into_is_named_with_what_to_do(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8, 3), len(label), np.uint8)).save(tmp_path / "raw" / label / "0.png")
+    ratio = ("--split-ratio", "train=0.999,val=0.001")
+    result = run("--source", "image-folder", "--input", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), *ratio)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == (
+        "split val is empty: none of 2 items fell into it; give it a larger share with --split-ratio, or add samples"
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file", "below a file; --out needs a folder"),
+        ("file/below", "below a file"),
+        ("/proc/out", "cannot be written"),
+    ],
+)
+def test_an_output_place_that_will_not_do_is_refused_before_the_input_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    result = run("--source", f"{PATCHES}:Patches", "--input", "nowhere", "--out", place)
+    assert isinstance(result.exception, OutputError)
+    assert said in str(result.exception)
+    assert result.exception.exit_code == 2
+
+
+def test_an_item_timeout_is_a_number_of_seconds(patches: Path) -> None:
+    assert run("--source", f"{PATCHES}:Patches", "--input", "raw", "--item-timeout", "0").exit_code == 2
+    assert run("--source", f"{PATCHES}:Patches", "--input", "raw", "--item-timeout", "90").exit_code == 0

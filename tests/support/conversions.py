@@ -55,7 +55,7 @@ class Bench:
     def line(self, out: str, *more: str) -> list[str]:
         """The command line of a conversion."""
         given = ["--source", self.source, "--input", str(self.input), "--out", self.place(out), "--workers", "2"]
-        return [sys.executable, "-c", "from phi3v_data.cli.main import main; main()", "convert", *given, *more]
+        return [sys.executable, "-m", "phi3v_data", "convert", *given, *more]
 
     def command(self, out: str = "out", *more: str, inject: str = "") -> subprocess.CompletedProcess[str]:
         """Convert through the command line, in a process group of its own."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -73,6 +75,14 @@ def misbehave(does: str, item: Item, images: ImageSink) -> None:
         raise MemoryError("2 TiB")
     if does == "interrupt":
         os.kill(os.getppid(), signal.SIGINT)
+    if does == "terminate":
+        os.kill(os.getppid(), signal.SIGTERM)
+    if does == "exit":
+        sys.exit("no licence")
+    if does == "print":
+        os.write(2, b"TIFFReadDirectory: Warning, unknown field\n")
+    if does == "own path":
+        raise RuntimeError(f"cannot open {Path(__file__).absolute()} ({images!r})")
     if does == "linger":
         signal.pause()
     if does == "die":

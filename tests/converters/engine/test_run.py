@@ -519,11 +519,16 @@ def test_a_disk_that_fills_under_the_driver_stops_the_run_and_it_goes_on_later(b
     assert bench.files() == bench.files("whole")
 
 
-def test_ctrl_c_ends_the_run_with_one_line_and_it_goes_on_later(bench: Bench) -> None:
-    bench.write({"train": 30}, {"train/0009": "interrupt"})
-    interrupted = bench.command()
-    assert interrupted.returncode == 130
-    assert interrupted.stderr.strip() == "phi3v-data: interrupted; what was done so far is kept"
+@pytest.mark.parametrize(
+    ("does", "code", "word"), [("interrupt", 130, "interrupted"), ("terminate", 143, "terminated")]
+)
+def test_a_signal_stops_the_run_with_one_line_and_it_resumes_later(
+    bench: Bench, does: str, code: int, word: str
+) -> None:
+    bench.write({"train": 30}, {"train/0009": does})
+    stopped = bench.command()
+    assert stopped.returncode == code
+    assert stopped.stderr.strip() == f"phi3v-data: {word}; what was done so far is kept"
     bench.write_item("train/0009")
     bench.convert()
     bench.convert("whole")

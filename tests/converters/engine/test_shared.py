@@ -89,7 +89,7 @@ def test_items_of_one_prefix_that_do_not_share_are_quarantined(pages: Pages, oth
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "point", ["image-half-written:2", "image-written:3", "journal-appended:4", "quarantine-written:1"]
+    "point", ["image-half-written:2", "image-written:3", "journal-appended:4", "records-written:1"]
 )
 def test_a_killed_run_ends_in_the_same_bytes(pages: Pages, point: str) -> None:
     pages.typical()
