@@ -214,7 +214,7 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(name: str, tmp_path: Pa
     packed = pack(tmp_path / name)
     packed.write_bytes(packed.read_bytes()[: min(packed.stat().st_size // 2, 700)])
     message = refusal(packed, work)
-    assert message.startswith(f"{packed}: damaged, cut off, or no archive")
+    assert message.startswith(f"{packed}: damaged, cut off, or not an archive")
 
 
 def test_an_archive_of_nothing_is_refused(tmp_path: Path, work: Path) -> None:

@@ -8,7 +8,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from phi3v_data.converters.input.archives import Limits, extract
+from phi3v_data.converters.input.archives import extract
+from phi3v_data.converters.input.hostile_archives import Limits
 
 FILES = {"a/clip.avi": b"\x00\x01" * 400, "a/list.txt": b"one\ntwo\n" * 50, "b/\u00e4.png": bytes(range(256))}
 LIMITS = Limits(total=1 << 26, harmless=1 << 22)
