@@ -13,6 +13,7 @@ appears under its name only when it is complete.
     lock              one run at a time on an address of an object store
     outage            errors of the machine and the network; which of them are transient
     retry             RetryPolicy: attempts and pauses
+    user_cache        the folder for what can be made again
     temporary_tables  tables in a temporary file, for more names than memory should hold
 """
 

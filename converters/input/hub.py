@@ -1,198 +1,195 @@
-"""Fetching a source's public copy from the Hugging Face hub, into the hub's own cache.
+"""Fetching files of a dataset on the Hugging Face hub, into the hub's own cache.
 
-What the cache holds is taken as it is, without asking the hub again. What it lacks is downloaded so that a run that was
-killed goes on where it stopped, and enters the cache only when its hash is the one that the hub states. `HF_ENDPOINT`,
-`HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they always mean.
+What the cache holds is taken as it is, without asking the hub again. Each file is checked against the hash that the hub
+states for it. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they always mean.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import json
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
-from pathlib import Path
-from typing import Any
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import msgspec
 
 from ...schema.errors import HubError
+from ...storage import LocalFolder
+from ...storage.user_cache import user_cache
 from ..base import PublicCopy
 
-__all__ = ["fetch", "fetch_all", "hub_trouble", "noted", "notes_folder"]
+__all__ = ["fetch_file", "fetch_files", "fetch_public_copy", "hub_errors", "remembered"]
+
+Answer = TypeVar("Answer")
 
 # A file's ETag is the SHA-256 of its bytes where it is stored apart (LFS, Xet), else git's hash of it, a SHA-1.
 _HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
 
 
-def fetch(copy: PublicCopy) -> Path:
-    """Return the public copy's path in the hub's cache, downloading it where it is not there.
+def fetch_public_copy(copy: PublicCopy) -> Path:
+    """Return a source's public copy: its one file, or the folder of the files that its pattern names.
 
     Raises:
-        HubError: it cannot be fetched, or is not what the hub says it is; the message tells how to do without the hub.
+        HubError: it cannot be fetched, or is damaged; the message says how to do without the hub.
     """
-    from huggingface_hub import hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # whichever HTTP library the hub uses
-
-    path = try_to_load_from_cache(copy.repo, copy.file, repo_type="dataset", revision=copy.revision)
-    if isinstance(path, str):
-        blob = Path(path).resolve()
-        if not _is_intact(blob, blob.name):
-            raise HubError(f"{blob}: damaged in the hub's cache, its hash is not its name; delete it and run again")
-        return Path(path)
-    try:
-        return _download(copy)
-    except (OSError, HTTPError) as error:
-        url = hf_hub_url(copy.repo, copy.file, repo_type="dataset", revision=copy.revision)
-        raise HubError(
-            f"{copy.repo}/{copy.file} cannot be fetched from the hub: {_reason(error)}; "
-            f"download {url} by hand and give it with --input PATH"
-        ) from error
+    if not glob.has_magic(copy.file):
+        return fetch_file(copy.repo, copy.file, copy.revision)
+    found = remembered((copy.repo, copy.revision, copy.file), lambda: _matching_files(copy), _Files)
+    return fetch_files(copy.repo, found.files, found.commit) / PurePosixPath(copy.file).parent
 
 
-def fetch_all(copy: PublicCopy) -> Path:
-    """Return a folder with the files that the public copy's pattern names, downloading those that are not cached.
+class _Files(msgspec.Struct):
+    """The files of a dataset that a pattern names, and the commit that they are of."""
 
-    Args:
-        copy: its file is a pattern; its files lie in one folder of the dataset.
-
-    Raises:
-        HubError: as for `fetch`; or the pattern names nothing.
-    """
-    found = noted(copy.repo, f"{copy.revision}\n{copy.file}", lambda: _listing(copy))
-    paths = [fetch(PublicCopy(copy.repo, name, found["commit"])) for name in found["files"]]
-    return paths[0].parent
+    commit: str
+    files: list[str]
 
 
-def _listing(copy: PublicCopy) -> dict[str, Any]:
+def _matching_files(copy: PublicCopy) -> _Files:
     from huggingface_hub import HfApi
 
-    with hub_trouble(copy.repo):
+    name = f"{copy.repo}/{copy.file}"
+    with hub_errors(name, "download its files by hand and give their folder with --input PATH"):
         info = HfApi().dataset_info(copy.repo, revision=copy.revision)
     files = sorted(s.rfilename for s in info.siblings or () if fnmatch(s.rfilename, copy.file))
     if not files:
-        raise HubError(f"{copy.repo} has no {copy.file} on the hub; give its files with --input PATH")
-    return {"commit": info.sha, "files": files}
+        raise HubError(f"{name}: there is no such file on the hub; give its files with --input PATH")
+    return _Files(str(info.sha), files)
 
 
-def noted(repo: str, question: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what the hub once answered, or ask it and note the answer beside the dataset's files.
-
-    So a later run takes the same files, also without the hub.
+def fetch_file(repo: str, file: str, revision: str) -> Path:
+    """Return the place of one file of a dataset in the hub's cache, downloading it where it is not there.
 
     Args:
-        repo: the dataset.
-        question: what was asked.
-        ask: asks the hub; the answer is plain JSON.
+        repo: the dataset, `owner/name`.
+        file: its path there.
+        revision: a branch, tag or commit.
+
+    Raises:
+        HubError: it cannot be fetched, or is damaged; the message says how to do without the hub.
     """
-    note = notes_folder(repo) / f"{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
-    if note.exists():
-        kept: dict[str, Any] = json.loads(note.read_text("utf-8"))
-        return kept
+    from huggingface_hub import hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    download = partial(hf_hub_download, repo, file, repo_type="dataset", revision=revision)
+    url = hf_hub_url(repo, file, repo_type="dataset", revision=revision)
+    with hub_errors(f"{repo}/{file}", f"download {url} by hand and give it with --input PATH"):
+        try:
+            path = Path(download(local_files_only=True))
+        except LocalEntryNotFoundError:
+            path = Path(download())
+    _check([path])
+    return path
+
+
+def fetch_files(repo: str, files: Sequence[str], commit: str) -> Path:
+    """Return the folder in the hub's cache that holds some files of a dataset, under their paths there.
+
+    Args:
+        repo: the dataset, `owner/name`.
+        files: their paths.
+        commit: the revision that they are of.
+
+    Raises:
+        HubError: they cannot be fetched, or one is damaged.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    download = partial(
+        snapshot_download,
+        repo,
+        repo_type="dataset",
+        revision=commit,
+        allow_patterns=[glob.escape(file) for file in files],
+    )
+    snapshot = None
+    with suppress(LocalEntryNotFoundError):
+        snapshot = Path(download(local_files_only=True))
+    # Not every version of the library knows whether what it has is all.
+    if snapshot is None or not all((snapshot / file).exists() for file in files):
+        with hub_errors(repo, "download its files by hand and give their folder with --input PATH"):
+            snapshot = Path(download())
+    _check([snapshot / file for file in files])
+    return snapshot
+
+
+def remembered(question: Sequence[str], ask: Callable[[], Answer], kind: type[Answer]) -> Answer:
+    """Return what the hub answered before, or ask it: a later run takes the same files, also without the hub.
+
+    Args:
+        question: what is asked.
+        ask: asks the hub.
+        kind: the answer's class.
+    """
+    kept = user_cache("hub") / f"{hashlib.sha256(msgspec.json.encode(question)).hexdigest()[:16]}.json"
+    if kept.exists():
+        return msgspec.json.decode(kept.read_bytes(), type=kind)
     answer = ask()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    partial = note.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(answer), "utf-8")
-    partial.rename(note)
+    LocalFolder(kept.parent).write(kept.name, msgspec.json.encode(answer))
     return answer
 
 
-def notes_folder(repo: str) -> Path:
-    """Return the folder of our own in the hub's cache of a dataset."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
+def _check(files: Sequence[Path]) -> None:
+    """Compare files with the hashes that they are stored under; a damaged one is removed from the cache."""
+    for file in files:
+        stored = file.resolve()
+        if not _is_intact(stored):
+            stored.unlink()
+            file.unlink(missing_ok=True)
+            raise HubError(f"{stored}: damaged, it has not the hash that the hub states; it is removed, so rerun")
 
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="dataset") / "phi3v-data"
+
+def _is_intact(path: Path) -> bool:
+    """Tell whether a file's hash is its name; True where that is not a hash."""
+    if not _HASH.fullmatch(path.name):
+        return True
+    digest = hashlib.sha256() if len(path.name) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == path.name
 
 
 @contextmanager
-def hub_trouble(repo: str) -> Iterator[None]:
-    """Say in one line why a dataset of the hub cannot be looked at.
+def hub_errors(what: str, remedy: str) -> Iterator[None]:
+    """Say in one line why something cannot be had from the hub.
+
+    Args:
+        what: what is fetched.
+        remedy: what to do.
 
     Raises:
-        HubError: the hub cannot be reached, or refuses.
+        HubError: from within the block: the hub cannot be reached, or refuses.
     """
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # whichever HTTP library the hub uses
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whichever library the hub uses
 
     try:
         yield
     except (OSError, HTTPError) as error:
-        raise HubError(f"the dataset {repo} cannot be read from the hub: {_reason(error)}") from error
+        raise HubError(f"{what} cannot be fetched from the hub: {_reason(error)}; {remedy}") from error
 
 
-def _download(copy: PublicCopy) -> Path:
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    url = hf_hub_url(copy.repo, copy.file, repo_type="dataset", revision=copy.revision)
-    metadata = get_hf_file_metadata(url)
-    if metadata.etag is None or metadata.commit_hash is None:
-        raise OSError(f"what answers at {constants.ENDPOINT} is no hub")
-    if _HASH.fullmatch(metadata.etag):
-        _download_blob(copy, url, metadata.etag, metadata.size)
-    # Where the blob is there, this only gives it its name. What a mirror states no hash of is left to it whole.
-    return Path(hf_hub_download(copy.repo, copy.file, repo_type="dataset", revision=copy.revision))
-
-
-def _download_blob(copy: PublicCopy, url: str, etag: str, size: int | None) -> None:
-    """Put a file where the hub's cache keeps contents by their hash."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import http_get, repo_folder_name
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # exported lazily, so unseen
-        WeakFileLock,
-        build_hf_headers,
-    )
-
-    cache, name = Path(constants.HF_HUB_CACHE), repo_folder_name(repo_id=copy.repo, repo_type="dataset")
-    blob = cache / name / "blobs" / etag
-    lock = cache / ".locks" / name / f"{etag}.lock"
-    partial = blob.with_name(f"{etag}.phi3v-data.incomplete")
-    for folder in (blob.parent, lock.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(lock):
-        if blob.exists():
-            return
-        with partial.open("ab") as stream:
-            if size is None or stream.tell() > size:
-                stream.seek(0)
-                stream.truncate()
-            http_get(
-                url,
-                stream,
-                resume_size=stream.tell(),
-                headers=build_hf_headers() | {"Accept-Encoding": "identity"},
-                expected_size=size,
-                displayed_filename=copy.file,
-            )
-        if not _is_intact(partial, etag):
-            partial.unlink()
-            raise OSError("what arrived does not have the hash that the hub states; it was thrown away, so run again")
-        partial.rename(blob)
-
-
-def _is_intact(path: Path, etag: str) -> bool:
-    """Tell whether a file's hash is the one its ETag states; True where it states none."""
-    if not _HASH.fullmatch(etag):
-        return True
-    digest = hashlib.sha256() if len(etag) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest() == etag
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
+        LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    if isinstance(error, OfflineModeIsEnabled):
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        return _reason(error.__cause__)  # what kept the hub from being asked
+    if isinstance(error, (OfflineModeIsEnabled, LocalEntryNotFoundError)):
         return "HF_HUB_OFFLINE is set, and the hub's cache does not hold it"
     if isinstance(error, GatedRepoError):
         return "it is gated; accept its terms on the hub and log in (hf auth login)"
@@ -206,5 +203,5 @@ def _reason(error: Exception) -> str:
     if status is not None:
         return f"the hub answered {status}"
     cause = " ".join(str(error).split()) or type(error).__name__
-    # The HTTP library's own errors, of a connection refused, timed out or broken.
+    # The HTTP library's own errors: a connection refused, timed out or broken.
     return cause if isinstance(error, OSError) else f"the connection to {constants.ENDPOINT} failed ({cause})"

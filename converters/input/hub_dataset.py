@@ -1,9 +1,9 @@
 """A dataset of the Hugging Face hub as `datasets` sees it: which files make up its splits, and what reads them.
 
-`datasets` is asked once; its answer and the files' places in the hub's cache make a *view*, a local folder:
+`datasets` is asked once. Its answer and the place of the files in the hub's cache make a *view*, a folder:
 
     view.json            which builder, its arguments, the files of each split, the names of classes
-    files/<path>         links to the files in the hub's cache, under their paths in the dataset
+    files                a link to the snapshot in the hub's cache, where the files have their paths in the dataset
 
 No code of the dataset is ever run.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,9 +21,9 @@ from urllib.parse import unquote
 import msgspec
 
 from ...schema.errors import HubError, InputError
-from ...storage import Folder
-from ..base import PublicCopy
-from .hub import fetch, hub_trouble, noted, notes_folder
+from ...storage import Folder, LocalFolder
+from ...storage.user_cache import user_cache
+from .hub import fetch_files, hub_errors, remembered
 
 __all__ = ["FILES", "HubView", "class_names", "make_view", "read_view", "with_class_names"]
 
@@ -86,7 +86,7 @@ def with_class_names(row: dict[str, Any], classes: dict[str, list[str]]) -> dict
 
 
 def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) -> Path:
-    """Fetch a dataset's files into the hub's cache, each at most once, and return the folder of its view beside them.
+    """Fetch a dataset's files into the hub's cache, each at most once, and return the folder of its view.
 
     Args:
         repo: the hub dataset, `owner/name`.
@@ -98,23 +98,17 @@ def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) ->
         HubError: the hub cannot be reached or refuses, or `datasets` cannot load it.
         InputError: it has no such subset or split.
     """
-    question = "\n".join((revision, subset))
-    found = _with_splits(
-        msgspec.convert(noted(repo, question, lambda: _asked(repo, subset, revision)), HubView), splits
-    )
-    folder = notes_folder(repo) / hashlib.sha256("\n".join((question, *splits)).encode()).hexdigest()[:16]
-    for path in dict.fromkeys(path for paths in found.splits.values() for path in paths):
-        place = folder / FILES / path
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            target = fetch(PublicCopy(repo, path, found.commit)).absolute()
-            with suppress(FileExistsError):  # another run made it, or what it leads to had been deleted
-                place.symlink_to(target)
-    found = msgspec.structs.replace(found, classes=found.classes or _classes_in(folder, found))
-    partial = folder / f"{_VIEW}.{os.getpid()}"
-    partial.write_bytes(msgspec.json.encode(found))
-    partial.rename(folder / _VIEW)
-    return folder
+    answer = remembered((repo, revision, "subset", subset), lambda: _ask(repo, subset, revision), HubView)
+    found = _with_splits(answer, splits)
+    snapshot = fetch_files(repo, list(chain(*found.splits.values())), found.commit)
+    found = msgspec.structs.replace(found, classes=found.classes or _classes_in(snapshot, found))
+    data = msgspec.json.encode(found)
+    view = LocalFolder(user_cache("hub") / hashlib.sha256(data).hexdigest()[:16])
+    view.write(_VIEW, data)
+    link = view.path / f"{FILES}.{os.getpid()}"
+    link.symlink_to(snapshot, target_is_directory=True)
+    link.replace(view.path / FILES)
+    return view.path
 
 
 def _with_splits(view: HubView, splits: tuple[str, ...]) -> HubView:
@@ -126,23 +120,20 @@ def _with_splits(view: HubView, splits: tuple[str, ...]) -> HubView:
     )
 
 
-def _asked(repo: str, subset: str, revision: str) -> dict[str, Any]:
+def _ask(repo: str, subset: str, revision: str) -> HubView:
     from huggingface_hub import HfApi
 
-    with hub_trouble(repo):
-        commit = HfApi().dataset_info(repo, revision=revision).sha
-        builder = _builder(repo, subset, str(commit))
-    found = {str(split): [_path_in(url, repo) for url in urls] for split, urls in builder.config.data_files.items()}
-    view = HubView(
+    with hub_errors(f"the dataset {repo}", "fix that and rerun"):
+        commit = str(HfApi().dataset_info(repo, revision=revision).sha)
+        builder = _builder(repo, subset, commit)
+    return HubView(
         repo=repo,
-        commit=str(commit),
+        commit=commit,
         module=type(builder).__module__.rpartition(".")[2],
         arguments=_arguments(builder.config),
-        splits=found,
+        splits={str(split): [_path_in(url, repo) for url in urls] for split, urls in builder.config.data_files.items()},
         classes=class_names(builder.info.features),
     )
-    plain: dict[str, Any] = msgspec.to_builtins(view)
-    return plain
 
 
 def _builder(repo: str, subset: str, commit: str) -> Any:
@@ -177,7 +168,7 @@ def _arguments(config: Any) -> dict[str, Any]:
     }
 
 
-def _classes_in(folder: Path, view: HubView) -> dict[str, list[str]]:
+def _classes_in(snapshot: Path, view: HubView) -> dict[str, list[str]]:
     """Find the names of classes in a Parquet file, where `datasets` wrote them down."""
     if view.module != "parquet":
         return {}
@@ -187,6 +178,6 @@ def _classes_in(folder: Path, view: HubView) -> dict[str, list[str]]:
 
     first = next(path for paths in view.splits.values() for path in paths)
     try:
-        return class_names(Features.from_arrow_schema(pq.read_schema(folder / FILES / first)))
+        return class_names(Features.from_arrow_schema(pq.read_schema(snapshot / first)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return {}  # a damaged file is named when its rows are read

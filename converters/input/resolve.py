@@ -78,9 +78,9 @@ def _public_copy(source: Any) -> str:
     if copy is None:
         raise InputError(f"no input, and {source.name} has no public copy to fetch; give its raw data: --input PATH")
     # The hub's library takes a while to import, and a folder does not need it.
-    from .hub import fetch, fetch_all
+    from .hub import fetch_public_copy
 
-    return str(fetch_all(copy) if "*" in copy.file else fetch(copy))
+    return str(fetch_public_copy(copy))
 
 
 def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:

@@ -27,7 +27,6 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from ...storage import Folder, LocalFolder
-from ..base import PublicCopy
 from ..input.hub_dataset import FILES, HubView, make_view, read_view, with_class_names
 from ..input.hub_stream import HubStream
 from ..mapping.columns import FoundRow, RowMapping
@@ -76,9 +75,9 @@ class Hub(RowMapping):
     def read_file(self, path: str) -> bytes:
         """Return the bytes of a file of the dataset that a row names; it is fetched where it was not needed before."""
         if not self.folder.exists(path):
-            from ..input.hub import fetch
+            from ..input.hub import fetch_file
 
-            return fetch(PublicCopy(self.repo, path, self._view.commit)).read_bytes()
+            return fetch_file(self.repo, path, self._view.commit).read_bytes()
         return self.folder.read(path)
 
     @cached_property

@@ -73,6 +73,7 @@ class HubServer:
         ours = {
             "HF_ENDPOINT": self.endpoint,
             "HF_HOME": str(cache),
+            "XDG_CACHE_HOME": str(cache),
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "NO_PROXY": "127.0.0.1,localhost",

@@ -206,7 +206,9 @@ def test_what_is_cached_is_found_without_the_hub_and_fetched_once(hub_of_module:
     assert again == first
     assert part["records"] == {"val": first["records"]["val"]}
     assert len(hub_of_module.ranges) - before == fetched
-    assert missing["error"].startswith("HubError: the dataset owner/lines cannot be read from the hub: HF_HUB_OFFLINE")
+    assert missing["error"].startswith(
+        "HubError: the dataset owner/lines cannot be fetched from the hub: HF_HUB_OFFLINE"
+    )
 
 
 def test_the_command_line_converts_a_dataset_and_knows_it_again(hub_of_module: HubServer, tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_what_cannot_be_had_is_one_line(hub_of_module: HubServer, tmp_path: Path
         "Data files don't belong to owner/elsewhere": of("owner/elsewhere"),
         "has no split 'dev'; there are: train, validation": of("owner/parquet", hub_splits=["dev"]),
         "give --subset NAME": of("owner/subsets", subset="third"),
-        "cannot be read from the hub: it has no such branch, tag or commit": of("owner/parquet", revision="nowhere"),
+        "cannot be fetched from the hub: it has no such branch, tag or commit": of("owner/parquet", revision="nowhere"),
     }
     for (words, _), found in zip(said.items(), run(hub_of_module, tmp_path, *said.values()), strict=True):
         assert words in found["error"]
