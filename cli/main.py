@@ -22,6 +22,8 @@ COMMANDS = {
     "validate": "Check datasets before anything is trained on them.",
     "train": "Fine-tune a model on a dataset.",
     "evaluate": "Evaluate a model on a dataset, and write every answer out.",
+    "predict": "Print a model's answer to one question.",
+    "export": "Write a model or a run as a folder that others can serve.",
     "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
     "recipes": "List the named runs, or their results beside the published ones.",
     "report": "Write pages about a dataset or runs, to look at without a network.",
@@ -85,7 +87,7 @@ def _run() -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
     except click.NoSuchOption as error:
-        settable = error.ctx is not None and error.ctx.info_name in ("train", "evaluate")
+        settable = error.ctx is not None and error.ctx.info_name in ("train", "evaluate", "predict")
         others = settable and not error.possibilities
         hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if others else ""
         return _fail(error.format_message() + hint, error.exit_code)

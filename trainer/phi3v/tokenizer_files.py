@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.hub import cached_file
+
+from .configuration import reachable_code
 
 __all__ = ["save_tokenizer"]
 
@@ -35,6 +38,17 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> No
         source = _file_it_came_from(tokenizer, name)
         if source is not None and source.resolve() != (folder / name).resolve():
             shutil.copyfile(source, folder / name)
+    _drop_code_beside(folder / "tokenizer_config.json")
+
+
+def _drop_code_beside(file: Path) -> None:
+    """Name no code in a `tokenizer_config.json` that is not saved beside it."""
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    auto_map = settings.pop("auto_map", None)
+    if auto_map is None or auto_map == (kept := reachable_code(auto_map)):
+        return
+    written = {**settings, "auto_map": kept} if kept else settings
+    file.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _file_it_came_from(tokenizer: PreTrainedTokenizerFast, name: str) -> Path | None:

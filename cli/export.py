@@ -1,0 +1,55 @@
+"""`phi3v-data export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .settings import prepare_training_packages
+
+__all__ = ["command"]
+
+
+@click.command("export", short_help="Write a model or a run as a folder that others can serve.")
+@click.argument("checkpoint")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
+@click.option("--adapter-only", is_flag=True, help="The adapter as it is, not merged into its model.")
+@click.option(
+    "--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="Dtype of the weights.  [default: the base model's]"
+)
+@click.option(
+    "--shard-size", default="5GB", show_default=True, metavar="SIZE", help="Most that a file of weights holds."
+)
+@click.option(
+    "--auto-map",
+    metavar="beside|OWNER/NAME",
+    help="Name the published code: files you put beside the weights, or a hub repository.  [default: no code]",
+)
+def command(
+    checkpoint: str, out: Path, adapter_only: bool, dtype: str | None, shard_size: str, auto_map: str | None
+) -> None:
+    """Write a model or a run as a folder that loads wherever the original model loads.
+
+    CHECKPOINT is a run's folder, a model or adapter folder, a hub id, or 'tiny'. An adapter is merged into its model in
+    float32, then cast.
+    """
+    if auto_map is not None and auto_map != "beside" and auto_map.count("/") != 1:
+        raise click.UsageError(f"--auto-map {auto_map}: expected beside, or a hub repository OWNER/NAME")
+    if not _is_size(shard_size):
+        raise click.UsageError(f"--shard-size {shard_size}: expected a number and KB, MB or GB, such as 5GB")
+    prepare_training_packages()
+    import torch
+
+    from ..trainer.export import ExportOptions, export_model
+
+    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+    options = ExportOptions(adapter_only, dtypes[dtype] if dtype else None, shard_size, auto_map)
+    export_model(checkpoint, out, options, click.echo)
+    sizes = [file.stat().st_size for file in out.iterdir()]
+    click.echo(f"{out}: {sum(sizes):,} bytes in {len(sizes)} files")
+
+
+def _is_size(text: str) -> bool:
+    number, unit = text[:-2], text[-2:]
+    return unit in ("KB", "MB", "GB") and number.isascii() and number.isdigit() and int(number) > 0

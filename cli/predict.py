@@ -1,0 +1,127 @@
+"""`phi3v-data predict`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+import msgspec
+
+from ..schema.errors import UsageError
+from ..trainer.config import Attention, Precision
+from .settings import parse_settings, prepare_training_packages
+
+if TYPE_CHECKING:
+    from ..trainer.config import TrainConfig
+    from ..trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor
+    from ..trainer.predict import Prediction
+
+__all__ = ["command"]
+
+_SETTINGS = {
+    "split": "data.eval_split",
+    "precision": "model.precision",
+    "attention": "model.attention",
+    "num_crops": "data.num_crops",
+    "max_new_tokens": "evaluation.max_new_tokens",
+}
+
+
+@click.command("predict", short_help="Print a model's answer to one question.")
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
+@click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
+@click.option("--prompt", help="The question; the images are shown before it, in their order.")
+@click.option("--data", help="Ask the questions of a dataset instead.")
+@click.option("--split", help="Which split of it.  [default: val or test]")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="At most so many records.")
+@click.option("--max-new-tokens", type=int, help="Longest answer.  [default: 64]")
+@click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
+@click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
+@click.option("--attention", type=click.Choice(get_args(Attention)), help="Attention kernel.  [default: auto]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an answer, not streamed.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
+def command(
+    images: tuple[Path, ...],
+    checkpoint: str,
+    prompt: str | None,
+    data: str | None,
+    limit: int,
+    as_json: bool,
+    settings: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Print a model's answer to one question as it is generated, and the time that a token takes.
+
+    \b
+    phi3v-data predict --checkpoint runs/mine page.png --prompt "What is the total?"
+    phi3v-data predict --checkpoint runs/mine --data data/mine --limit 5
+    """
+    from ..trainer.config import make_config
+
+    if (prompt is None) == (data is None):
+        raise click.UsageError("expected --prompt TEXT with images, or --data DATA: one of the two")
+    if data is not None and images:
+        raise click.UsageError("--data beside images: the dataset has images of its own, leave one of the two out")
+    given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
+    config = make_config({"model.name": checkpoint, **given, **parse_settings(settings)})
+    for image in images:
+        if not image.is_file():
+            raise UsageError(f"{image}: no such file; pass image files")
+    prepare_training_packages()
+    from ..trainer.model_folder import load_for_evaluation
+    from ..trainer.predict import predict, question
+
+    model, processor = load_for_evaluation(config)
+    if data is not None:
+        _ask_dataset(model, processor, data, limit, config, as_json)
+        return
+    sample = question(processor, images, prompt or "", config.data.exact_pixels)
+    write = _quiet if as_json else _stream
+    found = predict(model, processor, sample, config.evaluation.max_new_tokens, write=write)
+    _finish(found, {"images": [str(image) for image in images], "prompt": prompt}, as_json)
+
+
+def _ask_dataset(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, data: str, limit: int, config: TrainConfig, as_json: bool
+) -> None:
+    """Ask every turn of the first records of a split."""
+    from ..schema.dataset import the_dataset
+    from ..schema.index import RecordIndex
+    from ..trainer.data.samples import SampleSource
+    from ..trainer.evaluation import evaluation_split
+    from ..trainer.predict import predict
+
+    dataset = the_dataset(data)
+    split = evaluation_split(dataset, config.data.eval_split)
+    if split is None:
+        raise UsageError(f"{data}: no split val or test, only {', '.join(dataset.splits)}; name one by --split")
+    samples = SampleSource(RecordIndex(dataset, split), processor, config.data.exact_pixels)
+    for number in range(min(limit, len(samples))):
+        sample = samples[number]
+        for place, turn in enumerate(sample.record.conversations):
+            if not as_json:
+                click.echo(f"{sample.record.id}, turn {place + 1}: expected {turn.assistant!r}, answered ", nl=False)
+            write = _quiet if as_json else _stream
+            found = predict(model, processor, sample, config.evaluation.max_new_tokens, place, write)
+            _finish(found, {"id": sample.record.id, "turn": place, "expected": turn.assistant}, as_json)
+
+
+def _stream(text: str) -> None:
+    # A model may write what a terminal would take for a command.
+    click.echo("".join(letter for letter in text if letter.isprintable() or letter in "\n\t"), nl=False)
+    sys.stdout.flush()
+
+
+def _quiet(text: str) -> None:
+    """Leave a piece of an answer to be written with the whole."""
+
+
+def _finish(found: Prediction, asked: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        answer = {"answer" if name == "text" else name: value for name, value in vars(found).items()}
+        click.echo(msgspec.json.encode({**asked, **answer}))
+    else:
+        click.echo()
+        click.echo(found.timing(), err=True)
