@@ -29,7 +29,7 @@ __all__ = ["command"]
 def command(
     checkpoint: str, out: Path, adapter_only: bool, dtype: str | None, shard_size: str, auto_map: str | None
 ) -> None:
-    """Write a model or a run as a folder that loads wherever the original model loads.
+    """Write a model or a run as a folder that others can serve: it loads wherever the original model loads.
 
     CHECKPOINT is a run's folder, a model or adapter folder, a hub id, or 'tiny'. An adapter is merged into its model in
     float32, then cast.

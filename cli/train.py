@@ -17,6 +17,8 @@ __all__ = ["command"]
 _SETTINGS = {
     "strategy": "strategy",
     "model": "model.name",
+    "init_adapter": "model.init_adapter",
+    "train_projector": "train_projector",
     "precision": "model.precision",
     "attention": "model.attention",
     "batch_size": "batch_size",
@@ -38,6 +40,10 @@ _SETTINGS = {
     "--strategy", type=click.Choice(get_args(Strategy)), help="Which parameters are trained.  [default: lora]"
 )
 @click.option("--model", help="Hub id, local folder, or 'tiny'.  [default: microsoft/Phi-3.5-vision-instruct]")
+@click.option("--init-adapter", help="Adapter's folder, or a lora run's, to continue from.")
+@click.option(
+    "--train-projector", is_flag=True, default=None, help="Frozen vision: train projector and separators too."
+)
 @click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
 @click.option(
     "--attention",
@@ -47,7 +53,7 @@ _SETTINGS = {
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
 @click.option("--accumulate", type=int, help="Forward passes a GPU takes for a step.  [default: one a record]")
 @click.option("--epochs", type=float, help="Passes over the training split.  [default: 1]")
-@click.option("--lr", type=float, help="Peak learning rate.  [default: 1e-5 full, 2e-4 lora]")
+@click.option("--lr", type=float, help="Peak learning rate.  [default: 1e-5 full, 2e-5 frozen-vision, 2e-4 others]")
 @click.option("--seed", type=int, help="Of the order of records, adapters and dropout.  [default: 0]")
 @click.option("--max-tokens", type=int, help="Longest record.  [default: as long as the model takes]")
 @click.option(

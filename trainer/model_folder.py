@@ -21,7 +21,7 @@ from .phi3v.loading import load_config, load_model, load_processor
 from .phi3v.tiny import tiny_config, tiny_model, tiny_processor, write_tiny
 from .phi3v.varlen import VARLEN
 from .precision import dtypes_of
-from .strategies import apply_strategy, quantisation
+from .strategies import apply_strategy, keep_weight_format, quantisation
 from .strategies.adapter_folder import load_adapter
 
 if TYPE_CHECKING:
@@ -192,7 +192,10 @@ def _load(
             model = load_model(folder, dtype=dtype, attn_implementation=attention, **placed)
     # What an adapter's folder says it is for.
     model.name_or_path = str(Path(name).resolve()) if Path(name).is_dir() else name
-    return model if quantised is not None else torch.nn.Module.to(model, device)
+    if quantised is None:
+        return torch.nn.Module.to(model, device)
+    keep_weight_format(model)
+    return model
 
 
 def _processor(config: TrainConfig, name: str) -> Phi3VProcessor:

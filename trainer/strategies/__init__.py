@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from .apply import apply_strategy
 from .groups import Part, parameter_groups, part_of
-from .quantisation import quantisation
+from .quantisation import keep_weight_format, quantisation
 from .targets import adapter_targets
 
-__all__ = ["Part", "adapter_targets", "apply_strategy", "parameter_groups", "part_of", "quantisation"]
+__all__ = [
+    "Part",
+    "adapter_targets",
+    "apply_strategy",
+    "keep_weight_format",
+    "parameter_groups",
+    "part_of",
+    "quantisation",
+]

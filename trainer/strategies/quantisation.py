@@ -9,9 +9,10 @@ from ..config import TrainConfig
 from ..precision import dtypes_of
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import BitsAndBytesConfig
 
-__all__ = ["quantisation"]
+__all__ = ["keep_weight_format", "quantisation"]
 
 # Not in 4 bits: the head, whose errors nothing corrects; and what is never run.
 _HEAD = "lm_head"
@@ -37,3 +38,16 @@ def quantisation(config: TrainConfig) -> BitsAndBytesConfig | None:
         bnb_4bit_compute_dtype=dtypes_of(config.model.precision).compute,
         llm_int8_skip_modules=[_HEAD],
     )
+
+
+def keep_weight_format(model: nn.Module) -> None:
+    """Keep 4-bit weights as they were quantised, on a CPU too.
+
+    There bitsandbytes rewrites them for its own kernel when a model is first evaluated: with rounded scales, only for
+    widths of whole blocks, and in a form that has no backward pass.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False

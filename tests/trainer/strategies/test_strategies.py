@@ -84,6 +84,21 @@ def test_qlora_quantises_its_scales_where_asked_to(tiny_run: Run, double: bool) 
     assert {(state.quant_type, state.nested) for state in states if state} == {("nf4", double)}
 
 
+def test_a_qlora_model_is_trained_on_after_it_was_evaluated(tiny_run: Run) -> None:
+    model = load_trainable(tiny_run({"strategy": "qlora", "lora.rank": 4}))
+    in_4_bits = {name: value.clone() for name, value in model.named_parameters() if value.dtype == torch.uint8}
+    ids = torch.arange(3, 40)[None]
+    model.eval()
+    with torch.no_grad():
+        evaluated = model(input_ids=ids, labels=ids).loss
+    model.train()
+    trained = model(input_ids=ids, labels=ids).loss
+    trained.backward()
+    torch.testing.assert_close(trained, evaluated)
+    assert all(value.grad is not None for value in _named(model, trained=True).values())
+    assert all(torch.equal(value, in_4_bits[name]) for name, value in model.named_parameters() if name in in_4_bits)
+
+
 def test_full_trains_everything_that_reaches_the_output_in_float32(tiny_run: Run) -> None:
     model = load_trainable(tiny_run({"strategy": "full", "model.precision": "bf16"}))
     frozen = _named(model, trained=False)

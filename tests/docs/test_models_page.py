@@ -1,0 +1,60 @@
+"""The page about models shows commands that parse, and says what the configuration says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pages import blocks
+
+from phi3v_data.cli.main import COMMANDS, _group
+from phi3v_data.trainer.config import Precision, Strategy, make_config, setting_names
+from phi3v_data.trainer.phi3v.loss import CHUNK
+from phi3v_data.trainer.precision import dtypes_of
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+SHOWN = [line[2:] for block in blocks(PAGE) if block.info == "console" for line in block.text.splitlines()]
+
+
+def _rows(column: str) -> dict[str, list[str]]:
+    """The table whose first column has a heading, by its first cell."""
+    (table,) = re.findall(rf"^\| {re.escape(column)} \|.*\n\|[ -|]+\n((?:\|.*\n)+)", PAGE.read_text(), re.MULTILINE)
+    rows = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in table.splitlines()]
+    return {cells[0].strip("`"): cells[1:] for cells in rows}
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_a_command_shown_is_one_that_parses(line: str) -> None:
+    _, name, *given = shlex.split(line)
+    assert name in COMMANDS
+    command = _group.get_command(_group.make_context("phi3v-data", [name], resilient_parsing=True), name)
+    assert command is not None
+    parsed = command.make_context(name, given)
+    make_config(dict(pair.split("=") for pair in parsed.params.get("settings", ())))
+
+
+def test_strategies_and_their_learning_rates_are_the_configurations() -> None:
+    rows = _rows("strategy")
+    assert tuple(rows) == get_args(Strategy)
+    for strategy, cells in rows.items():
+        assert float(cells[-1]) == make_config({"strategy": strategy}).learning_rate
+
+
+def test_dtypes_are_those_of_the_presets() -> None:
+    rows = _rows("`--precision`")
+    assert tuple(rows) == get_args(Precision)
+    for precision, cells in rows.items():
+        dtypes = dtypes_of(precision)
+        written = [str(dtype).removeprefix("torch.") for dtype in (dtypes.trained, dtypes.frozen, dtypes.compute)]
+        assert [cell.split(",")[0] for cell in cells] == written
+        assert ("scaled" in cells[-1]) == dtypes.scaled
+
+
+def test_settings_and_numbers_that_are_named_are_the_codes_own() -> None:
+    text = PAGE.read_text()
+    names = {name for name, _ in setting_names()}
+    assert set(re.findall(r"`((?:optimizer|lora|model)\.\w+)", text)) <= names
+    assert f"{CHUNK:,} supervised tokens" in text
