@@ -1,6 +1,6 @@
 """What the header of a packet of H.264 says about its frame, after ITU-T H.264, 7.3 (fields) and 8.2.1 (order).
 
-Fields are matched as bits. Read are progressive streams of one sequence parameter set, one frame a packet.
+Fields are matched as bits. Read are progressive streams of one sequence parameter set (SPS), one frame a packet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["H264Headers"]
 
 START_CODE = b"\x00\x00\x01"
 SLICE, IDR_SLICE, SPS, PPS = 1, 5, 7, 8
-BESIDE_FRAMES = {6, 9, 12}  # SEI messages, delimiters, filler
+NON_VCL = {6, 9, 12}  # SEI messages, delimiters, filler: no part of a frame
 
 # Bytes that the first fields of a slice, of a parameter set fit into; zeros follow where it is shorter.
 SLICE_HEADER, PARAMETERS = 16, 48
@@ -46,13 +46,13 @@ class H264Headers:
     """
 
     def __init__(self, extradata: bytes) -> None:
-        self._size_bytes = 0  # of the size before each unit; 0: start codes
+        self._length_size = 0  # bytes of the length before each NAL unit; 0: start codes
         self._parameters: set[bytes] = set()
         self._slices: dict[int, re.Pattern[str]] = {}
         self._number_span = self._order_span = 0
         self._frames = self._period = self._reference_order = self._next_number = 0
         if extradata[:1] == b"\x01":
-            self._size_bytes = (extradata[4:5] or b"\x00")[0] % 4 + 1
+            self._length_size = (extradata[4:5] or b"\x00")[0] % 4 + 1
             self._configure(_units_of_avcc(extradata))
         else:
             self._configure(_units_at_start_codes(extradata))
@@ -60,7 +60,9 @@ class H264Headers:
     def read(self, packet: bytes) -> PacketHeader:
         """Read the header of one packet."""
         first = b""
-        for unit in _units_after_sizes(packet, self._size_bytes) if self._size_bytes else _units_at_start_codes(packet):
+        for unit in (
+            _units_after_lengths(packet, self._length_size) if self._length_size else _units_at_start_codes(packet)
+        ):
             kind = unit[0] & 31
             if kind in (SLICE, IDR_SLICE):
                 starts_frame = unit[1:2] >= b"\x80"  # its first macroblock is number 0, one bit
@@ -69,8 +71,8 @@ class H264Headers:
                 first = first or unit
             elif kind in (SPS, PPS):
                 self._configure([unit])
-            elif kind not in BESIDE_FRAMES:
-                raise NotSkippable(f"a packet holds a unit of type {kind}")
+            elif kind not in NON_VCL:
+                raise NotSkippable(f"a packet holds a NAL unit of type {kind}")
         if not first:
             raise NotSkippable("a packet holds no frame")
         self._frames += 1
@@ -120,7 +122,7 @@ class H264Headers:
 
 
 def _unescaped(unit: bytes, size: int) -> bytes:
-    """Return the first bytes of a unit without those that keep start codes from appearing inside it."""
+    """Return the first bytes of a NAL unit without those that keep start codes from appearing inside it."""
     return unit[: 2 * size].replace(b"\x00\x00\x03", b"\x00\x00")[:size].ljust(size, b"\x00")
 
 
@@ -136,19 +138,19 @@ def _units_of_avcc(box: bytes) -> Iterator[bytes]:
             yield box[start:at]
 
 
-def _units_after_sizes(packet: bytes, size_bytes: int) -> Iterator[bytes]:
+def _units_after_lengths(packet: bytes, length_size: int) -> Iterator[bytes]:
     at = 0
     while at < len(packet):
-        start = at + size_bytes
+        start = at + length_size
         at = start + int.from_bytes(packet[at:start], "big")
         if not start < at <= len(packet):
-            raise NotSkippable("the units of a packet do not fill it")
+            raise NotSkippable("the NAL units of a packet do not fill it")
         yield packet[start:at]
 
 
 def _units_at_start_codes(packet: bytes) -> Iterator[bytes]:
     before, *units = packet.split(START_CODE)
     if before.strip(b"\x00") or not all(units):
-        raise NotSkippable("bytes of a packet belong to no unit")
+        raise NotSkippable("bytes of a packet belong to no NAL unit")
     for unit in units:
         yield unit.rstrip(b"\x00") or unit

@@ -4,8 +4,8 @@ Two things are not decoded: what lies before the random access point of a frame,
 to. What is decoded then comes out as in a decode of the whole clip, provided that
 
 - the headers say that every packet holds one frame, and which of them are access points and references;
-- presentation order by the headers and by the PTS of the container is the same, and the decoder holds back as many
-  frames as it needs for that order: one that holds back fewer drops those that come late;
+- presentation order by the headers and by the PTS of the container is the same, and the decoder's reorder depth is
+  enough for it: a decoder of a smaller depth drops the frames that come late;
 - the decoder outputs, at run time, the frames that were decoded, in this order, and reports no damage.
 
 Where one of these does not hold, the clip is decoded in order. The key frame flags of the container, which real files
@@ -15,7 +15,7 @@ get wrong, are not read.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
@@ -28,6 +28,15 @@ from .packet_headers import HeaderReader, Mpeg4Headers, NotSkippable, PacketHead
 from .sampling import ClipTable
 
 __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
+
+
+# By FFmpeg's name of the decoder, what reads the packets of a stream with some extradata.
+HEADER_READERS: dict[str, Callable[[bytes], HeaderReader]] = {
+    "h264": H264Headers,
+    "mpeg4": Mpeg4Headers,
+    "vp8": lambda _: Vp8Headers(),
+    "vp9": lambda _: Vp9Headers(),
+}
 
 
 class PacketIndex(NamedTuple):
@@ -71,7 +80,9 @@ def index_packets(clip: Clip) -> PacketIndex:
         NotSkippable: the clip has to be decoded in order.
     """
     decoder = clip.stream.codec_context
-    reader = _header_reader(decoder.name, decoder.extradata or b"")
+    if decoder.name not in HEADER_READERS:
+        raise NotSkippable(f"headers of {decoder.name} are not read")
+    reader = HEADER_READERS[decoder.name](decoder.extradata or b"")
     headers, pts, discarded = [], [], []
     for packet in clip.packets():
         if packet.has_sidedata("new_extradata"):
@@ -80,18 +91,6 @@ def index_packets(clip: Clip) -> PacketIndex:
         pts.append(packet.pts)
         discarded.append(packet.is_discard)
     return put_in_order(headers, pts, discarded, decoder.reorder_depth)
-
-
-def _header_reader(codec: str, extradata: bytes) -> HeaderReader:
-    if codec == "h264":
-        return H264Headers(extradata)
-    if codec == "mpeg4":
-        return Mpeg4Headers(extradata)
-    if codec == "vp8":
-        return Vp8Headers()
-    if codec == "vp9":
-        return Vp9Headers()
-    raise NotSkippable(f"headers of {codec} are not read")
 
 
 def put_in_order(
@@ -103,7 +102,7 @@ def put_in_order(
         headers: one a packet, in decoding order; at least one.
         pts: of the packets.
         discarded: which of them an edit list has decoded but not shown.
-        reorder_depth: how many frames the decoder holds back to put them in order.
+        reorder_depth: of the decoder: how many frames it delays to output them in presentation order.
 
     Raises:
         NotSkippable: headers and PTS differ, or the decoder would not follow them.
@@ -111,8 +110,8 @@ def put_in_order(
     if not headers[0].is_access_point:
         raise NotSkippable("the clip does not begin with an access point")
     decoded = [packet for packet, header in enumerate(headers) if header.is_shown]
-    if _most_overtaken(headers[packet].order for packet in decoded) > reorder_depth:
-        raise NotSkippable("the decoder holds back fewer frames than their order needs")
+    if _needed_reorder_depth(headers[packet].order for packet in decoded) > reorder_depth:
+        raise NotSkippable("the decoder delays fewer frames than their order needs")
     shown = sorted((packet for packet in decoded if not discarded[packet]), key=lambda packet: headers[packet].order)
     known = [time for packet in shown if (time := pts[packet]) is not None]
     orders = [headers[packet].order for packet in shown]
@@ -121,8 +120,8 @@ def put_in_order(
     return PacketIndex(headers, shown, known)
 
 
-def _most_overtaken(orders: Iterable[int]) -> int:
-    """Count, for the worst frame, how many of those decoded before it are shown after it."""
+def _needed_reorder_depth(orders: Iterable[int]) -> int:
+    """Return the largest number of frames that are decoded before a frame and displayed after it."""
     before: list[int] = []
     most = 0
     for order in orders:

@@ -230,11 +230,11 @@ def test_frames_that_are_decoded_and_not_shown_are_not_counted(clips: Any, tmp_p
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
 
 
-def test_key_frame_marks_that_lie_change_nothing(clips: Any, tmp_path: Path) -> None:
-    def lie(number: int, packet: av.Packet) -> None:
+def test_wrong_key_frame_flags_change_nothing(clips: Any, tmp_path: Path) -> None:
+    def set_wrong_flags(number: int, packet: av.Packet) -> None:
         packet.is_keyframe = number % 7 == 0
 
-    path = clips.remux(clips.named("mpeg4.mp4"), tmp_path / "lying.mp4", lie)
+    path = clips.remux(clips.named("mpeg4.mp4"), tmp_path / "wrong.mp4", set_wrong_flags)
     assert declared_keys(path)[:3] == [0, 7, 14]
     assert pyav_frames.decode(path, lambda _: [0]).skipped
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
@@ -260,7 +260,7 @@ def drop_the_first(number: int, packet: av.Packet) -> list[bytes] | None:
 @pytest.mark.parametrize(
     ("name", "change"), [("h264.mkv", shift_pts), ("xvid.avi", drop_the_first), ("h264.ts", drop_the_first)]
 )
-def test_files_that_lie_are_decoded_in_order(
+def test_files_with_wrong_pts_or_without_their_first_packet_are_decoded_in_order(
     clips: Any, tmp_path: Path, name: str, change: Callable[[int, av.Packet], Any]
 ) -> None:
     path = clips.remux(clips.named(name), tmp_path / f"odd{Path(name).suffix}", change)

@@ -88,7 +88,7 @@ def swapped(pts: list[int | None]) -> list[int | None]:
     ("headers", "pts", "discarded", "reorder_depth", "why"),
     [
         (I_P_B_B[1:], PTS[1:], NOTHING_DISCARDED[1:], 1, "does not begin with an access point"),
-        (I_P_B_B, PTS, NOTHING_DISCARDED, 0, "holds back fewer"),
+        (I_P_B_B, PTS, NOTHING_DISCARDED, 0, "delays fewer"),
         (I_P_B_B, swapped(PTS), NOTHING_DISCARDED, 1, "one presentation order"),
         (I_P_B_B, [0, 0, *PTS[2:]], NOTHING_DISCARDED, 1, "one presentation order"),
         (I_P_B_B, [*PTS[:-1], None], NOTHING_DISCARDED, 1, "one presentation order"),
