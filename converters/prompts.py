@@ -1,18 +1,20 @@
-"""What the user says in a record: a Jinja template over the raw row, or one of several, drawn by seed and record id."""
+"""The user's text: a Jinja template over the raw row, or one of several, drawn by seed and record id."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..schema.errors import ItemError, UsageError
-from .drawing import draw
 
-__all__ = ["Prompts"]
+__all__ = ["Prompts", "draw"]
+
+T = TypeVar("T")
 
 
 class Prompts:
@@ -22,7 +24,7 @@ class Prompts:
 
     Args:
         templates: Jinja templates such as `{{ question }} Answer briefly.`; one is drawn for each record.
-        seed: another seed draws anew.
+        seed: seeds the draw.
         names: what templates may name; whatever a row has where None.
 
     Raises:
@@ -41,7 +43,7 @@ class Prompts:
                 self._templates.append(environment.from_string(text))
             except TemplateSyntaxError as error:
                 raise UsageError(
-                    f"the prompt {text!r} is no Jinja template ({error.message}); names stand as {{{{ name }}}}"
+                    f"the prompt {text!r} is not a Jinja template ({error.message}); names are written {{{{ name }}}}"
                 ) from error
             if names is not None and unknown:
                 raise UsageError(
@@ -69,6 +71,20 @@ class Prompts:
         if not text.strip():
             raise ItemError("the prompt is empty; every turn asks something")
         return text
+
+
+def draw(choices: Sequence[T], seed: int, *names: str) -> T:
+    """Draw one of several evenly: a pure function of the seed and the names, on every machine and in any order.
+
+    Args:
+        choices: what is drawn from, at least one.
+        seed: seeds the draw.
+        names: what is drawn, and for whom, such as `"prompt", record_id`.
+    """
+    text = "\0".join((str(seed), *names))
+    # The first 64 bits of a hash, by the number of choices: the bias is below one in 2**50 for any list there is.
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return choices[number % len(choices)]
 
 
 def _not_null(value: Any) -> Any:

@@ -1,8 +1,9 @@
-r"""From a row of any chat format to its messages: who says what, and which images are shown with it.
+r"""From a row of any chat format to its messages: who speaks, the text, and which images are shown with it.
 
-A conversation stands under `conversations` (LLaVA, ShareGPT), under `messages` (OpenAI, TRL), or in two parts under
-`prompt` and `completion` (TRL). A message names who speaks under `from` or `role`, and says it under `value` or
-`content`, as a text or in parts::
+A conversation is under `conversations` (LLaVA, ShareGPT), under `messages` (OpenAI, TRL), in two parts under `prompt`
+and `completion` (TRL), or is a question with its answer: `instruction`, `input` and `output` (Alpaca), `query` and
+`response`. A message names its speaker under `from` or `role`, and its text under `value` or `content`, as a text or in
+parts::
 
     {"from": "human", "value": "<image>\nWhat is this?"}
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}
@@ -15,29 +16,32 @@ are shown: by `<image>` in a text, or by a part of the type image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from ...schema.errors import ItemError
 from ...schema.wording import counted
+from ..rows import Row
+from ..rows.image_ref import ImageRef, path_in_input
 from .marks import MARK, take_marks
 
-__all__ = ["Cell", "ImageRef", "Message", "Row", "read_messages"]
+__all__ = ["Message", "read_messages", "unread_keys"]
 
-Row: TypeAlias = Mapping[str, Any]
+# What a row is read by; every other key becomes part of its record's meta.
+_ALWAYS_READ = frozenset({"id", "conversations", "messages", "prompt", "completion", "image", "images", "system"})
+_QUESTIONS = {"instruction": ("instruction", "input", "output", "history"), "query": ("query", "response", "history")}
 
-
-class Cell(NamedTuple):
-    """An image whose bytes lie in the row itself, as Parquet files have them: its column, its place there."""
-
-    column: str
-    which: int
-
-
-# What a message shows: a path, a data: URI, or a cell of its row.
-ImageRef: TypeAlias = str | Cell
-
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "developer": "system",
+}
+# What says of an answer whether it is trained on: OpenAI's weight, and what others call it.
+_WEIGHTS = ("weight", "loss", "train")
+_NO_PLACE = ("tool_calls", "function_call")
 
 
 class Message(NamedTuple):
@@ -45,56 +49,87 @@ class Message(NamedTuple):
 
     Args:
         role: user, assistant or system.
-        text: what is said, marks taken out; None where an answer is not known.
-        images: what is shown with it, in order.
+        text: its text, marks taken out; None where an answer is not known.
+        images: what is shown with it, in order; None stands for the next image of the row's list.
         in_front: whether every image stood in front of the text.
+        supervised: whether it is trained on, where it is an answer.
     """
 
     role: str
     text: str | None
-    images: tuple[ImageRef, ...] = ()
+    images: tuple[ImageRef | None, ...] = ()
     in_front: bool = True
-
-
-class _Said(NamedTuple):
-    """A message whose images may still have to be looked up in the row's list: None stands for the next of them."""
-
-    role: str
-    text: str | None
-    images: list[ImageRef | None]
-    in_front: bool
+    supervised: bool = True
 
 
 def read_messages(row: Row) -> list[Message]:
-    """Read the messages of a row, in order.
+    """Read the messages of a row, in order; none of their images is None.
 
     Raises:
-        ItemError: it holds no conversation, a message is none, or images and marks do not go together.
+        ItemError: it holds no conversation, a message is not one, images and marks do not go together, or it shows what
+            a record cannot.
     """
-    listed = _listed_images(row)
+    values = row.cells()
+    for key in ("video", "videos", "audio", "audios"):
+        if values.get(key):
+            raise ItemError(f"it has {key}, and a record shows images alone; leave it out, or store frames as images")
+    listed = _listed_images(row, values)
     # Without a list that they could point to, marks are words like any other.
-    marked = listed is not None or "conversations" in row
-    said = [_said(number, message, marked) for number, message in enumerate(_conversation(row), start=1)]
-    return _with_images(said, listed or [])
+    marked = listed is not None or "conversations" in values
+    messages = [_message(number, message, marked) for number, message in enumerate(_conversation(values), start=1)]
+    return _with_images(messages, listed or [])
 
 
-def _conversation(row: Row) -> Iterator[Any]:
+def unread_keys(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row holds besides its conversation and its images."""
+    read = _ALWAYS_READ.union(_QUESTIONS.get(_question(row), ()))
+    return {key: value for key, value in row.items() if key not in read}
+
+
+def _conversation(row: dict[str, Any]) -> Iterator[Any]:
     if isinstance(row.get("system"), str) and row["system"].strip():
         yield {"role": "system", "content": row["system"]}
     for key in ("conversations", "messages"):
         if key in row:
             yield from _list(row[key], key)
             return
-    if "prompt" not in row or "completion" not in row:
-        raise ItemError(
-            "no conversation: expected the key conversations, or messages, or both prompt and completion; there is: "
-            f"{', '.join(row) or 'nothing'}"
-        )
-    for key, role in (("prompt", "user"), ("completion", "assistant")):
-        if isinstance(row[key], str):
-            yield {"role": role, "content": row[key]}
-        else:
-            yield from _list(row[key], key)
+    if "prompt" in row and "completion" in row:
+        for key, role in (("prompt", "user"), ("completion", "assistant")):
+            if isinstance(row[key], str):
+                yield {"role": role, "content": row[key]}
+            else:
+                yield from _list(row[key], key)
+        return
+    if question := _question(row):
+        yield from _question_and_answer(row, question)
+        return
+    raise ItemError(
+        "no conversation: expected the key conversations, or messages, or one of the pairs prompt and completion, "
+        f"instruction and output, query and response; there is: {', '.join(row) or 'nothing'}"
+    )
+
+
+def _question_and_answer(row: dict[str, Any], question: str) -> Iterator[dict[str, Any]]:
+    for pair in row.get("history") or ():
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ItemError(f"history holds {_shown(pair)}; expected pairs of a question and its answer")
+        yield {"role": "user", "content": pair[0]}
+        yield {"role": "assistant", "content": pair[1]}
+    more = row.get("input") if question == "instruction" else None
+    parts = [row[question], more] if more else [row[question]]
+    if not all(isinstance(part, str) for part in parts):
+        raise ItemError(f"{question} is {_shown(parts)}; expected a text")
+    yield {"role": "user", "content": "\n".join(parts)}
+    yield {"role": "assistant", "content": row["output" if question == "instruction" else "response"]}
+
+
+def _question(row: dict[str, Any]) -> str:
+    """Return the key of the question where a row is one question and its answer, else ""."""
+    if {"conversations", "messages"} & row.keys() or {"prompt", "completion"} <= row.keys():
+        return ""
+    if {"instruction", "output"} <= row.keys():
+        return "instruction"
+    return "query" if {"query", "response"} <= row.keys() else ""
 
 
 def _list(value: Any, key: str) -> list[Any]:
@@ -103,33 +138,44 @@ def _list(value: Any, key: str) -> list[Any]:
     return value
 
 
-def _said(number: int, message: Any, marked: bool) -> _Said:
+def _message(number: int, message: Any, marked: bool) -> Message:
     where = f"message {number}"
     if not isinstance(message, dict):
-        raise ItemError(f"{where} is {_shown(message)}; expected an object with who speaks and what is said")
+        raise ItemError(f"{where} is {_shown(message)}; expected an object with a speaker and a text")
     speaker = message.get("role", message.get("from"))
     role = _ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
-        raise ItemError(f"{where} is said by {_shown(speaker)}; expected one of {', '.join(_ROLES)}")
-    for key in ("tool_calls", "function_call"):
+        raise ItemError(f"{where} is by {_shown(speaker)}; expected one of {', '.join(_ROLES)}")
+    for key in _NO_PLACE:
         if message.get(key):
             raise ItemError(f"{where} has {key}, for which a record has no place")
     if "content" not in message and "value" not in message:
-        raise ItemError(f"{where} says nothing: expected the key content or value; there is: {', '.join(message)}")
+        raise ItemError(f"{where} has no text: expected the key content or value; there is: {', '.join(message)}")
     content = message.get("content", message.get("value"))
+    supervised = _is_supervised(where, message)
     if content is None and role == "assistant":
-        return _Said(role, None, [], True)
+        return Message(role, None, supervised=supervised)
     if isinstance(content, str) and marked:
         text, marks, in_front = take_marks(content)
-        return _Said(role, text, [None] * marks, in_front)
+        return Message(role, text, (None,) * marks, in_front, supervised)
     if isinstance(content, str):
-        return _Said(role, content, [], True)
+        return Message(role, content, supervised=supervised)
     if isinstance(content, list):
-        return _parts(where, role, content)
-    raise ItemError(f"{where} says {_shown(content)}; expected a text or a list of parts")
+        return _parts(where, role, content)._replace(supervised=supervised)
+    raise ItemError(f"{where} is {_shown(content)}; expected a text or a list of parts")
 
 
-def _parts(where: str, role: str, parts: list[Any]) -> _Said:
+def _is_supervised(where: str, message: dict[str, Any]) -> bool:
+    for key in _WEIGHTS:
+        weight = message.get(key)
+        if weight is not None and weight not in (0, 1):
+            raise ItemError(f"{where} has the {key} {_shown(weight)}; an answer is trained on (1) or not (0)")
+        if weight is not None:
+            return bool(weight)
+    return True
+
+
+def _parts(where: str, role: str, parts: list[Any]) -> Message:
     texts: list[str] = []
     images: list[ImageRef | None] = []
     in_front = True
@@ -142,10 +188,10 @@ def _parts(where: str, role: str, parts: list[Any]) -> _Said:
             in_front = in_front and not any(texts)
         else:
             raise ItemError(f"{where} has the part {_shown(part)}; expected one of the type text, image or image_url")
-    return _Said(role, "\n".join(texts), images, in_front)
+    return Message(role, "\n".join(texts), tuple(images), in_front)
 
 
-def _image(where: str, part: Row) -> str | None:
+def _image(where: str, part: dict[str, Any]) -> ImageRef | None:
     """Return what a part shows; None where it is the next of the row's list."""
     named = [part[key] for key in ("image_url", "image", "url", "path") if part.get(key) is not None]
     if not named and part["type"] == "image":
@@ -153,40 +199,41 @@ def _image(where: str, part: Row) -> str | None:
     value = named[0].get("url") if named and isinstance(named[0], dict) else named[0] if named else None
     if not isinstance(value, str) or not value:
         raise ItemError(f"{where} shows {_shown(part)}; expected an image's path or a data: URI")
-    return value
+    return ImageRef(path_in_input(value))
 
 
-def _listed_images(row: Row) -> list[ImageRef] | None:
-    given = {key: row[key] for key in ("image", "images") if row.get(key) is not None}
+def _listed_images(row: Row, values: dict[str, Any]) -> list[ImageRef] | None:
+    given = {key: values[key] for key in ("image", "images") if values.get(key) is not None}
     if not given:
         return None
     if len(given) > 1:
-        raise ItemError("images stand under both image and images; expected one of the two")
+        raise ItemError("images are under both image and images; expected one of the two")
     ((key, value),) = given.items()
     images: list[ImageRef] = []
     for which, image in enumerate(value if isinstance(value, list) else [value]):
         path = image.get("path") if isinstance(image, dict) else image
         if isinstance(image, dict) and image.get("bytes") is True:
-            images.append(Cell(key, which))
+            images.append(ImageRef("", row.file, row.number, key, (which,) if isinstance(value, list) else ()))
         elif isinstance(path, str) and path:
-            images.append(path)
+            images.append(ImageRef(path_in_input(path)))
         else:
             raise ItemError(f"{key} holds {_shown(image)}; expected an image's path or a data: URI")
     return images
 
 
-def _with_images(said: list[_Said], listed: list[ImageRef]) -> list[Message]:
-    marks = sum(image is None for message in said for image in message.images)
+def _with_images(messages: list[Message], listed: list[ImageRef]) -> list[Message]:
+    marks = sum(image is None for message in messages for image in message.images)
     if listed and not marks:
         # Nobody says where they belong: with the first question, as TRL has it.
-        first = next((number for number, message in enumerate(said) if message.role == "user"), 0)
-        said[first].images[:0] = [None] * len(listed)
-    elif marks != len(listed):
+        first = next((number for number, message in enumerate(messages) if message.role == "user"), 0)
+        messages[first] = messages[first]._replace(images=(*listed, *messages[first].images))
+        return messages
+    if marks != len(listed):
         raise ItemError(f"{marks} {MARK} or image parts for {counted(len(listed), 'image')}; expected one for each")
     rest = iter(listed)
     return [
-        Message(role, text, tuple(next(rest) if name is None else name for name in images), in_front)
-        for role, text, images, in_front in said
+        message._replace(images=tuple(next(rest) if image is None else image for image in message.images))
+        for message in messages
     ]
 
 

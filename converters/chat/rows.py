@@ -1,41 +1,45 @@
-"""From a row of any chat format to what a record says, and what came with it."""
+"""From a row of any chat format to a sample: questions with their images, and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...schema.errors import ItemError
-from .messages import read_messages
-from .turns import ChatTurn, Rules, chat_turns
+from ..rows import Row
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleTurn
+from .messages import Message, read_messages, unread_keys
 from .writing import OWN_KEY
 
-__all__ = ["ChatRow", "read_chat"]
+__all__ = ["ChatRow", "Misplaced", "Rules", "group_of", "read_chat"]
 
-# Keys that are read here; every other one of a row becomes part of its record's meta.
-_READ = {"id", "conversations", "messages", "prompt", "completion", "image", "images", "system"}
+Misplaced: TypeAlias = Literal["front", "refuse"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What becomes of what a record has no place for.
+
+    Args:
+        system: a system message at the start is put in front of the first question, with an empty line between, or
+            refused.
+        marks: an image in the middle of a text moves to the front of its turn, where a record has it, or is refused.
+    """
+
+    system: Misplaced = "front"
+    marks: Misplaced = "front"
 
 
 class ChatRow(NamedTuple):
-    """One conversation.
-
-    Args:
-        id: its own, "" where it has none.
-        turns: what is asked and answered.
-        answers: every acceptable answer of each turn, None where a turn has one alone.
-        source: where the record came from, "" where the row does not say.
-        meta: what else the row holds.
-    """
+    """One conversation: its id, "" where it has none, and the sample that it is."""
 
     id: str
-    turns: list[ChatTurn]
-    answers: list[list[str] | None]
-    source: str | UnsetType
-    meta: dict[str, Any] | UnsetType
+    sample: Sample
 
 
 class _Own(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,35 +50,99 @@ class _Own(msgspec.Struct, forbid_unknown_fields=True):
     answers: list[list[str] | None] | UnsetType = UNSET
 
 
-def read_chat(row: Mapping[str, Any], rules: Rules, source: str) -> ChatRow:
+def read_chat(row: Row, rules: Rules) -> ChatRow:
     """Read a row of any format.
 
-    Args:
-        row: its values.
-        rules: what becomes of what a record has no place for.
-        source: the record's, where the row was not made of one.
-
     Raises:
-        ItemError: it is no conversation, or a rule refuses it.
+        ItemError: it is not a conversation, or a rule refuses it.
     """
-    given = row.get("id")
+    values = row.cells()
+    given = values.get("id")
     if given is not None and (isinstance(given, bool) or not isinstance(given, (str, int)) or given == ""):
         raise ItemError(f"its id is {given!r}; expected a text or a whole number")
-    own = _own(row)
-    turns = chat_turns(read_messages(row), replace(rules, blank=own is not None))
-    if own is None:
-        own = _Own(source, {key: value for key, value in row.items() if key not in _READ} or UNSET)
-    no_answers: list[list[str] | None] = [None] * len(turns)
-    answers = no_answers if own.answers is UNSET else own.answers
-    if len(answers) != len(turns):
-        raise ItemError(f"{OWN_KEY}.answers are of {len(answers)} turns; there are {len(turns)}")
-    return ChatRow("" if given is None else str(given), turns, answers, own.source, own.meta)
+    own = _own(values)
+    # A row made of a record may be blank where the record was.
+    pairs = _pairs(read_messages(row), rules, may_be_blank=own is not None)
+    images = list(dict.fromkeys(image for question, _ in pairs for image in question.images if image is not None))
+    meta: dict[str, Any] | UnsetType = own.meta if own else unread_keys(values)
+    answers = own.answers if own and own.answers is not UNSET else [None] * len(pairs)
+    if len(answers) != len(pairs):
+        raise ItemError(f"{OWN_KEY}.answers are of {len(answers)} turns; there are {len(pairs)}")
+    turns = [
+        SampleTurn(
+            user=question.text or "",
+            assistant=answer.text or "",
+            answers=acceptable,
+            images=[images.index(image) for image in question.images if image is not None],
+            supervised=answer.supervised,
+        )
+        for (question, answer), acceptable in zip(pairs, answers, strict=True)
+    ]
+    sample = Sample(
+        turns=turns,
+        images=images,
+        meta=None if meta is UNSET or (own is None and not meta) else meta,
+        source=UNSET if own is None else None if own.source is UNSET else own.source,
+    )
+    return ChatRow("" if given is None else str(given), sample)
 
 
-def _own(row: Mapping[str, Any]) -> _Own | None:
+def group_of(sample: Sample) -> str:
+    """Return what is never split: the group of a sample where it has one, else its first image, else itself."""
+    group = (sample.meta or {}).get("group")
+    if isinstance(group, str):
+        return group
+    shown = (sample.images[number] for turn in sample.turns for number in turn.images or ())
+    first = next((image.path for image in shown if image.path), "")
+    return first or msgspec.json.encode([_key(turn, sample.images) for turn in sample.turns]).decode()
+
+
+def _key(turn: SampleTurn, images: Sequence[ImageRef]) -> tuple[Any, ...]:
+    cells = [(images[number].column, *images[number].steps) for number in turn.images or ()]
+    return cells, turn.user, turn.assistant
+
+
+def _own(row: dict[str, Any]) -> _Own | None:
     if OWN_KEY not in row:
         return None
     try:
         return msgspec.convert(row[OWN_KEY], _Own)
     except msgspec.ValidationError as error:
         raise ItemError(f"the key {OWN_KEY} is not as export-data writes it ({error})") from error
+
+
+def _pairs(messages: list[Message], rules: Rules, *, may_be_blank: bool) -> list[tuple[Message, Message]]:
+    """Pair questions and answers; a system message becomes part of the first question."""
+    system = ""
+    if messages and messages[0].role == "system":
+        first, messages = messages[0], messages[1:]
+        if rules.system == "refuse":
+            raise ItemError("it has a system message; give --system front to put it in front of the first question")
+        if first.images:
+            raise ItemError("its system message shows an image; images belong in questions")
+        system = f"{first.text}\n\n" if first.text else ""
+    for number, message in enumerate(messages):
+        expected = "assistant" if number % 2 else "user"
+        if message.role != expected:
+            raise ItemError(
+                f"message {number + 1}{' after the system message' if system else ''} is the {message.role}'s; "
+                f"expected the {expected}'s, for questions and answers take turns"
+            )
+        _check(message, rules, may_be_blank=may_be_blank)
+    if not messages or len(messages) % 2:
+        raise ItemError("it ends without an answer; where none is known, give one that is null")
+    messages[0] = messages[0]._replace(text=system + (messages[0].text or ""))
+    return list(zip(messages[::2], messages[1::2], strict=True))
+
+
+def _check(message: Message, rules: Rules, *, may_be_blank: bool) -> None:
+    if message.role == "assistant" and message.images:
+        raise ItemError("an answer shows an image; images belong in questions")
+    if not message.in_front and rules.marks == "refuse":
+        raise ItemError("an image is after its text; give --marks front to move it to the front of its turn")
+    if may_be_blank or message.text is None:
+        return
+    if not message.text.strip() and not message.images:
+        raise ItemError(
+            "a question is blank" if message.role == "user" else "an answer is empty; null is one not known"
+        )

@@ -72,7 +72,7 @@ def _marked(record: Record) -> list[_Row]:
         for turn in record.conversations
         for message in (
             {"from": "human", "value": put_marks(turn.user, len(turn.images))},
-            {"from": "gpt", "value": turn.assistant or None},
+            {"from": "gpt", "value": turn.assistant or None, **_weight(turn)},
         )
     ]
 
@@ -86,9 +86,14 @@ def _in_parts(record: Record, shown: Callable[[str], _Row], *, answers_in_parts:
     def both(turn: Turn) -> Iterator[_Row]:
         asked = [{"type": "text", "text": turn.user}] if turn.user or not turn.images else []
         yield {"role": "user", "content": [*map(shown, turn.images), *asked]}
-        yield {"role": "assistant", "content": answer(turn)}
+        yield {"role": "assistant", "content": answer(turn), **_weight(turn)}
 
     return [message for turn in record.conversations for message in both(turn)]
+
+
+def _weight(turn: Turn) -> _Row:
+    """Return OpenAI's key for an answer that is not trained on; the readers of the other formats pass it over."""
+    return {} if turn.is_supervised else {"weight": 0}
 
 
 def _own(record: Record) -> _Row:

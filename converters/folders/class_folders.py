@@ -1,7 +1,7 @@
-"""Files in folders named for their class: clips or images, listed without losing any unsaid.
+"""Files in folders named for their class: clips or images, and none of them is left out silently.
 
 Classes and files come in the order of their code points, whatever the file system says. Files of another kind (notes,
-thumbnails) and hidden ones are no samples; a file of the kind where none belongs is refused by name.
+thumbnails) and hidden ones are not samples; a file of the kind where none belongs is refused by name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ class Kind(NamedTuple):
 
     noun: str
     suffixes: frozenset[str]
+
+    @property
+    def one(self) -> str:
+        """One of them, with its article."""
+        return f"an {self.noun}" if self.noun[0] in "aeiou" else f"a {self.noun}"
 
     def has(self, name: str) -> bool:
         """Tell by its name whether a file is of this kind."""
@@ -51,7 +56,7 @@ def classes(folder: Folder, name: str, kind: Kind, expected: str) -> list[str]:
     entries = folder.list(name)
     for entry in entries:
         if not entry.is_folder and kind.has(entry.name):
-            raise InputError(f"{folder.address}/{entry.name}: a {kind.noun} in no class folder; {expected}")
+            raise InputError(f"{folder.address}/{entry.name}: {kind.one} in no class folder; {expected}")
     found = [PurePosixPath(entry.name).name for entry in entries if entry.is_folder]
     if not found:
         where = f"{folder.address}/{name}".rstrip("/")
@@ -69,7 +74,7 @@ def class_files(folder: Folder, name: str, kind: Kind) -> list[str]:
     for entry in entries:
         if not kind.has(entry.name) and (stray := some_file(folder, entry.name, kind, is_folder=entry.is_folder)):
             raise InputError(
-                f"{folder.address}/{stray}: a {kind.noun} below the class folder {name}; "
+                f"{folder.address}/{stray}: {kind.one} below the class folder {name}; "
                 f"{kind.noun}s lie directly in it, so move it"
             )
     names = [PurePosixPath(entry.name).name for entry in entries if kind.has(entry.name)]

@@ -1,11 +1,11 @@
-"""What video-folder and image-folder share: files in folders by class, and which split each belongs to."""
+"""Files in folders by class: what ucf101, video-folder and image-folder share."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -13,19 +13,24 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from msgspec import Meta
 
 from ...schema.errors import UsageError
-from ...schema.record import Record, Turn
+from ...schema.record import Record
+from ...schema.splits import split_name
 from ...storage import Folder
-from ..base import Item
+from ..base import ImageSink, Item
 from ..prompts import Prompts
+from ..rows.image_ref import ImageReader, ImageRef
+from ..sample import RecordMaker, Sample, SampleTurn
 from ..splits import Ratios, SplitRatio, parse_ratios
-from .class_folders import Kind, check_labels
-from .labelled_files import ByFolder, ByLists, ByRatio, LabelledFiles
+from ..video import Decoder
+from ..video.sampling import Sampling
+from .class_folders import CLIPS, Kind, check_labels
+from .layouts import ByFolder, ByLists, ByRatio, LabelledFile, Layout
 
-__all__ = ["LabelPrompt", "LabelledFolder", "SplitBy"]
+__all__ = ["LabelPrompt", "LabelledClips", "LabelledFolder", "SplitFolder"]
 
-SplitBy: TypeAlias = Literal["ratio", "file", "folder"]
 LabelPrompt: TypeAlias = Annotated[
-    tuple[str, ...], Meta(description="what is asked, with {{ labels }} in it; of several, one is drawn a record")
+    tuple[str, ...],
+    Meta(description="the user's text, with {{ labels }} in it; of several, one is drawn for each record"),
 ]
 
 
@@ -38,8 +43,120 @@ class LabelledFolder(ABC):
 
     input: Folder
     prompt: LabelPrompt
+
+    def __post_init__(self) -> None:
+        """Refuse options that cannot work before anything is read."""
+        self._prompts, self._pattern  # noqa: B018 - made here, kept for later
+
+    def discover(self) -> Iterator[Item]:
+        """Find every file, numbered through: by class and name, or the splits in turn where lists or folders decide.
+
+        Raises:
+            InputError: the input is not such a folder, or holds something that would be left out silently.
+        """
+        check_labels(self.input, self._labels)
+        for number, file in enumerate(self._layout.files()):
+            path = self._layout.base + file.path
+            yield Item(
+                id=f"{file.split}-{number:010d}",
+                split=file.split,
+                path=path,
+                images=f"{file.split}/{file.label}/{file.image}",
+                data=self._sample(file, ImageRef(path)).as_data(),
+                failure=file.failure or self._group_failure(file.path),
+            )
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Show an image, or frames of a clip, and ask for its class.
+
+        Raises:
+            MediaError: it is missing, a folder, or cannot be decoded.
+        """
+        return self._records.record(item, images)
+
+    @property
+    @abstractmethod
+    def seed(self) -> int:
+        """What every draw is seeded with."""
+
+    @property
+    def decoding(self) -> tuple[Sampling | None, Decoder]:
+        """Which frames of clips are shown, and what reads them; nothing for images."""
+        return None, "auto"
+
+    @abstractmethod
+    def find_layout(self) -> Layout:
+        """Tell how the files lie in the input."""
+
+    def group_of(self, path: str) -> str:
+        """Return the group that a file's name tells, "" where it tells none."""
+        match = self._pattern.search(PurePosixPath(path).name) if self._pattern.pattern else None
+        return (match[1] if self._pattern.groups else match[0]) or "" if match else ""
+
+    def _sample(self, file: LabelledFile, place: ImageRef) -> Sample:
+        is_clip = self.kind is CLIPS
+        group = self.group_of(file.path)
+        meta: dict[str, Any] = {"group": group} if group else {}
+        meta |= {"label": file.label, "video" if is_clip else "image": file.path}
+        turns = [SampleTurn(assistant=file.label)]
+        if is_clip:
+            return Sample(turns=turns, clips=[place], meta=meta)
+        return Sample(turns=turns, images=[place], meta={**meta, "sha256": ""}, hashed={"sha256": 64})
+
+    def _group_failure(self, path: str) -> str:
+        return ""
+
+    def _ask(self, record_id: str, values: Mapping[str, Any]) -> str:
+        return self._prompts.render(record_id, {"labels": self._labels})
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return self.find_layout()
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        return self._layout.labels()
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("")
+
+    @cached_property
+    def _prompts(self) -> Prompts:
+        return Prompts(self.prompt, self.seed, names=["labels"])
+
+    @cached_property
+    def _records(self) -> RecordMaker:
+        return RecordMaker(self.name, ImageReader(self.input), self._ask, *self.decoding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledClips(LabelledFolder):
+    """A labelled folder of clips."""
+
+    kind: ClassVar[Kind] = CLIPS
+
+    prompt: LabelPrompt = ("Classify the video into one of the following classes: {{ labels | join(', ') }}.",)
+    sampling: Annotated[Sampling, Meta(description="which frames are shown")] = field(default_factory=Sampling)
+    decoder: Annotated[Decoder, Meta(description="library that reads the frames")] = "auto"
+
+    @property
+    def seed(self) -> int:
+        """The seed of the sampling: one seed for all that is drawn."""
+        return self.sampling.seed
+
+    @property
+    def decoding(self) -> tuple[Sampling, Decoder]:
+        """Which frames are shown, and what reads them."""
+        return self.sampling, self.decoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFolder(LabelledFolder):
+    """A labelled folder whose splits are decided by options."""
+
     split_by: Annotated[
-        SplitBy,
+        Literal["ratio", "file", "folder"],
         Meta(
             description="what decides the split: the hash of the group (ratio), lists of files (file), or the folder "
             "above the classes (folder)"
@@ -54,78 +171,27 @@ class LabelledFolder(ABC):
         str,
         Meta(
             description="regular expression that finds a file's group in its name, such as _(g\\d+)_; a group is never "
-            "parted by ratio. Every file is its own where empty"
+            "divided by ratio. Every file is its own where empty"
         ),
     ] = ""
-
-    @property
-    @abstractmethod
-    def prompt_seed(self) -> int:
-        """The seed that one of several prompts is drawn by."""
 
     def __post_init__(self) -> None:
         """Refuse options that cannot work before anything is read."""
         if self.split_files and self.split_by != "file":
             raise UsageError(f"split_files means nothing with split_by {self.split_by}; give --split-by file")
-        self._prompts, self._ratios, self._pattern  # noqa: B018 - made here, kept for later
+        super().__post_init__()
+        self._ratios  # noqa: B018 - made here, kept for later
 
-    def discover(self) -> Iterator[Item]:
-        """Find every file, numbered through: by class and name, or the splits in turn where lists or folders decide.
-
-        Raises:
-            InputError: the input is no such folder, or holds something that would be left out unsaid.
-        """
-        check_labels(self.input, self._labels)
-        for number, file in enumerate(self._files.files()):
-            group = self._group_of(file.path)
-            lost = "" if group or not self.group else f"its name has no group that {self.group!r} finds"
-            yield Item(
-                id=f"{file.split}-{number:010d}",
-                split=file.split,
-                path=self._files.base + file.path,
-                file=self._files.base + file.path,
-                images=f"{file.split}/{file.label}/{file.image}",
-                data={"label": file.label, **({"group": group} if group else {})},
-                failure=file.fault or lost,
-            )
-
-    def record(self, item: Item, images: list[str], origin: dict[str, Any]) -> Record:
-        """Make the record of an item: which class do these images show?
-
-        Args:
-            item: one file.
-            images: its images.
-            origin: where they come from.
-        """
-        question = self._prompts.render(item.id, {"labels": self._labels})
-        label = item.data["label"]
-        group = {"group": item.data["group"]} if "group" in item.data else {}
-        return Record(
-            id=item.id,
-            source=self.name,
-            conversations=[Turn(images=images, user=question, assistant=label)],
-            meta={**group, "label": label, **origin},
-        )
-
-    def below_base(self, item: Item) -> str:
-        """Return where an item lies, without the folder that an archive may have put around everything."""
-        return item.file.removeprefix(self._files.base)
-
-    def _group_of(self, path: str) -> str:
-        match = self._pattern.search(PurePosixPath(path).name) if self.group else None
-        return (match[1] if self._pattern.groups else match[0]) or "" if match else ""
-
-    @cached_property
-    def _files(self) -> LabelledFiles:
+    def find_layout(self) -> Layout:
+        """Tell how the files lie in the input."""
         if self.split_by == "ratio":
-            return ByRatio(self.input, self.kind, self._ratios, self._group_of)
+            return ByRatio(self.input, self.kind, self._ratios, self.group_of)
         if self.split_by == "file":
-            return ByLists(self.input, self.kind, self.split_files)
+            return ByLists(self.input, self.kind, _of_splits(self.split_files))
         return ByFolder(self.input, self.kind)
 
-    @cached_property
-    def _labels(self) -> list[str]:
-        return self._files.labels()
+    def _group_failure(self, path: str) -> str:
+        return "" if not self.group or self.group_of(path) else f"its name has no group that {self.group!r} finds"
 
     @cached_property
     def _ratios(self) -> Ratios:
@@ -137,9 +203,14 @@ class LabelledFolder(ABC):
             return re.compile(self.group)
         except re.error as error:
             raise UsageError(
-                f"group {self.group!r} is no regular expression ({error}); expected one such as _(g\\d+)_"
+                f"group {self.group!r} is not a regular expression ({error}); expected one such as _(g\\d+)_"
             ) from None
 
-    @cached_property
-    def _prompts(self) -> Prompts:
-        return Prompts(self.prompt, self.prompt_seed, names=["labels"])
+
+def _of_splits(lists: tuple[str, ...]) -> dict[str, list[str]]:
+    """Group lists by split: `val=lists/testlist01.txt`, or `val.txt`, which is named for its split."""
+    found: dict[str, list[str]] = {}
+    for text in lists:
+        split, equals, name = text.partition("=")
+        found.setdefault(split if equals else split_name(PurePosixPath(text).stem), []).append(name if equals else text)
+    return found

@@ -50,7 +50,7 @@ def listed_files(lists: Folder, of_split: Mapping[str, Sequence[str]], kind: Kin
                 if (label, name) in seen:
                     raise InputError(
                         f"{where}: {label}/{name} already stands in {seen[label, name]}; "
-                        f"a {kind.noun} belongs to one split, so remove one of the two lines"
+                        f"{kind.one} belongs to one split, so remove one of the two lines"
                     )
                 seen[label, name] = list_name
                 files.append(SplitFile(split, label, name))
@@ -68,7 +68,7 @@ def _lines(lists: Folder, name: str, kind: Kind) -> Iterator[tuple[str, str, str
     except FileNotFoundError:
         raise InputError(f"{lists.address}/{name}: no such list, and the splits asked for need it") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{lists.address}/{name}: not UTF-8 text ({error}); expected a {kind.noun} a line") from None
+        raise InputError(f"{lists.address}/{name}: not UTF-8 text ({error}); expected {kind.one} a line") from None
     for number, line in enumerate(text.split("\n"), start=1):
         file = re.sub(r"(?<=\S) \d+$", "", line.strip())
         label, slash, base = file.partition("/")
@@ -76,6 +76,6 @@ def _lines(lists: Folder, name: str, kind: Kind) -> Iterator[tuple[str, str, str
             continue
         if not slash or "/" in base or label in {"", ".", ".."} or not kind.has(base):
             raise InputError(
-                f"{lists.address}/{name}, line {number}: {file!r} is no {kind.noun}; expected <Class>/<{kind.noun}>"
+                f"{lists.address}/{name}, line {number}: {file!r} is not {kind.one}; expected <Class>/<{kind.noun}>"
             )
         yield f"{lists.address}/{name}, line {number}", label, base

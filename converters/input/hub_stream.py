@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from ...schema.errors import InputError, ItemError
+from ..rows.image_ref import Steps
+from ..rows.row_images import bytes_at
 from .hub_dataset import FILES, HubView, class_names, with_class_names
 
-__all__ = ["HubStream"]
+__all__ = ["HubStream", "HubStreams"]
 
 
 class HubStream:
@@ -44,8 +46,13 @@ class HubStream:
             row = {name: _plain(value) for name, value in example.items()}
             yield with_class_names(row, self._classes)
 
-    def read(self, number: int, column: str, which: int) -> bytes:
+    def read(self, number: int, column: str, steps: Steps) -> bytes:
         """Return the bytes of an image.
+
+        Args:
+            number: the row, from 0.
+            column: its column.
+            steps: keys and indexes that lead from the cell to the bytes.
 
         Raises:
             ItemError: there are none at this place.
@@ -57,12 +64,8 @@ class HubStream:
             self._number += 1
             if self._example is None:
                 raise ItemError(f"{self._split}, row {number + 1}: there is none; was the dataset replaced?")
-        cell = (self._example or {}).get(column)
-        found = cell[which] if isinstance(cell, list) and which < len(cell) else cell
-        data = found.get("bytes") if isinstance(found, dict) else found
-        if not isinstance(data, bytes):
-            raise ItemError(f"{self._split}, row {number + 1}, column {column}: no bytes of image {which}")
-        return data
+        place = f"{self._split}, row {number + 1}, column {column}"
+        return bytes_at((self._example or {}).get(column), steps, place)
 
     def _open(self) -> Iterator[dict[str, Any]]:
         from datasets import load_dataset
@@ -83,6 +86,30 @@ class HubStream:
         except (DatasetsError, ValueError, TypeError, KeyError) as error:
             message = " ".join(str(error).split())
             raise InputError(f"{self._view.repo}: `datasets` cannot read the split {self._split}: {message}") from error
+
+
+class HubStreams:
+    """The streams of a view's splits, each opened when its first row is asked for.
+
+    Args:
+        view: what it is.
+        folder: where the view lies.
+    """
+
+    def __init__(self, view: HubView, folder: Path) -> None:
+        self._view = view
+        self._folder = folder
+        self._open: dict[str, HubStream] = {}
+
+    def of(self, split: str) -> HubStream:
+        """Return the stream of a split."""
+        if split not in self._open:
+            self._open[split] = HubStream(self._view, self._folder, split)
+        return self._open[split]
+
+    def read(self, file: str, row: int, column: str, steps: Steps) -> bytes:
+        """Return the bytes of an image; the split stands for the file."""
+        return self.of(file).read(row, column, steps)
 
 
 def _plain(value: Any) -> Any:

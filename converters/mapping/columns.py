@@ -3,60 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, ClassVar
 
-import msgspec
-from msgspec import UNSET, Meta
+from msgspec import Meta
 
-from ...schema.errors import ItemError, MediaError, UsageError
-from ...schema.record import Record, Turn
+from ...schema.errors import ItemError, UsageError
+from ...schema.record import Record
+from ...schema.splits import split_name
 from ...storage import Folder
 from ..base import ImageSink, Item
-from ..drawing import draw
+from ..prompts import draw
 from ..rows import Row
+from ..rows.image_ref import ImageReader, ImageRef
+from ..sample import RecordMaker, Sample, SampleTurn, failed_item
 from ..splits import Ratios, is_split_name, parse_ratios
 from ..video import Decoder
-from ..video.clips import show_clip
 from ..video.sampling import Sampling
-from .media import Shown, media_of
+from .media import media_of
 from .values import RowValue, texts_of
 
-__all__ = ["FoundRow", "RowMapping", "split_in_name"]
-
-_SPLIT_WORD = re.compile(r"(?:^|[/._-])(train|validation|valid|val|dev|test)(?=$|[/._-])", re.IGNORECASE)
-
-
-class FoundRow(NamedTuple):
-    """A row, the file it stands in, and the split of that file."""
-
-    file: str
-    split: str
-    row: Row
-
-
-class _Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an item carries: the finished texts, and where its images and videos lie."""
-
-    file: str
-    number: int
-    user: str
-    answers: list[str] = []
-    several: bool = False
-    images: list[Shown] = []
-    videos: list[Shown] = []
-    meta: dict[str, Any] = {}
+__all__ = ["RowMapping"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowMapping(ABC):
-    """A source of rows. Wherever a column is named, a Jinja template over the row's columns may stand."""
+    """A source of rows.
+
+    Wherever a column is named, a path to a field inside it may stand (`qa.answer`, `pages[*].image`), or a Jinja
+    template over the row's columns.
+    """
 
     name: ClassVar[str]
 
@@ -68,7 +49,7 @@ class RowMapping(ABC):
     videos: Annotated[tuple[str, ...], Meta(description="column with videos: a path, or a list; or a template")] = ()
     prompt: Annotated[
         tuple[str, ...],
-        Meta(description="column with what is asked, or a Jinja template; of several, one is drawn a record"),
+        Meta(description="column with the user's text, or a Jinja template; of several, one is drawn for each record"),
     ]
     answer: Annotated[
         str,
@@ -79,7 +60,7 @@ class RowMapping(ABC):
     ] = ""
     id: Annotated[str, Meta(description="column with an id, unique in its split; else rows are numbered")] = ""
     group: Annotated[
-        str, Meta(description="column with what must not be parted, such as the document; or a template")
+        str, Meta(description="column with what is never split between train and test, such as the document")
     ] = ""
     split_column: Annotated[str, Meta(description="column with the split; or a template")] = ""
     split_ratio: Annotated[
@@ -92,35 +73,24 @@ class RowMapping(ABC):
     sampling: Annotated[Sampling, Meta(description="which frames of a video are shown")] = field(
         default_factory=Sampling
     )
-    decoder: Annotated[Decoder, Meta(description="what reads the frames")] = "auto"
+    decoder: Annotated[Decoder, Meta(description="library that reads the frames")] = "auto"
 
     def __post_init__(self) -> None:
         """Refuse options that cannot work before anything is read."""
         if self.split_column and self.split_ratio:
             raise UsageError("--split-column and --split-ratio both decide the split; give one of them")
-        self._ratios  # noqa: B018 - made here, kept for later
-        self._places  # noqa: B018 - as above
+        if not self.prompt:
+            raise UsageError("no prompt; name a column, or give a template: --prompt '{{ question }}'")
+        self._ratios, self._values  # noqa: B018 - made here, kept for later
 
     @abstractmethod
-    def rows(self) -> Iterator[FoundRow]:
-        """Yield every row, file after file, in one fixed order."""
-
-    @abstractmethod
-    def read_cell(self, file: str, number: int, shown: Shown) -> bytes:
-        """Return the bytes of an image that lies in a cell.
-
-        Raises:
-            ItemError: there are none.
-        """
-
-    def read_file(self, path: str) -> bytes:
-        """Return the bytes of an image that is a file of the input."""
-        return self.folder.read(path)
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        """Yield every row, file after file, in one fixed order, each with the split of its file."""
 
     @property
-    def folder(self) -> Folder:
-        """The folder that paths in rows begin at."""
-        return self.input
+    @abstractmethod
+    def reader(self) -> ImageReader:
+        """What reads the rows' images; its folder is where paths in rows begin."""
 
     def discover(self) -> Iterator[Item]:
         """Find every row, and work out all but its images.
@@ -129,18 +99,15 @@ class RowMapping(ABC):
             InputError: there is no row file, or one cannot be read.
         """
         counts: Counter[str] = Counter()
-        for found in self.rows():
+        for file_split, row in self.rows():
+            split = file_split
             try:
-                split = self._split(found)
+                split = self._split(file_split, row)
+                number = counts[split]
+                counts[split] += 1
+                yield self._item(row, split, number)
             except ItemError as error:
-                yield _faulty(found, found.split, str(error))
-                continue
-            number = counts[split]
-            counts[split] += 1
-            try:
-                yield self._item(found, split, number)
-            except ItemError as error:
-                yield _faulty(found, split, str(error))
+                yield failed_item(row.place, split, str(error))
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         """Show a row's images and frames, ask its question.
@@ -148,153 +115,71 @@ class RowMapping(ABC):
         Raises:
             MediaError: an image or video is missing or damaged.
         """
-        data = msgspec.convert(item.data, _Data)
-        shown = [
-            images.keep(f"{item.images}.{number}", partial(self._read, data, image))
-            for number, image in enumerate(data.images)
-        ]
-        meta = dict(data.meta)
-        clips = []
-        for number, video in enumerate(data.videos):
-            path = self._path(data.file, video.path)
-            part = f"video{number}-" if data.images or len(data.videos) > 1 else ""
-            clip = show_clip(self.folder, path, item, images, self.sampling, self.decoder, part)
-            shown += clip.images
-            clips.append({"video": path, **clip.provenance})
-        if clips:
-            meta |= clips[0] if len(clips) == 1 else {"videos": clips}
-        turn = Turn(
-            images=shown,
-            user=data.user,
-            assistant=data.answers[0] if data.answers else "",
-            answers=data.answers if data.several else UNSET,
-        )
-        return Record(id=item.id, source=self.name, conversations=[turn], meta=meta)
+        return self._records.record(item, images)
 
-    def _item(self, found: FoundRow, split: str, number: int) -> Item:
-        row = _values(found.row)
-        places = self._places
-        given_id = places.id.text(row) if places.id else ""
+    def _item(self, row: Row, split: str, number: int) -> Item:
+        cells, values = row.cells(), self._values
+        given_id = values["--id"][0].text(cells) if values["--id"] else ""
         item_id = f"{split}-{given_id or f'{number:010d}'}"
-        images = media_of(places.images, row, self.folder.address)
-        answer = places.answer.of(row) if places.answer else None
-        group = {"group": places.group.text(row)} if places.group else {}
-        prompt = draw(places.prompt, self.sampling.seed, "prompt", item_id)
-        data = _Data(
-            file=found.file,
-            number=found.row.number,
-            user=prompt.text(row),
-            answers=texts_of("--answer", answer) if places.answer else [],
-            several=isinstance(answer, list),
-            images=images,
-            videos=media_of(places.videos, row, self.folder.address),
-            meta={**group, "row": found.row.place},
+        root = self.reader.folder.address
+        images, videos = (media_of(values[option], row, cells, root) for option in ("--images", "--videos"))
+        group = {"group": values["--group"][0].text(cells)} if values["--group"] else {}
+        answer = values["--answer"][0].of(cells) if values["--answer"] else ""
+        answers = texts_of("--answer", answer) if values["--answer"] else [""]
+        turn = SampleTurn(
+            user=draw(values["--prompt"], self.sampling.seed, "prompt", item_id).text(cells),
+            assistant=answers[0],
+            answers=answers if isinstance(answer, list) else None,
         )
-        shared = "\n".join(image.path for image in images) if _are_files(images) and not data.videos else ""
+        sample = Sample(images=images, clips=videos, turns=[turn], meta={**group, "row": row.place})
         # A page with many questions is stored once: what rows share has a name of its own.
-        name = f"{split}/{number:010d}" if not shared else _shared_name(found.file, images)
+        is_shared = bool(images) and not videos and not any(image.column for image in images)
+        shared = "\n".join([str(PurePosixPath(row.file).parent), *(image.path for image in images)])
         return Item(
             id=item_id,
             split=split,
-            path=found.row.place,
-            images=name,
-            data=msgspec.to_builtins(data),
-            shared=f"{PurePosixPath(found.file).parent}\n{shared}" if shared else "",
+            path=row.place,
+            images=_shared_name(images) if is_shared else f"{split}/{number:010d}",
+            data=sample.as_data(),
+            shared=shared if is_shared else "",
         )
 
-    def _split(self, found: FoundRow) -> str:
-        row = _values(found.row)
-        if self._places.split is not None:
-            split = self._places.split.text(row)
+    def _split(self, file_split: str, row: Row) -> str:
+        if self._values["--split-column"]:
+            split = split_name(self._values["--split-column"][0].text(row.cells()))
             if not is_split_name(split):
                 raise ItemError(f"--split-column is {split!r}, which cannot be the name of a file")
             return split
         if self._ratios is None:
-            return found.split
-        key = self._places.group or self._places.id
-        return self._ratios.split_of(key.text(row) if key else found.row.place)
-
-    def _read(self, data: _Data, image: Shown) -> bytes:
-        if image.column:
-            try:
-                return self.read_cell(data.file, data.number, image)
-            except ItemError:
-                if not image.path:
-                    raise
-        path = self._path(data.file, image.path)
-        try:
-            return self.read_file(path)
-        except FileNotFoundError:
-            raise MediaError(
-                f"{image.path}: no such image; paths begin at the table's folder, or at the input"
-            ) from None
-        except IsADirectoryError:
-            raise MediaError(f"{image.path}: a folder, not an image") from None
-
-    def _path(self, file: str, path: str) -> str:
-        """Return a path in the input: it begins at the folder of the row's file, or else at the input."""
-        beside = (PurePosixPath(file).parent / path).as_posix()
-        return beside if beside == path or self.folder.exists(beside) else path
+            return file_split
+        key = self._values["--group"] or self._values["--id"]
+        return self._ratios.split_of(key[0].text(row.cells()) if key else row.place)
 
     @cached_property
     def _ratios(self) -> Ratios | None:
         return parse_ratios(self.split_ratio) if self.split_ratio else None
 
     @cached_property
-    def _places(self) -> _Places:
-        def one(option: str, text: str) -> RowValue | None:
-            return RowValue(option, text) if text else None
+    def _records(self) -> RecordMaker:
+        return RecordMaker(self.name, self.reader, sampling=self.sampling, decoder=self.decoder)
 
-        if not self.prompt:
-            raise UsageError("no prompt; name a column, or give a template: --prompt '{{ question }}'")
-        return _Places(
-            images=[RowValue("--images", text) for text in self.images],
-            videos=[RowValue("--videos", text) for text in self.videos],
-            prompt=[RowValue("--prompt", text) for text in self.prompt],
-            answer=one("--answer", self.answer),
-            id=one("--id", self.id),
-            group=one("--group", self.group),
-            split=one("--split-column", self.split_column),
-        )
-
-
-class _Places(NamedTuple):
-    images: list[RowValue]
-    videos: list[RowValue]
-    prompt: list[RowValue]
-    answer: RowValue | None
-    id: RowValue | None
-    group: RowValue | None
-    split: RowValue | None
+    @cached_property
+    def _values(self) -> dict[str, list[RowValue]]:
+        """What each option takes from a row."""
+        given = {
+            "--images": self.images,
+            "--videos": self.videos,
+            "--prompt": self.prompt,
+            "--answer": (self.answer,),
+            "--id": (self.id,),
+            "--group": (self.group,),
+            "--split-column": (self.split_column,),
+        }
+        return {option: [RowValue(option, text) for text in texts if text] for option, texts in given.items()}
 
 
-def split_in_name(path: str) -> str:
-    """Return the split that a file's path names as a word of its own, the last one where there are several.
-
-    `train-00000-of-00007.parquet`, `qa_val.jsonl` and `test/rows.csv` name one; where none is named, it is `train`.
-    """
-    found = _SPLIT_WORD.findall(path)
-    word = found[-1].lower() if found else "train"
-    return "val" if word in ("validation", "valid") else word
-
-
-def _values(row: Row) -> dict[str, Any]:
-    if row.values is None:
-        raise ItemError(row.failure)
-    return row.values
-
-
-def _faulty(found: FoundRow, split: str, fault: str) -> Item:
-    place = found.row.place
-    return Item(id=f"{split}-{place}", split=split, path=place, images=f"{split}/{place}", failure=fault)
-
-
-def _are_files(images: list[Shown]) -> bool:
-    return bool(images) and not any(image.column for image in images)
-
-
-def _shared_name(file: str, images: list[Shown]) -> str:
-    first = (PurePosixPath(file).parent / images[0].path).as_posix()
+def _shared_name(images: list[ImageRef]) -> str:
+    first = (PurePosixPath(images[0].file).parent / images[0].path).as_posix()
     if len(images) == 1:
         return first
     others = hashlib.sha256("\n".join(image.path for image in images).encode()).hexdigest()[:12]

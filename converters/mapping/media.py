@@ -3,84 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
 from ...schema.errors import ItemError
-from .values import RowValue
+from ..rows import Row
+from ..rows.image_ref import ImageRef, path_in_input
+from .values import Place, RowValue
 
-__all__ = ["Shown", "media_of"]
-
-
-class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One image or video of a row.
-
-    Args:
-        path: in the input; "" where there is none.
-        column: the column whose cell holds its bytes, "" where it is a file.
-        which: its place in that cell, where it is a list.
-    """
-
-    path: str
-    column: str = ""
-    which: int = 0
+__all__ = ["media_of"]
 
 
-def media_of(places: Sequence[RowValue], row: Mapping[str, Any], root: str) -> list[Shown]:
-    """List what a row shows, in the order of the columns. Of several columns, empty ones are passed over.
+def media_of(options: Sequence[RowValue], row: Row, cells: Mapping[str, Any], root: str) -> list[ImageRef]:
+    """List what a row shows, in the order of the options. Of several options, empty ones are passed over.
 
     Args:
-        places: the columns, or templates of paths.
-        row: its cells.
+        options: the columns, or templates of paths.
+        row: the row.
+        cells: its values.
         root: the input's address, which absolute paths may begin with.
 
     Raises:
         ItemError: there is nothing, something that is neither path nor bytes, or a path that leaves the input.
     """
-    shown: list[Shown] = []
-    for place in places:
-        cell = place.of(row)
-        if cell is None or cell == "" or cell == []:
-            if len(places) == 1:
-                raise ItemError(f"{place.option} is empty; the row shows nothing")
-            continue
-        parts = _listed(cell)
-        shown += [_shown(place, part, which, root) for which, part in enumerate(parts)]
-    if places and not shown:
-        raise ItemError(f"{', '.join(place.column for place in places)} are empty; the row shows nothing")
+    shown: list[ImageRef] = []
+    for option in options:
+        found = [part for place in option.places(cells) for part in _parts(place)]
+        if not found and len(options) == 1:
+            raise ItemError(f"{option.option} is empty; the row shows nothing")
+        shown += [_ref(option, part, row, root) for part in found]
+    if options and not shown:
+        raise ItemError(f"{', '.join(option.column for option in options)} are empty; the row shows nothing")
     return shown
 
 
-def _listed(cell: Any) -> list[Any]:
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
+def _parts(place: Place) -> list[Place]:
+    value = place.value
+    if value is None or value == "" or value == []:
+        return []
+    if isinstance(value, str) and value.lstrip().startswith("["):
         # A table of text has lists as JSON, if at all.
         try:
-            return msgspec.json.decode(cell, type=list[str])
+            return [Place(path) for path in msgspec.json.decode(value, type=list[str])]
         except msgspec.DecodeError:
-            return [cell]
-    return cell if isinstance(cell, list) else [cell]
+            return [place]
+    if isinstance(value, list):
+        return [Place(part, place.column, (*place.steps, number)) for number, part in enumerate(value)]
+    return [place]
 
 
-def _shown(place: RowValue, part: Any, which: int, root: str) -> Shown:
-    if isinstance(part, dict) and part.get("bytes") is True:
-        # Where the bytes turn out to be missing, the path beside them counts, if it is one in the input.
-        beside = part.get("path") or ""
-        return Shown("" if _trouble(beside, root) else beside, place.column, which)
-    path = part.get("path") if isinstance(part, dict) else part
+def _ref(option: RowValue, place: Place, row: Row, root: str) -> ImageRef:
+    value = place.value
+    if isinstance(value, dict) and value.get("bytes") is True:
+        return ImageRef(_path_beside(value, root), row.file, row.number, place.column, place.steps)
+    path = value.get("path") if isinstance(value, dict) else value
     if not isinstance(path, str) or not path.strip():
-        raise ItemError(f"{place.option} is {str(part)[:60]}; expected a path, or bytes")
-    if trouble := _trouble(path, root):
-        raise ItemError(f"{path} {trouble}")
-    return Shown(PurePosixPath(path.removeprefix(f"{root}/")).as_posix())
+        raise ItemError(f"{option.option} is {str(value)[:60]}; expected a path, or bytes")
+    return ImageRef(path_in_input(path, root), row.file)
 
 
-def _trouble(path: str, root: str) -> str:
-    """Say why a path cannot be one in the input, "" where it can."""
-    if "://" in path and not path.startswith(f"{root}/"):
-        return "is an address elsewhere; download it below the input, and name it there"
-    relative = PurePosixPath(path.removeprefix(f"{root}/"))
-    if relative.is_absolute() or ".." in relative.parts:
-        return f"lies outside the input {root}; give a folder above both as --input"
-    return ""
+def _path_beside(cell: Mapping[str, Any], root: str) -> str:
+    """Return the path beside a cell's bytes, which counts where the bytes are missing; "" where it is of no use."""
+    try:
+        return path_in_input(cell["path"], root) if cell.get("path") else ""
+    except ItemError:
+        return ""

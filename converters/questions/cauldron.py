@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 from ...schema.errors import ItemError
 from ...schema.wording import counted
 from ..base import Item
+from ..rows import Row
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleTurn, failed_item
 from .fields import cell_at, text_at
-from .forms import RawRow, faulty
-from .questions import Cell, Question, Sample
 
 __all__ = ["CauldronForm"]
 
@@ -32,7 +33,8 @@ class CauldronForm:
         images: how many images a row has.
         whole: a record a row, with all its turns; else a record a turn.
         hashed: the names in `meta` that get the hash of the images: its rows bring no name of their own.
-        answers: the answer stands in `answers`, too, for a metric that takes the best of several.
+        answers: the answer is in `answers`, too, for a metric that takes the best of several.
+        own_text: the rows' text is the user's; else it is the `question` of a prompt.
     """
 
     columns: ClassVar[Sequence[str]] = ("images", "texts")
@@ -42,51 +44,57 @@ class CauldronForm:
     whole: bool = True
     hashed: tuple[str, ...] = ("group",)
     answers: bool = False
+    own_text: bool = True
 
     def knows(self, values: dict[str, Any]) -> bool:
         """Tell whether a row may be of this form."""
         return all(column in values for column in self.columns)
 
-    def items(self, row: RawRow) -> list[Item]:
+    def items(self, row: Row, split: str, number: int) -> list[Item]:
         """Make one item of a row, or one of each of its turns."""
-        shown, texts = cell_at(row.values, "images"), cell_at(row.values, "texts")
+        values = row.cells()
+        shown, texts = cell_at(values, "images"), cell_at(values, "texts")
         if not isinstance(shown, list) or len(shown) != self.images:
             has = counted(len(shown), "image") if isinstance(shown, list) else "no list of images"
             raise ItemError(f"{has}; expected {self.images}")
         if not isinstance(texts, list) or not texts:
             raise ItemError("no texts; expected a list of at least one turn")
         if self.whole:
-            return [self._item(row, "", [self._question(text) for text in texts])]
+            return [self._item(row, split, number, "", [self._turn(text) for text in texts])]
         found = []
-        for number, text in enumerate(texts):
+        for which, text in enumerate(texts):
             try:
-                found.append(self._item(row, f"-{number}", [self._question(text)]))
+                found.append(self._item(row, split, number, f"-{which}", [self._turn(text)]))
             except ItemError as error:
-                found.append(faulty(f"{row.place}, text {number}", row.file.split, str(error)))
+                found.append(failed_item(f"{row.place}, text {which + 1}", split, str(error)))
         return found
 
-    def _question(self, text: Any) -> Question:
+    def _turn(self, text: Any) -> SampleTurn:
         if not isinstance(text, dict):
             raise ItemError(f"a turn is {text!r}; expected user, assistant and source")
         source = text.get("source")
         if isinstance(source, str) and self.source not in re.sub("[^a-z0-9]", "", source.lower()):
             raise ItemError(f"a turn of another data set, {source!r}; expected {self.source}")
-        answer = text_at(text, "assistant")
-        return Question(
-            values={"question": text_at(text, "user")}, assistant=answer, answers=[answer] if self.answers else []
+        user, answer = text_at(text, "user"), text_at(text, "assistant")
+        return SampleTurn(
+            user=user if self.own_text else None,
+            values={} if self.own_text else {"question": user},
+            assistant=answer,
+            answers=[answer] if self.answers else None,
         )
 
-    def _item(self, row: RawRow, suffix: str, questions: list[Question]) -> Item:
-        split = row.file.split
-        cells: list[str | Cell] = [Cell(row.file.name, row.number, "images", n) for n in range(self.images)]
+    def _item(self, row: Row, split: str, number: int, suffix: str, turns: list[SampleTurn]) -> Item:
         sample = Sample(
-            images=cells, questions=questions, meta={"row": row.place}, hashed=[*self.hashed], own_words=True
+            turns=turns,
+            images=[ImageRef("", row.file, row.number, "images", (which,)) for which in range(self.images)],
+            meta={**dict.fromkeys(self.hashed, ""), "row": row.place},
+            hashed=dict.fromkeys(self.hashed, 16),
         )
         return Item(
-            id=f"{split}-{row.running:010d}{suffix}",
+            id=f"{split}-{number:010d}{suffix}",
             split=split,
             path=row.place,
-            images=f"{split}/{row.running:010d}",
+            images=f"{split}/{number:010d}",
             data=sample.as_data(),
             shared="" if self.whole else row.place,
         )

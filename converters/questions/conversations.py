@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from ...storage.temporary_tables import TemporaryTables
 from ..base import Item
-from .forms import faulty
-from .questions import sample_of
+from ..sample import Sample, failed_item
 
 __all__ = ["conversations"]
 
@@ -25,8 +24,8 @@ CREATE TABLE item (conversation TEXT, value BLOB);
 def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Item]:
     """Join the items of a split that share an image, each conversation in the place of its first.
 
-    The items wait in a temporary file, so memory does not grow with their number. Items with a fault stay by
-    themselves; so do second ones of an id, whichever image they share, and they become faults.
+    The items wait in a temporary file, so memory does not grow with their number. Failed items stay by
+    themselves; so do second ones of an id, whichever image they share, and they fail.
 
     Args:
         items: items with one question each.
@@ -34,8 +33,8 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
     """
     with TemporaryTables(_TABLES) as table:
         for item in items:
-            told = item if item.failure else _second_is_faulty(table, item)
-            table.execute("INSERT INTO item VALUES (?, ?)", (_key(told), msgspec.json.encode(told)))
+            kept = item if item.failure else _second_fails(table, item)
+            table.execute("INSERT INTO item VALUES (?, ?)", (_key(kept), msgspec.json.encode(kept)))
         found = table.execute(
             "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
         )
@@ -43,16 +42,16 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
             yield from _joined([msgspec.json.decode(value, type=Item) for _, value in rows], name)
 
 
-def _second_is_faulty(table: TemporaryTables, item: Item) -> Item:
+def _second_fails(table: TemporaryTables, item: Item) -> Item:
     if table.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (item.id, item.path)).rowcount:
         return item
     (first,) = table.execute("SELECT path FROM taken WHERE id = ?", (item.id,)).fetchone()
-    return faulty(item.path, item.split, f"its id {item.id!r} is already that of {first}")
+    return failed_item(item.path, item.split, f"its id {item.id!r} is already that of {first}")
 
 
 def _key(item: Item) -> str:
     if item.failure:
-        return f"fault {item.path}"
+        return f"failed {item.path}"
     return f"shared {item.split} {item.shared}" if item.shared else f"alone {item.id}"
 
 
@@ -61,12 +60,13 @@ def _joined(items: list[Item], name: Callable[[Item], str]) -> Iterator[Item]:
         yield from items
         return
     first, *others = items
-    samples = [sample_of(item) for item in items]
+    samples = [Sample.of(item) for item in items]
+    metas = [sample.meta or {} for sample in samples]
     sample = replace(
         samples[0],
-        questions=[question for sample in samples for question in sample.questions],
+        turns=[turn for sample in samples for turn in sample.turns],
         # What is true of each of them is true of the conversation.
-        meta={key: value for key, value in samples[0].meta.items() if all(s.meta.get(key) == value for s in samples)},
+        meta={key: value for key, value in metas[0].items() if all(meta.get(key) == value for meta in metas)},
     )
     path = f"{first.path} and {len(others)} more" if others else first.path
     yield replace(first, id=name(first), path=path, data=sample.as_data())

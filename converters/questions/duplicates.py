@@ -1,4 +1,4 @@
-"""Images that several records show, under one name or several: found, put into one group, and told of."""
+"""Images that several records show, under one name or several: found, counted, and put into one group."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from ...storage import Folder
 from ..base import Item
+from ..sample import Sample
 from .files import FileNames
-from .questions import sample_of
 
 __all__ = ["Duplicates", "find_duplicates"]
 
@@ -32,9 +32,9 @@ class Duplicates:
         same = self._together.get(item.shared)
         if item.failure or same is None:
             return item
-        sample, first = sample_of(item), sample_of(same[0])
+        sample, first = Sample.of(item), Sample.of(same[0])
         others = sorted({other.id for other in same} - {item.id})
-        meta = {**sample.meta, "group": first.meta["group"], "duplicates": others}
+        meta = {**(sample.meta or {}), "group": (first.meta or {})["group"], "duplicates": others}
         data = replace(sample, images=first.images, meta=meta).as_data()
         return replace(item, images=same[0].images, shared=same[0].shared, data=data)
 

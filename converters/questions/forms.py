@@ -1,4 +1,4 @@
-"""From annotation files to items: each row in the form of its file; what cannot be read is an item with a fault."""
+"""From annotation files to items: each row in the form of its file; what cannot be read is a failed item."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import PurePosixPath
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ...schema.errors import InputError, ItemError
+from ...schema.splits import split_of_file
 from ...storage import Folder
 from ..base import Item
 from ..rows import Row, read_rows
+from ..sample import failed_item
 from .files import FileNames
 
-__all__ = ["AnnotationFile", "Form", "RawRow", "annotation_files", "faulty", "find_items", "is_table"]
+__all__ = ["AnnotationFile", "Form", "annotation_files", "find_items", "is_table"]
 
 _TABLES = (".parquet", ".arrow")
-_IN_TABLE_NAME = re.compile(r"(train|validation|valid|val|dev|test)(?![A-Za-z])")
 _ORDER = ("train", "val", "dev", "test")
 
 # Rows that are looked at to tell a file's form: the first may be the one that is damaged.
@@ -32,24 +33,6 @@ class AnnotationFile(NamedTuple):
     split: str
 
 
-class RawRow(NamedTuple):
-    """A row as a form gets it.
-
-    Args:
-        file: where it stands.
-        place: where exactly, as people are shown it.
-        number: its number in the file, from 0.
-        running: its number in the split, through all its files, from 0.
-        values: its cells.
-    """
-
-    file: AnnotationFile
-    place: str
-    number: int
-    running: int
-    values: dict[str, Any]
-
-
 class Form(Protocol):
     """One way in which a data set is published."""
 
@@ -59,8 +42,13 @@ class Form(Protocol):
     def knows(self, values: dict[str, Any]) -> bool:
         """Tell whether a row may be of this form."""
 
-    def items(self, row: RawRow) -> list[Item]:
+    def items(self, row: Row, split: str, number: int) -> list[Item]:
         """Make the items of a row.
+
+        Args:
+            row: the row.
+            split: of its file.
+            number: its number in the split, through all its files, from 0.
 
         Raises:
             ItemError: it cannot be converted.
@@ -74,20 +62,17 @@ def annotation_files(
 
     Args:
         files: what lies below the input.
-        published: matches the names of the files as they were published; its first group is their split.
+        published: matches the names of the files as they were published.
         expected: what people are told to put below the input.
-        tables: Parquet and Arrow files count, too. Their split is what the file's name begins with, as in
-            `train-00000-of-00007.parquet`, or else a folder's; `train` where none of them begins so.
+        tables: Parquet and Arrow files count, too.
 
     Raises:
         InputError: there is none.
     """
     found = []
     for path in files:
-        if match := published.fullmatch(PurePosixPath(path).name):
-            found.append(AnnotationFile(path, match[1]))
-        elif tables and is_table(path):
-            found.append(AnnotationFile(path, _split_in(path)))
+        if published.fullmatch(PurePosixPath(path).name) or (tables and is_table(path)):
+            found.append(AnnotationFile(path, split_of_file(path)))
     if not found:
         raise InputError(f"{files.address}: no annotation file of this data set; expected {expected}")
     return sorted(found, key=lambda file: (_place(file.split), file.split, file.name))
@@ -96,11 +81,6 @@ def annotation_files(
 def is_table(path: str) -> bool:
     """Tell whether a file is a Parquet or Arrow table."""
     return PurePosixPath(path).suffix.lower() in _TABLES
-
-
-def _split_in(path: str) -> str:
-    parts = reversed(PurePosixPath(path).parts)
-    return next((match[1] for part in parts if (match := _IN_TABLE_NAME.match(part))), "train")
 
 
 def _place(split: str) -> int:
@@ -122,23 +102,16 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
             first = list(islice(rows, _LOOKED_AT))
             form = _form(first, forms)
             for row in chain(first, rows):
-                running = counts[file.split]
+                number = counts[file.split]
                 counts[file.split] += 1
-                if row.values is None:
-                    yield faulty(row.place, file.split, row.failure)
-                    continue
                 try:
-                    yield from form.items(RawRow(file, row.place, row.number, running, row.values))
+                    row.cells()
+                    yield from form.items(row, file.split, number)
                 except ItemError as error:
-                    yield faulty(row.place, file.split, str(error))
+                    yield failed_item(row.place, file.split, str(error))
         except (ItemError, InputError) as error:
             # A file that cannot be read takes nothing from the others.
-            yield faulty(file.name, file.split, str(error))
-
-
-def faulty(place: str, split: str, fault: str) -> Item:
-    """Make the item of a row that cannot be converted."""
-    return Item(id=place, split=split, path=place, images=f"{split}/{place}", failure=fault)
+            yield failed_item(file.name, file.split, str(error))
 
 
 def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:
@@ -148,7 +121,7 @@ def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:
             if form.knows(values):
                 return form
     if not found:
-        # Whatever stands there is told row by row.
+        # Each row says what is wrong with it.
         return forms[0]
     expected = ", or ".join(", ".join(form.columns) for form in forms)
     raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...schema.errors import ItemError, UsageError
+from ..rows import Row
 from .fields import cell_at
-from .forms import RawRow
 
 __all__ = ["LabelAnswers", "Labelled"]
 
@@ -24,13 +24,15 @@ class LabelAnswers:
 
     Args:
         pairs: `LABEL=ANSWER`, each label once; labels are compared as texts, in any case.
+        default: the source's own pairs, whose answers people know.
 
     Raises:
-        UsageError: one is no such pair, has no answer, or stands twice.
+        UsageError: one is not such a pair, has no answer, or is given twice.
     """
 
-    def __init__(self, pairs: Sequence[str]) -> None:
+    def __init__(self, pairs: Sequence[str], default: Sequence[str] = ()) -> None:
         self._answers: dict[str, str] = {}
+        self._default = [pair.partition("=")[2] for pair in default]
         for pair in pairs:
             label, _, answer = pair.partition("=")
             if not label.strip() or not answer.strip():
@@ -39,15 +41,38 @@ class LabelAnswers:
                 raise UsageError(f"the label {pair!r}: {label.strip()!r} has an answer already; give it one")
             self._answers[label.strip().casefold()] = answer.strip()
 
-    def of(self, row: RawRow) -> Labelled:
+    def choice(self, *, last_first: bool = False) -> str:
+        """Return the answers as a prompt offers them, such as `True or False`."""
+        answers = list(dict.fromkeys(self._answers.values()))
+        return " or ".join(reversed(answers) if last_first else answers)
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """Refuse a prompt that offers the source's own answers where others are trained on.
+
+        Raises:
+            UsageError: one does.
+        """
+        given = {answer.casefold() for answer in self._answers.values()}
+        usual = [answer.casefold() for answer in self._default]
+        if given == set(usual):
+            return
+        for prompt in prompts:
+            if any(f"{a} or {b}" in prompt.casefold() for a in usual for b in usual if a != b):
+                raise UsageError(
+                    f"the prompt {prompt!r} offers {' or '.join(self._default)}, but --label makes the answers "
+                    f"{self.choice()}; let the prompt offer those"
+                )
+
+    def of(self, row: Row, split: str) -> Labelled:
         """Return the answer to a row's `label`. Rows of a test split need none: they are to be predicted on.
 
         Raises:
             ItemError: the label is missing, or has no answer.
         """
-        if row.file.split.startswith("test") and row.values.get("label") is None:
+        values = row.cells()
+        if split.startswith("test") and values.get("label") is None:
             return Labelled("", {})
-        label = cell_at(row.values, "label")
+        label = cell_at(values, "label")
         return Labelled(self._answer(label), {"label": str(label)})
 
     def _answer(self, label: Any) -> str:

@@ -30,6 +30,11 @@ def read_rows(folder: Folder, name: str) -> Iterator[Row]:
     Raises:
         InputError: the file is not there, cannot be read, or its suffix is none of `ROW_SUFFIXES`.
     """
+    for row in _rows(folder, name):
+        yield row._replace(file=name)
+
+
+def _rows(folder: Folder, name: str) -> Iterator[Row]:
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix == ".json":

@@ -16,7 +16,7 @@ from .arrow_files import arrow_batches, open_parquet, parquet_batches
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RowImages"]
+__all__ = ["RowImages", "bytes_at"]
 
 # Rows held at a time: images are large, and a worker's next item is a few rows ahead.
 _BATCH = 16
@@ -38,25 +38,19 @@ class RowImages:
         self._folder = folder
         self._columns: dict[tuple[str, str], _Column] = {}
 
-    def read(self, name: str, number: int, column: str, which: int = 0) -> bytes:
+    def read(self, file: str, row: int, column: str, steps: Sequence[str | int] = ()) -> bytes:
         """Return an image's bytes.
 
         Args:
-            name: the file.
-            number: the row in it, from 0.
-            column: the column; its cell is bytes, a struct with bytes, or a list of these.
-            which: the place in that list.
+            file: the table.
+            row: the row in it, from 0.
+            column: the column.
+            steps: keys and indexes that lead from its cell to bytes, or to a struct with bytes.
 
         Raises:
             ItemError: there are no bytes at this place.
         """
-        cell = self._column(name, column).cell(number)
-        found = cell[which] if isinstance(cell, list) and which < len(cell) else cell
-        data = found.get("bytes") if isinstance(found, dict) else found
-        if not isinstance(data, bytes) or not data:
-            place = f"{name}, row {number + 1}, column {column}"
-            raise ItemError(f"{place}: no bytes of image {which}; the cell is empty or holds a path alone")
-        return data
+        return bytes_at(self._column(file, column).cell(row), steps, f"{file}, row {row + 1}, column {column}")
 
     def _column(self, name: str, column: str) -> _Column:
         key = (name, column)
@@ -66,6 +60,29 @@ class RowImages:
         while len(self._columns) > _OPEN:
             self._columns.pop(next(iter(self._columns))).close()
         return found
+
+
+def bytes_at(cell: Any, steps: Sequence[str | int], place: str) -> bytes:
+    """Return the bytes inside a cell.
+
+    Args:
+        cell: its value.
+        steps: keys and indexes that lead to bytes, or to a struct with bytes.
+        place: the cell, for messages.
+
+    Raises:
+        ItemError: there are no bytes at this place.
+    """
+    found = cell
+    for step in steps:
+        try:
+            found = found[step]
+        except (KeyError, IndexError, TypeError):
+            found = None
+    data = found.get("bytes") if isinstance(found, dict) else found
+    if not isinstance(data, bytes) or not data:
+        raise ItemError(f"{place}: no bytes of an image; the cell is empty or holds a path alone")
+    return data
 
 
 class _Part(NamedTuple):

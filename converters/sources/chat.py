@@ -23,25 +23,25 @@ What the other forms look like, and the rules for marks, system messages and ima
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
+from msgspec.structs import replace
 
 from ...schema.errors import InputError, ItemError
-from ...schema.record import Record, Turn
+from ...schema.record import Record
+from ...schema.splits import file_stem, split_of_file
 from ...storage import Folder, check_readable
 from ..base import ImageSink, Item
-from ..chat.images import ImageNames, ImageSet, check_image, read_image
-from ..chat.messages import Cell, ImageRef
-from ..chat.rows import ChatRow, read_chat
-from ..chat.turns import Misplaced, Rules
-from ..rows import Row, RowImages, read_rows
+from ..chat.image_names import ImageNames
+from ..chat.rows import Misplaced, Rules, group_of, read_chat
+from ..rows import Row, read_rows
+from ..rows.image_ref import ImageReader, ImageRef
+from ..rows.input_file import InputFile, input_file
+from ..sample import RecordMaker
 from ..splits import Ratios, SplitRatio, parse_ratios
 
 __all__ = ["Chat"]
@@ -49,23 +49,12 @@ __all__ = ["Chat"]
 _SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
 
 
-class _Found(msgspec.Struct, omit_defaults=True):
-    """What discovery knows of a row: a record, its images by the names they will be stored under, and its place."""
-
-    turns: list[tuple[list[str], str, str]]
-    answers: list[list[str] | None]
-    images: dict[str, ImageRef]
-    file: str
-    row: int
-    source: str | UnsetType = UNSET
-    meta: dict[str, Any] | UnsetType = UNSET
-
-
 @dataclass(frozen=True)
 class Chat:
-    """Conversations about images in LLaVA, ShareGPT, OpenAI or TRL files."""
+    """Conversations about images in LLaVA, ShareGPT, OpenAI, TRL or Alpaca files."""
 
     name: ClassVar[str] = "chat"
+    takes_files: ClassVar[tuple[str, ...]] = _SUFFIXES
 
     input: Folder
     files: Annotated[
@@ -83,16 +72,16 @@ class Chat:
     ] = "own"
     system: Annotated[
         Misplaced,
-        Meta(description="a system message is put in front of the first question (front), or its row refused"),
+        Meta(description="what becomes of a system message: put in front of the first question, or its row refused"),
     ] = "front"
     marks: Annotated[
         Misplaced,
-        Meta(description="an image after its text is moved to the front of its turn (front), or its row refused"),
+        Meta(description="what becomes of an image after its text: moved to the front of its turn, or its row refused"),
     ] = "front"
     split_ratio: Annotated[SplitRatio, Meta(description="(where empty, a file is a split)")] = ""
 
     def __post_init__(self) -> None:
-        """Refuse a ratio that is none before anything is read."""
+        """Refuse a ratio that cannot be read before anything else is."""
         self._ratios  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
@@ -101,101 +90,74 @@ class Chat:
         Raises:
             InputError: there is no such file, or none at all.
         """
-        check_readable(self.input)
         names, number = ImageNames(), 0
         for split, file in self._splits_and_files():
-            for row in read_rows(self.input, file):
-                yield self._item(split, file, row, number, names)
+            for row in read_rows(self._place.folder, file):
+                yield self._item(split, row, number, names)
                 number += 1
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         """Store the images of a row and make its turns.
 
         Raises:
-            ItemError: an image is missing.
-            MediaError: an image is damaged.
+            MediaError: an image is missing or damaged.
         """
-        found = msgspec.convert(item.data, _Found)
-        stored = {name: images.keep(name, partial(self._read, found, image)) for name, image in found.images.items()}
-        turns = [
-            Turn(images=[stored[name] for name in names], user=user, assistant=assistant, answers=answers or UNSET)
-            for (names, user, assistant), answers in zip(found.turns, found.answers, strict=True)
-        ]
-        return Record(id=item.id, source=found.source, conversations=turns, meta=found.meta)
+        return self._records.record(item, images)
 
-    def _read(self, found: _Found, image: ImageRef) -> bytes:
-        if isinstance(image, Cell):
-            return self._cells.read(found.file, found.row, image.column, image.which)
-        return read_image(self.input, self.image_folder, image)
-
-    def _item(self, file_split: str, file: str, row: Row, number: int, names: ImageNames) -> Item:
+    def _item(self, file_split: str, row: Row, number: int, names: ImageNames) -> Item:
         try:
-            chat = self._chat(row)
+            chat = read_chat(row, Rules(self.system, self.marks))
         except ItemError as error:
             numbered = f"{file_split}-{number:010d}"
             nothing = f"{file_split}/text-{number:010d}"
             return Item(id=numbered, split=file_split, path=row.place, images=nothing, failure=str(error))
-        split = self._ratios.split_of(_group(chat)) if self._ratios else file_split
-        numbered = f"{split}-{number:010d}"
-        images = list(dict.fromkeys(image for turn in chat.turns for image in turn.images))
-        kept = names.name(images, f"{split}/{number:010d}") if images else ImageSet(f"{split}/text-{number:010d}")
-        name_of = dict(zip(images, kept.names, strict=True))
-        found = _Found(
-            [([name_of[image] for image in shown], user, assistant) for shown, user, assistant in chat.turns],
-            chat.answers,
-            dict(zip(kept.names, images, strict=True)),
-            file,
-            row.number,
-            chat.source,
-            chat.meta,
-        )
+        split = self._ratios.split_of(group_of(chat.sample)) if self._ratios else file_split
+        is_text = not chat.sample.images
+        kept = names.name(chat.sample.images, f"{split}/{'text-' if is_text else ''}{number:010d}")
+        sample = replace(chat.sample, names=kept.names, images=[self._located(image) for image in chat.sample.images])
         return Item(
-            id=chat.id if chat.id and self.ids == "own" else numbered,
+            id=chat.id if chat.id and self.ids == "own" else f"{split}-{number:010d}",
             split=split,
             path=row.place,
             images=kept.prefix,
-            data=msgspec.to_builtins(found),
+            data=sample.as_data(),
             shared=kept.shared,
         )
 
-    def _chat(self, row: Row) -> ChatRow:
-        if row.values is None:
-            raise ItemError(row.failure)
-        chat = read_chat(row.values, Rules(self.system, self.marks), self.name)
-        for turn in chat.turns:
-            for image in turn.images:
-                check_image(image)
-        return chat
+    def _located(self, image: ImageRef) -> ImageRef:
+        inside = self.image_folder and image.is_file
+        return replace(image, path=f"{self.image_folder}/{image.path}") if inside else image
 
     def _splits_and_files(self) -> list[tuple[str, str]]:
-        given = [text.partition("=") for text in self.files]
-        if given:
+        folder, only = self._place
+        if self.files:
+            given = [text.partition("=") for text in self.files]
             return [(split, file) if equals else (_split_of(split), split) for split, equals, file in given]
-        beside = [entry.name for entry in self.input.list() if not entry.is_folder]
+        if only:
+            return [(split_of_file(only), only)]
+        check_readable(folder)
+        beside = [entry.name for entry in folder.list() if not entry.is_folder]
         found = [(_split_of(name), name) for name in beside if name.endswith(_SUFFIXES)]
         if not found:
             raise InputError(
-                f"{self.input.address}: no {', '.join(_SUFFIXES)} file directly in it; expected one a split, such as "
-                "train.json, or name them: --files train=annotations/mix665k.json"
+                f"{folder.address}: no {', '.join(_SUFFIXES)} file directly in it; expected one for each split, such "
+                "as train.json, or name them: --files train=annotations/mix665k.json"
             )
         return found
 
     @cached_property
-    def _cells(self) -> RowImages:
-        return RowImages(self.input)
+    def _place(self) -> InputFile:
+        return input_file(self.input, _SUFFIXES)
+
+    @cached_property
+    def _records(self) -> RecordMaker:
+        return RecordMaker(self.name, ImageReader(self._place.folder))
 
     @cached_property
     def _ratios(self) -> Ratios | None:
         return parse_ratios(self.split_ratio) if self.split_ratio else None
 
 
-def _group(chat: ChatRow) -> str:
-    """Return what must not be parted: its group where it has one, else its first image, else itself."""
-    group = chat.meta.get("group") if isinstance(chat.meta, dict) else None
-    first = next((image for turn in chat.turns for image in turn.images if isinstance(image, str)), None)
-    return group if isinstance(group, str) else first or msgspec.json.encode(chat.turns).decode()
-
-
 def _split_of(file: str) -> str:
-    """Name the split of a file: train.jsonl and train-00000-of-00002.parquet are of the split train."""
-    return re.sub(r"-\d+-of-\d+$", "", PurePosixPath(file).stem)
+    """Name the split of a file: what is its name, where that names no known split."""
+    return split_of_file(file, default=file_stem(file))

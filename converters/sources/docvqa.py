@@ -29,96 +29,68 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError, UsageError
-from ...schema.record import Record
-from ...storage import Folder, check_readable
-from ..base import ImageSink, Item, PublicCopy
-from ..drawing import draw
-from ..prompts import Prompts
+from ..base import Item, PublicCopy
+from ..prompts import draw
 from ..questions.cauldron import CauldronForm
 from ..questions.conversations import conversations
 from ..questions.fields import cell_at, name_at, text_at, texts_at
 from ..questions.files import FileNames
-from ..questions.forms import Form, RawRow, annotation_files, find_items
-from ..questions.questions import Asker, Cell, Question, Sample
+from ..questions.forms import AnnotationFile, Form
+from ..questions.source import QuestionSource
+from ..rows import Row
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleTurn
 
 __all__ = ["DocVQA"]
 
-_PUBLISHED = re.compile(r"(train|val|test)_v1\.0.*\.json")
-_EXPECTED = (
-    "train|val|test_v1.0*.json beside documents/, or Parquet or Arrow files of the_cauldron (docvqa) or of "
-    "nielsr/docvqa_1200_examples"
-)
-_TEST = "test"
 
-
-@dataclass(frozen=True)
-class DocVQA:
+@dataclass(frozen=True, kw_only=True)
+class DocVQA(QuestionSource):
     """Questions about scanned pages: the DocVQA challenge, or a copy of it on the hub."""
 
     name: ClassVar[str] = "docvqa"
     public_copy: ClassVar[PublicCopy] = PublicCopy("HuggingFaceM4/the_cauldron", "docvqa/*.parquet")
+    published: ClassVar[re.Pattern[str]] = re.compile(r"(train|val|test)_v1\.0.*\.json")
+    expected: ClassVar[str] = (
+        "train|val|test_v1.0*.json beside documents/, or Parquet or Arrow files of the_cauldron (docvqa) or of "
+        "nielsr/docvqa_1200_examples"
+    )
+    prompt_names: ClassVar[Sequence[str]] = ["question"]
+    default_prompt: ClassVar[str] = "{{ question }}\nAnswer briefly."
 
-    input: Folder
     turns: Annotated[
         Literal["question", "document"],
-        Meta(description="a record a question, or one conversation a page with its image in the first turn"),
+        Meta(description="a record for each question, or one conversation a page with its image in the first turn"),
     ] = "question"
     prompt: Annotated[
         tuple[str, ...],
         Meta(
-            description="Jinja templates of what is asked, over `question`; one is drawn for each record. By default "
+            description="Jinja templates of the user's text, over `question`; one is drawn for each record. By default "
             "the question, a new line and `Answer briefly.`; a row of the_cauldron brings its own text"
         ),
     ] = ()
-    seed: Annotated[int, Meta(description="of what is drawn: the prompt, the answer among equals")] = 0
     language: Annotated[
-        str, Meta(min_length=2, description="of the questions of nielsr/docvqa_1200_examples: en, de, es, fr or it")
+        str, Meta(min_length=2, description="language of nielsr/docvqa_1200_examples: en, de, es, fr or it")
     ] = "en"
 
-    def __post_init__(self) -> None:
-        """Refuse a prompt that cannot be used before anything is fetched or read."""
-        self._asker  # noqa: B018 - made here, kept for later
+    def forms(self, files: FileNames) -> list[Form]:
+        """List the forms that a file may have."""
+        whole = self.turns == "document"
+        return [
+            _Challenge(files, self.seed),
+            CauldronForm("docvqa", whole=whole, answers=True, own_text=not self.prompt),
+            _Nielsr(self.language, self.seed, whole),
+        ]
 
-    def discover(self) -> Iterator[Item]:
-        """Find every question, the splits in turn, each file from its start.
-
-        Raises:
-            InputError: the input holds no file of DocVQA.
-            UsageError: `turns` is document, and the rows do not say which page they are about.
-        """
-        check_readable(self.input)
-        with FileNames(self.input) as files:
-            annotations = annotation_files(files, _PUBLISHED, _EXPECTED)
-            whole = self.turns == "document"
-            forms: list[Form] = [
-                _Challenge(files, self.seed),
-                CauldronForm("docvqa", whole=whole, answers=True),
-                _Nielsr(self.language, self.seed, whole),
-            ]
-            items = find_items(self.input, annotations, forms)
-            yield from conversations(items, _page_id) if whole else items
-
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show the page, ask about it.
-
-        Raises:
-            ItemError: the prompt cannot be made.
-            MediaError: the page is missing or damaged.
-        """
-        return self._asker.record(item, images)
-
-    @cached_property
-    def _asker(self) -> Asker:
-        prompts = Prompts(self.prompt or ["{{ question }}\nAnswer briefly."], self.seed, ["question"])
-        own_words = Prompts(self.prompt or ["{{ question }}"], self.seed, ["question"])
-        return Asker(self.input, self.name, prompts, own_words)
+    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Join the questions about a page, where that is asked for."""
+        return conversations(items, _page_id) if self.turns == "document" else items
 
 
 def _page_id(item: Item) -> str:
@@ -138,29 +110,19 @@ class _Challenge:
     def knows(self, values: dict[str, Any]) -> bool:
         return "questionId" in values and ("question" in values or "image" in values)
 
-    def items(self, row: RawRow) -> list[Item]:
-        identity = _record_id(row.file.split, name_at(row.values, "questionId"))
-        image = self._files.find(text_at(row.values, "image"), beside=row.file.name)
+    def items(self, row: Row, split: str, number: int) -> list[Item]:
+        values = row.cells()
+        identity = _record_id(split, name_at(values, "questionId"))
+        image = self._files.find(text_at(values, "image"), beside=row.file)
         stem = image.removesuffix(PurePosixPath(image).suffix)
-        document = row.values.get("ucsf_document_id")
+        document = values.get("ucsf_document_id")
+        group = document if isinstance(document, str) and document else PurePosixPath(stem).name
         sample = Sample(
-            images=[image],
-            questions=[_question(row, identity, text_at(row.values, "question"), self._seed)],
-            meta={
-                "group": document if isinstance(document, str) and document else PurePosixPath(stem).name,
-                "images": [image],
-            },
+            turns=[_turn(values, split, identity, text_at(values, "question"), self._seed)],
+            images=[ImageRef(image)],
+            meta={"group": group, "images": [image]},
         )
-        return [
-            Item(
-                id=identity,
-                split=row.file.split,
-                path=row.place,
-                images=stem,
-                data=sample.as_data(),
-                shared=image,
-            )
-        ]
+        return [Item(id=identity, split=split, path=row.place, images=stem, data=sample.as_data(), shared=image)]
 
 
 class _Nielsr:
@@ -176,45 +138,41 @@ class _Nielsr:
     def knows(self, values: dict[str, Any]) -> bool:
         return "query" in values and "image" in values
 
-    def items(self, row: RawRow) -> list[Item]:
+    def items(self, row: Row, split: str, number: int) -> list[Item]:
         if self._whole:
             raise UsageError(
-                f"{row.file.name}: the rows of docvqa_1200_examples do not say which page they are about; leave out "
+                f"{row.file}: the rows of docvqa_1200_examples do not say which page they are about; leave out "
                 "--turns document"
             )
-        identity = _record_id(row.file.split, name_at(row.values, "id"))
-        query = cell_at(row.values, "query")
+        values = row.cells()
+        identity = _record_id(split, name_at(values, "id"))
+        query = cell_at(values, "query")
         if not isinstance(query, dict):
             raise ItemError(f"'query' is {query!r}; expected the question by language")
-        if cell_at(row.values, "image") is None:
+        if cell_at(values, "image") is None:
             raise ItemError("'image' is empty")
         sample = Sample(
-            images=[Cell(row.file.name, row.number, "image")],
-            questions=[_question(row, identity, text_at(query, self._language), self._seed)],
-            meta={"row": row.place},
-            hashed=["group"],
+            turns=[_turn(values, split, identity, text_at(query, self._language), self._seed)],
+            images=[ImageRef("", row.file, row.number, "image")],
+            meta={"group": "", "row": row.place},
+            hashed={"group": 16},
         )
-        return [
-            Item(
-                id=identity,
-                split=row.file.split,
-                path=row.place,
-                images=f"{row.file.split}/{identity}",
-                data=sample.as_data(),
-            )
-        ]
+        return [Item(id=identity, split=split, path=row.place, images=f"{split}/{identity}", data=sample.as_data())]
 
 
 def _record_id(split: str, raw: str) -> str:
     return raw if raw.startswith(split) else f"{split}-{raw}"
 
 
-def _question(row: RawRow, identity: str, question: str, seed: int) -> Question:
-    if row.file.split == _TEST and not row.values.get("answers"):
-        return Question(values={"question": question}, assistant="")
-    answers = texts_at(row.values, "answers")
-    trained = _trained_answer(answers, seed, identity)
-    return Question(values={"question": question}, assistant=trained, answers=list(dict.fromkeys(answers)))
+def _turn(values: dict[str, Any], split: str, identity: str, question: str, seed: int) -> SampleTurn:
+    if split == "test" and not values.get("answers"):
+        return SampleTurn(values={"question": question})
+    answers = texts_at(values, "answers")
+    return SampleTurn(
+        values={"question": question},
+        assistant=_trained_answer(answers, seed, identity),
+        answers=list(dict.fromkeys(answers)),
+    )
 
 
 def _trained_answer(answers: Sequence[str], seed: int, identity: str) -> str:

@@ -26,16 +26,17 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from ...schema.splits import split_name
 from ...storage import Folder, LocalFolder
 from ..input.hub_dataset import FILES, HubView, make_view, read_view, with_class_names
-from ..input.hub_stream import HubStream
-from ..mapping.columns import FoundRow, RowMapping
-from ..mapping.media import Shown
-from ..rows import ROW_SUFFIXES, Row, RowImages, read_rows
+from ..input.hub_stream import HubStreams
+from ..mapping.columns import RowMapping
+from ..rows import ROW_SUFFIXES, Row, read_rows
+from ..rows.image_ref import ImageReader
 
 __all__ = ["Hub"]
 
-# The builders of `datasets` whose files our own reader takes, row by row and faults one by one.
+# The builders of `datasets` whose files our own reader takes, row by row, with a failure for each that is not one.
 _READ_HERE = {"arrow", "csv", "json", "parquet"}
 
 
@@ -54,45 +55,38 @@ class Hub(RowMapping):
         """Fetch the dataset's files into the hub's cache, and return the folder that says what they are."""
         return make_view(self.repo, self.subset, self.revision, self.hub_splits)
 
-    def rows(self) -> Iterator[FoundRow]:
+    def rows(self) -> Iterator[tuple[str, Row]]:
         """Yield every row of every split.
 
         Raises:
             InputError: the input is not what `fetch_input` made, or cannot be read.
         """
         for split, files in self._view.splits.items():
-            name = {"validation": "val"}.get(split, split)
-            for file, row in self._rows(split, files):
+            for row in self._rows(split, files):
                 values = row.values and with_class_names(row.values, self._view.classes)
-                yield FoundRow(file, name, row._replace(values=values))
-
-    def read_cell(self, file: str, number: int, shown: Shown) -> bytes:
-        """Return the bytes in a cell."""
-        if self._is_read_here:
-            return self._cells.read(file, number, shown.column, shown.which)
-        return self._stream(file).read(number, shown.column, shown.which)
-
-    def read_file(self, path: str) -> bytes:
-        """Return the bytes of a file of the dataset that a row names; it is fetched where it was not needed before."""
-        if not self.folder.exists(path):
-            from ..input.hub import fetch_file
-
-            return fetch_file(self.repo, path, self._view.commit).read_bytes()
-        return self.folder.read(path)
+                yield split_name(split), row._replace(values=values)
 
     @cached_property
-    def folder(self) -> Folder:
-        """The dataset's files."""
+    def reader(self) -> ImageReader:
+        """What reads the rows' images; a file that a row names is fetched where the dataset's own files are not it."""
+        return ImageReader(self._files, None if self._is_read_here else self._streams, self._fetch)
+
+    @cached_property
+    def _files(self) -> Folder:
         return LocalFolder(Path(self.input.address) / FILES)
 
-    def _rows(self, split: str, files: list[str]) -> Iterator[tuple[str, Row]]:
+    def _rows(self, split: str, files: list[str]) -> Iterator[Row]:
         if not self._is_read_here:
-            for number, values in enumerate(self._stream(split).rows()):
-                yield split, Row(f"{split}, row {number}", number, values)
+            for number, values in enumerate(self._streams.of(split).rows()):
+                yield Row(f"{split}, row {number + 1}", number, values, file=split)
             return
         for file in files:
-            for row in read_rows(self.folder, file):
-                yield file, row
+            yield from read_rows(self._files, file)
+
+    def _fetch(self, path: str) -> bytes:
+        from ..input.hub import fetch_file
+
+        return fetch_file(self.repo, path, self._view.commit).read_bytes()
 
     @cached_property
     def _view(self) -> HubView:
@@ -105,14 +99,5 @@ class Hub(RowMapping):
         return self._view.module in _READ_HERE and not self._view.arguments and suffixes <= set(ROW_SUFFIXES)
 
     @cached_property
-    def _cells(self) -> RowImages:
-        return RowImages(self.folder)
-
-    @cached_property
-    def _streams(self) -> dict[str, HubStream]:
-        return {}
-
-    def _stream(self, split: str) -> HubStream:
-        if split not in self._streams:
-            self._streams[split] = HubStream(self._view, Path(self.input.address), split)
-        return self._streams[split]
+    def _streams(self) -> HubStreams:
+        return HubStreams(self._view, Path(self.input.address))

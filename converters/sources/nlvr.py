@@ -20,85 +20,61 @@ The first part of an identifier is the sentence, which was written for a set of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError
-from ...schema.record import Record
-from ...storage import Folder, check_readable
-from ..base import ImageSink, Item
-from ..prompts import Prompts
+from ..base import Item
 from ..questions.fields import name_at, text_at
 from ..questions.files import FileNames
-from ..questions.forms import RawRow, annotation_files, faulty, find_items
+from ..questions.forms import Form
 from ..questions.labels import LabelAnswers
-from ..questions.questions import Asker, Question, Sample
+from ..questions.source import LabelSource
+from ..rows import Row
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleTurn, failed_item
 
 __all__ = ["NLVR"]
 
-_PUBLISHED = re.compile(r"(train|dev|test)\.json")
 _IDENTIFIER = re.compile(r"(\d+)-\d+")
-_EXPECTED = "train.json, dev.json or test.json beside images/<directory>/<split>-<identifier>-<permutation>.png"
-_PROMPT = "{{ sentence }}\nIs this statement about the image true? Answer True or False."
 
 
-@dataclass(frozen=True)
-class NLVR:
+@dataclass(frozen=True, kw_only=True)
+class NLVR(LabelSource):
     """Statements about drawings of three boxes, true or false."""
 
     name: ClassVar[str] = "nlvr"
+    published: ClassVar[re.Pattern[str]] = re.compile(r"(train|dev|test)\.json")
+    expected: ClassVar[str] = (
+        "train.json, dev.json or test.json beside images/<directory>/<split>-<identifier>-<permutation>.png"
+    )
+    tables: ClassVar[bool] = False
+    usual_labels: ClassVar[tuple[str, ...]] = ("true=True", "false=False")
+    prompt_names: ClassVar[Sequence[str]] = ["sentence"]
 
-    input: Folder
     permutation: Annotated[
         tuple[Annotated[int, Meta(ge=0, le=5)], ...],
-        Meta(min_length=1, description="the orders of the boxes, 0 to 5; a record for each"),
+        Meta(min_length=1, description="orders of the boxes, 0 to 5; a record for each"),
     ] = (0,)
     prompt: Annotated[
         tuple[str, ...],
-        Meta(description="Jinja templates of what is asked, over `sentence`; one is drawn for each record"),
-    ] = (_PROMPT,)
-    label: Annotated[tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label")] = (
-        "true=True",
-        "false=False",
-    )
-    seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
+        Meta(description="Jinja templates of the user's text, over `sentence`; one is drawn for each record"),
+    ] = ()
+    label: Annotated[
+        tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label, which the default prompt offers")
+    ] = usual_labels
 
-    def __post_init__(self) -> None:
-        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
-        self._asker, self._answers  # noqa: B018 - made here, kept for later
+    @property
+    def default_prompt(self) -> str:
+        """The template where no prompt is given."""
+        return f"{{{{ sentence }}}}\nIs this statement about the image true? Answer {self.answers.choice()}."
 
-    def discover(self) -> Iterator[Item]:
-        """Find every statement, the splits in turn, each file from its start.
-
-        Raises:
-            InputError: the input holds no file of NLVR.
-        """
-        check_readable(self.input)
-        with FileNames(self.input) as files:
-            annotations = annotation_files(files, _PUBLISHED, _EXPECTED, tables=False)
-            yield from find_items(self.input, annotations, [_Published(files, self._answers, self.permutation)])
-
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show the boxes, ask about them.
-
-        Raises:
-            ItemError: the prompt cannot be made.
-            MediaError: the image is missing or damaged.
-        """
-        return self._asker.record(item, images)
-
-    @cached_property
-    def _answers(self) -> LabelAnswers:
-        return LabelAnswers(self.label)
-
-    @cached_property
-    def _asker(self) -> Asker:
-        prompts = Prompts(self.prompt, self.seed, ["sentence"])
-        return Asker(self.input, self.name, prompts, prompts)
+    def forms(self, files: FileNames) -> list[Form]:
+        """List the forms that a file may have."""
+        return [_Published(files, self.answers, self.permutation)]
 
 
 class _Published:
@@ -114,24 +90,24 @@ class _Published:
     def knows(self, values: dict[str, Any]) -> bool:
         return _IDENTIFIER.fullmatch(str(values.get("identifier"))) is not None
 
-    def items(self, row: RawRow) -> list[Item]:
-        identifier = name_at(row.values, "identifier")
+    def items(self, row: Row, split: str, number: int) -> list[Item]:
+        values = row.cells()
+        identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
         if found is None:
             raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<image>, as 1572-0")
-        split = row.file.split
-        answer, label = self._answers.of(row)
-        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
+        answer, label = self._answers.of(row, split)
+        turn = SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)
         meta = {"group": f"{split}-{found[1]}", **label}
         items = []
         for permutation in self._permutations:
             name = f"{split}-{identifier}-{permutation}"
-            path = f"images/{name_at(row.values, 'directory')}/{name}.png"
+            path = f"images/{name_at(values, 'directory')}/{name}.png"
             try:
-                image = self._files.find(path, beside=row.file.name)
+                image = self._files.find(path, beside=row.file)
             except ItemError as error:
-                items.append(faulty(f"{row.place}, permutation {permutation}", split, str(error)))
+                items.append(failed_item(f"{row.place}, permutation {permutation}", split, str(error)))
                 continue
-            sample = Sample(images=[image], questions=[question], meta={**meta, "images": [image]})
+            sample = Sample(turns=[turn], images=[ImageRef(image)], meta={**meta, "images": [image]})
             items.append(Item(id=name, split=split, path=row.place, images=f"{split}/{name}", data=sample.as_data()))
         return items

@@ -28,99 +28,74 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError
-from ...schema.record import Record
-from ...storage import Folder, check_readable
-from ..base import ImageSink, Item, PublicCopy
-from ..prompts import Prompts
+from ..base import Item, PublicCopy
 from ..questions.cauldron import CauldronForm
 from ..questions.conversations import conversations
 from ..questions.fields import name_at, text_at
 from ..questions.files import FileNames
-from ..questions.forms import Form, RawRow, annotation_files, find_items
+from ..questions.forms import AnnotationFile, Form
 from ..questions.labels import LabelAnswers
-from ..questions.questions import Asker, Question, Sample
+from ..questions.source import LabelSource
+from ..rows import Row
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleTurn
 
 __all__ = ["NLVR2"]
 
-_PUBLISHED = re.compile(r"(train|dev|test1|test2)\.json")
 _IDENTIFIER = re.compile(r"(?P<set>(?P<split>[a-z0-9]+)-\d+)-\d+-(?P<sentence>\d+)")
-_EXPECTED = (
-    "train.json, dev.json or test1.json with images <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or Arrow "
-    "files of the_cauldron (nlvr2)"
-)
-_PROMPT = "{{ sentence }}\nIs this statement about the two images true? Answer True or False."
 
 
-@dataclass(frozen=True)
-class NLVR2:
+@dataclass(frozen=True, kw_only=True)
+class NLVR2(LabelSource):
     """Statements about two photographs, true or false."""
 
     name: ClassVar[str] = "nlvr2"
     public_copy: ClassVar[PublicCopy] = PublicCopy("HuggingFaceM4/the_cauldron", "nlvr2/*.parquet")
+    published: ClassVar[re.Pattern[str]] = re.compile(r"(train|dev|test1|test2)\.json")
+    expected: ClassVar[str] = (
+        "train.json, dev.json or test1.json with images <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or "
+        "Arrow files of the_cauldron (nlvr2)"
+    )
+    usual_labels: ClassVar[tuple[str, ...]] = ("True=True", "False=False")
+    prompt_names: ClassVar[Sequence[str]] = ["sentence", "question"]
 
-    input: Folder
     turns: Annotated[
         Literal["statement", "pair"],
-        Meta(description="a record a statement, or one conversation a pair with its images in the first turn"),
+        Meta(description="a record for each statement, or one conversation a pair with its images in the first turn"),
     ] = "statement"
     prompt: Annotated[
         tuple[str, ...],
         Meta(
-            description="Jinja templates of what is asked, over `sentence` (of the_cauldron: `question`, its row's own "
-            "text, which is also the default); one is drawn for each record"
+            description="Jinja templates of the user's text, over `sentence` (of the_cauldron: `question`, its row's "
+            "own text, which is also the default); one is drawn for each record"
         ),
     ] = ()
-    label: Annotated[tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label")] = (
-        "True=True",
-        "False=False",
-    )
-    seed: Annotated[int, Meta(description="of the drawn prompts")] = 0
+    label: Annotated[
+        tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label, which the default prompt offers")
+    ] = usual_labels
 
-    def __post_init__(self) -> None:
-        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
-        self._asker, self._answers  # noqa: B018 - made here, kept for later
+    @property
+    def default_prompt(self) -> str:
+        """The template where no prompt is given."""
+        return f"{{{{ sentence }}}}\nIs this statement about the two images true? Answer {self.answers.choice()}."
 
-    def discover(self) -> Iterator[Item]:
-        """Find every statement, the splits in turn, each file from its start.
+    def forms(self, files: FileNames) -> list[Form]:
+        """List the forms that a file may have."""
+        whole, own_text = self.turns == "pair", not self.prompt
+        hashed = ("group", "pair")
+        return [
+            _Published(files, self.answers),
+            CauldronForm("nlvr2", images=2, whole=whole, hashed=hashed, own_text=own_text),
+        ]
 
-        Raises:
-            InputError: the input holds no file of NLVR2.
-        """
-        check_readable(self.input)
-        with FileNames(self.input) as files:
-            annotations = annotation_files(files, _PUBLISHED, _EXPECTED)
-            whole = self.turns == "pair"
-            forms: list[Form] = [
-                _Published(files, self._answers),
-                CauldronForm("nlvr2", images=2, whole=whole, hashed=("group", "pair")),
-            ]
-            items = find_items(self.input, annotations, forms)
-            yield from conversations(items, _pair_id) if whole else items
-
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show the pair, left before right, and ask about it.
-
-        Raises:
-            ItemError: the prompt cannot be made.
-            MediaError: an image is missing or damaged.
-        """
-        return self._asker.record(item, images)
-
-    @cached_property
-    def _answers(self) -> LabelAnswers:
-        return LabelAnswers(self.label)
-
-    @cached_property
-    def _asker(self) -> Asker:
-        names = ["sentence", "question"]
-        prompts = Prompts(self.prompt or [_PROMPT], self.seed, names)
-        return Asker(self.input, self.name, prompts, Prompts(self.prompt or ["{{ question }}"], self.seed, names))
+    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Join the statements about a pair, where that is asked for."""
+        return conversations(items, _pair_id) if self.turns == "pair" else items
 
 
 def _pair_id(item: Item) -> str:
@@ -139,26 +114,29 @@ class _Published:
     def knows(self, values: dict[str, Any]) -> bool:
         return _IDENTIFIER.fullmatch(str(values.get("identifier"))) is not None
 
-    def items(self, row: RawRow) -> list[Item]:
-        identifier = name_at(row.values, "identifier")
+    def items(self, row: Row, split: str, number: int) -> list[Item]:
+        values = row.cells()
+        identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
         if found is None:
             raise ItemError(f"the identifier {identifier!r}; expected <split>-<set>-<pair>-<sentence>, as dev-850-0-0")
-        if found["split"] != row.file.split:
-            raise ItemError(f"{identifier!r} is of the split {found['split']}; it has no place in {row.file.split}")
+        if found["split"] != split:
+            raise ItemError(f"{identifier!r} is of the split {found['split']}; it has no place in {split}")
         pair = identifier.rpartition("-")[0]
-        images = [self._files.find(f"{pair}-img{side}.png", beside=row.file.name) for side in (0, 1)]
-        answer, label = self._answers.of(row)
-        question = Question(values={"sentence": text_at(row.values, "sentence")}, assistant=answer)
+        images = [self._files.find(f"{pair}-img{side}.png", beside=row.file) for side in (0, 1)]
+        answer, label = self._answers.of(row, split)
         sentence = f"{found['set']}--{found['sentence']}"
-        meta = {"group": found["set"], "pair": pair, "sentence": sentence, **label, "images": images}
-        sample = Sample(images=[*images], questions=[question], meta=meta)
+        sample = Sample(
+            turns=[SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)],
+            images=[ImageRef(image) for image in images],
+            meta={"group": found["set"], "pair": pair, "sentence": sentence, **label, "images": images},
+        )
         return [
             Item(
                 id=identifier,
-                split=row.file.split,
+                split=split,
                 path=row.place,
-                images=f"{row.file.split}/{pair}",
+                images=f"{split}/{pair}",
                 data=sample.as_data(),
                 shared=pair,
             )

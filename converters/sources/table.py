@@ -26,10 +26,12 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from ...schema.errors import InputError
-from ...storage import Folder, check_readable, open_folder
-from ..mapping.columns import FoundRow, RowMapping, split_in_name
-from ..mapping.media import Shown
-from ..rows import ROW_SUFFIXES, RowImages, read_rows
+from ...schema.splits import split_of_file
+from ...storage import check_readable
+from ..mapping.columns import RowMapping
+from ..rows import ROW_SUFFIXES, Row, read_rows
+from ..rows.image_ref import ImageReader
+from ..rows.input_file import InputFile, input_file
 
 __all__ = ["Table"]
 
@@ -44,55 +46,38 @@ class Table(RowMapping):
     files: Annotated[
         tuple[str, ...],
         Meta(
-            description="which files below the input are tables, such as 'qa/*.jsonl'; every one by its suffix where "
+            description="tables below the input, by pattern, such as 'qa/*.jsonl'; every file with such a suffix where "
             "not given"
         ),
     ] = ()
 
-    def rows(self) -> Iterator[FoundRow]:
+    def rows(self) -> Iterator[tuple[str, Row]]:
         """Yield every row of every file, by path.
 
         Raises:
             InputError: there is no such file.
         """
-        names = self._names()
+        folder, only = self._place
+        if not only:
+            check_readable(folder)
+        names = [only] if only else [entry.name for entry in folder.files() if self._is_table(entry.name)]
         if not names:
             wanted = " ".join(self.files) or " ".join(f"*{suffix}" for suffix in ROW_SUFFIXES)
             raise InputError(f"{self.input.address}: no table in it; expected {wanted}")
         for name in names:
-            for row in read_rows(self.folder, name):
-                yield FoundRow(name, split_in_name(name), row)
+            for row in read_rows(folder, name):
+                yield split_of_file(name), row
 
-    def read_cell(self, file: str, number: int, shown: Shown) -> bytes:
-        """Return the bytes in a cell."""
-        return self._cells.read(file, number, shown.column, shown.which)
+    @cached_property
+    def reader(self) -> ImageReader:
+        """What reads the rows' images."""
+        return ImageReader(self._place.folder)
 
-    @property
-    def folder(self) -> Folder:
-        """The input; where that is one file, the folder around it."""
-        return self._place[0]
-
-    def _names(self) -> list[str]:
-        folder, only = self._place
-        if only:
-            return [only]
-        check_readable(folder)
-        return [entry.name for entry in folder.files() if self._is_table(entry.name)]
+    @cached_property
+    def _place(self) -> InputFile:
+        return input_file(self.input, ROW_SUFFIXES)
 
     def _is_table(self, name: str) -> bool:
         if self.files:
             return any(fnmatch(name, pattern) for pattern in self.files)
         return PurePosixPath(name).suffix.lower() in ROW_SUFFIXES
-
-    @cached_property
-    def _place(self) -> tuple[Folder, str]:
-        parent, _, name = self.input.address.rpartition("/")
-        if parent and PurePosixPath(name).suffix.lower() in ROW_SUFFIXES:
-            around = open_folder(parent)
-            if any(entry.name == name and not entry.is_folder for entry in around.list()):
-                return around, name
-        return self.input, ""
-
-    @cached_property
-    def _cells(self) -> RowImages:
-        return RowImages(self.folder)

@@ -20,43 +20,16 @@ or by the folder above the classes; see docs/sources/video-folder.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-from msgspec import Meta
-
-from ...schema.record import Record
-from ..base import ImageSink, Item
-from ..folders.class_folders import CLIPS, Kind
-from ..folders.labelled_folder import LabelledFolder, LabelPrompt
-from ..video import Decoder
-from ..video.clips import show_clip
-from ..video.sampling import Sampling
+from ..folders.labelled_folder import LabelledClips, SplitFolder
 
 __all__ = ["VideoFolder"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoFolder(LabelledFolder):
+class VideoFolder(LabelledClips, SplitFolder):
     """Videos in folders by class, each with the question which class it is of."""
 
     name: ClassVar[str] = "video-folder"
-    kind: ClassVar[Kind] = CLIPS
-
-    prompt: LabelPrompt = ("Classify the video into one of the following classes: {{ labels | join(', ') }}.",)
-    sampling: Annotated[Sampling, Meta(description="which frames are shown")] = field(default_factory=Sampling)
-    decoder: Annotated[Decoder, Meta(description="what reads the frames")] = "auto"
-
-    @property
-    def prompt_seed(self) -> int:
-        """The seed of the sampling: one seed decides all that is drawn."""
-        return self.sampling.seed
-
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show a clip's frames, ask for its class.
-
-        Raises:
-            MediaError: it is missing, a folder, or cannot be decoded.
-        """
-        clip = show_clip(self.input, item.file, item, images, self.sampling, self.decoder)
-        return self.record(item, clip.images, {"video": self.below_base(item), **clip.provenance})

@@ -1,0 +1,109 @@
+"""What docvqa, hateful_memes, nlvr and nlvr2 share: annotation files below the input become records with questions."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from ...schema.record import Record
+from ...storage import Folder, check_readable
+from ..base import ImageSink, Item
+from ..prompts import Prompts
+from ..rows.image_ref import ImageReader
+from ..sample import RecordMaker
+from .files import FileNames
+from .forms import AnnotationFile, Form, annotation_files, find_items
+from .labels import LabelAnswers
+
+__all__ = ["LabelSource", "QuestionSource"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionSource(ABC):
+    """Questions about images, from annotation files or tables."""
+
+    name: ClassVar[str]
+    published: ClassVar[re.Pattern[str]]
+    """Matches the names of the annotation files as they were published."""
+    expected: ClassVar[str]
+    """What has to lie below the input, for messages."""
+    tables: ClassVar[bool] = True
+    """Whether Parquet and Arrow files are read, too."""
+    prompt_names: ClassVar[Sequence[str]]
+    """What a prompt may name."""
+
+    input: Folder
+    prompt: tuple[str, ...] = ()
+    seed: Annotated[int, Meta(description="seed of what is drawn, such as one of several prompts")] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a prompt that cannot be used before anything is fetched or read."""
+        self._prompts  # noqa: B018 - made here, kept for later
+
+    def discover(self) -> Iterator[Item]:
+        """Find every question, the splits in turn, each file from its start.
+
+        Raises:
+            InputError: the input holds no annotation file of this data set.
+            UsageError: an option asks for what the rows do not have.
+        """
+        check_readable(self.input)
+        with FileNames(self.input) as files:
+            annotations = annotation_files(files, self.published, self.expected, tables=self.tables)
+            yield from self.arranged(find_items(self.input, annotations, self.forms(files)), files, annotations)
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Show the images, ask about them.
+
+        Raises:
+            ItemError: the prompt cannot be made.
+            MediaError: an image is missing or damaged.
+        """
+        return self._records.record(item, images)
+
+    @property
+    @abstractmethod
+    def default_prompt(self) -> str:
+        """The template where no prompt is given, for rows that do not bring the user's text themselves."""
+
+    @abstractmethod
+    def forms(self, files: FileNames) -> list[Form]:
+        """List the forms that a file may have."""
+
+    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Return the items as they are to be converted; as they were found, unless a source says otherwise."""
+        return items
+
+    @cached_property
+    def _prompts(self) -> Prompts:
+        return Prompts(self.prompt or [self.default_prompt], self.seed, self.prompt_names)
+
+    @cached_property
+    def _records(self) -> RecordMaker:
+        return RecordMaker(self.name, ImageReader(self.input), self._prompts.render)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSource(QuestionSource):
+    """Questions whose answers follow from a label."""
+
+    usual_labels: ClassVar[tuple[str, ...]]
+    """The answer to each label where none is given."""
+
+    label: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
+        self.answers.check_prompts(self.prompt)
+        super().__post_init__()
+
+    @cached_property
+    def answers(self) -> LabelAnswers:
+        """The answer to each label."""
+        return LabelAnswers(self.label, self.usual_labels)
