@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phi3v_data.converters.drawing import draw
-from phi3v_data.converters.prompts import Prompts
+from phi3v_data.converters.prompts import Prompts, draw
 from phi3v_data.schema.errors import ItemError, UsageError
 
 # Templates
@@ -27,7 +26,7 @@ def test_values_are_no_templates() -> None:
 
 @pytest.mark.parametrize("text", ["{{ question", "{% for x in y %}", "{{ }}", "{{ x | no_such_filter }}"])
 def test_a_template_that_does_not_parse_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no Jinja template") as caught:
+    with pytest.raises(UsageError, match="is not a Jinja template") as caught:
         Prompts(["{{ fine }}", text])
     assert "\n" not in str(caught.value)
 
@@ -111,6 +110,6 @@ def test_what_is_drawn_for_one_thing_says_nothing_of_another() -> None:
 
 
 def test_every_process_draws_the_same() -> None:
-    code = "from phi3v_data.converters.drawing import draw; print(''.join(draw('abc', 7, str(n)) for n in range(20)))"
+    code = "from phi3v_data.converters.prompts import draw; print(''.join(draw('abc', 7, str(n)) for n in range(20)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.home())
     assert done.stdout.strip() == "".join(draw("abc", 7, str(n)) for n in range(20))

@@ -15,7 +15,6 @@ from in_process import Converted, convert_here
 from raw_questions import cell, image
 
 from phi3v_data.converters.input.resolve import resolve_input
-from phi3v_data.converters.mapping.columns import split_in_name
 from phi3v_data.converters.sources.table import Table
 from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.errors import InputError, UsageError
@@ -170,24 +169,6 @@ def test_videos_become_frames_beside_images(raw: RawTable) -> None:
     meta = both[0].meta
     assert isinstance(meta, dict)
     assert (meta["video"], meta["frames"]) == ("a.avi", [0, 3])
-
-
-@pytest.mark.parametrize(
-    ("path", "split"),
-    [
-        ("train-00000-of-00007.parquet", "train"),
-        ("data/validation-0.parquet", "val"),
-        ("qa_val.jsonl", "val"),
-        ("dev.json", "dev"),
-        ("test/rows.csv", "test"),
-        ("train/test.csv", "test"),
-        ("training.csv", "train"),
-        ("contest.csv", "train"),
-        ("latest_evaluation.csv", "train"),
-    ],
-)
-def test_a_files_split_is_a_word_of_its_name(path: str, split: str) -> None:
-    assert split_in_name(path) == split
 
 
 def test_splits_follow_a_column_or_the_hash_of_the_group(raw: RawTable) -> None:
