@@ -170,7 +170,7 @@ def test_an_installed_source_that_cannot_be_loaded_is_refused() -> None:
 
 def test_options_are_listed_with_their_defaults_and_what_they_do() -> None:
     options = {option.name: option for option in options_of(UCF101)}
-    assert list(options) == ["sampling", "decoder", "fold", "prompt"]
+    assert list(options) == ["prompt", "sampling", "decoder", "fold"]
     assert (options["fold"].default, options["fold"].help) == (1, "the official split of the full dataset")
     assert options["sampling"].default["frames"] == 8
     assert all(option.help for option in options.values())
@@ -183,7 +183,7 @@ def test_options_of_every_kind_are_listed(own: Path) -> None:
 
 def test_options_given_as_text_become_what_they_are(tmp_path: Path, own: Path) -> None:
     made = spec("ucf101", tmp_path, fold="2", sampling={"frames": "4", "jitter": "true"}, decoder="pyav").build()
-    assert made == UCF101(made.input, Sampling(frames=4, jitter=True), "pyav", 2)
+    assert made == UCF101(input=made.input, sampling=Sampling(frames=4, jitter=True), decoder="pyav", fold=2)
     assert spec(f"{own}:Notes", tmp_path, loud="true").build().loud is True  # type: ignore[attr-defined]  # its own
 
 
@@ -191,7 +191,7 @@ def test_options_given_as_text_become_what_they_are(tmp_path: Path, own: Path) -
     ("options", "message"),
     [
         ({"fld": 1}, "ucf101 has no option 'fld'; did you mean 'fold'?"),
-        ({"zzz": 1}, "ucf101 has no option 'zzz'; it takes: sampling, decoder, fold, prompt"),
+        ({"zzz": 1}, "ucf101 has no option 'zzz'; it takes: prompt, sampling, decoder, fold"),
         ({"input": "/"}, "ucf101 has no option 'input'"),
         ({"fold": 4}, "ucf101, option fold=4: Expected `int` <= 3"),
         ({"fold": "one"}, "ucf101, option fold='one': Expected `int`, got `str`"),

@@ -35,13 +35,15 @@ def test_rows_are_plain_values_with_marks_in_the_place_of_bytes(stream: HubStrea
 
 
 def test_bytes_are_read_forward_and_back(stream: HubStream) -> None:
-    assert [stream.read(number, "bin", 0) for number in (0, 2, 2, 1)] == [b"image %d" % n for n in (0, 2, 2, 1)]
+    assert [stream.read(number, "bin", ()) for number in (0, 2, 2, 1)] == [b"image %d" % n for n in (0, 2, 2, 1)]
 
 
-@pytest.mark.parametrize(("number", "column", "said"), [(3, "bin", "there is none"), (0, "txt", "no bytes of image")])
+@pytest.mark.parametrize(
+    ("number", "column", "said"), [(3, "bin", "there is none"), (0, "txt", "no bytes of an image")]
+)
 def test_a_place_without_bytes_is_the_items_fault(stream: HubStream, number: int, column: str, said: str) -> None:
     with pytest.raises(ItemError, match=said):
-        stream.read(number, column, 0)
+        stream.read(number, column, ())
 
 
 def test_what_datasets_cannot_read_is_named(tmp_path: Path) -> None:

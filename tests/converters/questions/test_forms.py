@@ -17,7 +17,7 @@ from phi3v_data.storage import open_folder
     [
         ("train-00000-of-00007-33e2982e1d27df29.parquet", "train"),
         ("docvqa/train-00000-of-00017.parquet", "train"),
-        ("data/validation-00000-of-00001.parquet", "validation"),
+        ("data/validation-00000-of-00001.parquet", "val"),
         ("default/test/0000.parquet", "test"),
         ("test/data-00000-of-00001.arrow", "test"),
         ("val.parquet", "val"),

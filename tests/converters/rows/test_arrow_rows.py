@@ -92,8 +92,8 @@ def test_a_worker_reads_the_bytes_of_a_cell_forward_and_back(folder: LocalFolder
     assert images.read(name, 1, "image") == b"two"
     assert images.read(name, 2, "raw") == b"c"
     assert images.read(name, 0, "raw") == b"a"
-    assert [images.read(name, 0, "images", which) for which in (0, 1)] == [b"one", b"two"]
-    assert [images.read(name, 0, "raws", which) for which in (1, 0)] == [b"q", b"p"]
+    assert [images.read(name, 0, "images", (which,)) for which in (0, 1)] == [b"one", b"two"]
+    assert [images.read(name, 0, "raws", (which,)) for which in (1, 0)] == [b"q", b"p"]
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -104,7 +104,7 @@ def test_a_cell_without_bytes_is_the_items_fault(
     folder: LocalFolder, name: str, number: int, column: str, which: int
 ) -> None:
     with pytest.raises(ItemError, match=f"{name}.*{column}"):
-        RowImages(folder).read(name, number, column, which)
+        RowImages(folder).read(name, number, column, (which,))
 
 
 def test_more_columns_than_are_kept_open_are_read_in_turn(folder: LocalFolder) -> None:
@@ -154,4 +154,4 @@ def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
     for name in ("x.parquet", "data-00000-of-00001.arrow"):
         (found,) = read_rows(folder, name)
         assert found.values == {"image": IN_CELL, "images": [IN_CELL, IN_CELL], "n": 1}
-        assert RowImages(folder).read(name, 0, "images", 1) == b"png"
+        assert RowImages(folder).read(name, 0, "images", (1,)) == b"png"

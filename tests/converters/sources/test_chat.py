@@ -251,7 +251,7 @@ def test_a_image_in_the_middle_of_a_text_moves_to_the_front_of_its_turn(raw: Pat
     row = {"image": "p/a.png", "conversations": said("Is <image> red?", "Yes", role=HUMAN)}
     assert turns(raw, row) == [(["p/a.png"], "Is red?", "Yes")]
     refused = converted(raw, row, {**row, "conversations": said("<image>\nRed?", "Yes", role=HUMAN)}, marks="refuse")
-    assert "an image stands after its text; give --marks front" in refused.reasons()["train.jsonl:1"]
+    assert "an image is after its text; give --marks front" in refused.reasons()["train.jsonl:1"]
     assert len(refused.all()) == 1
 
 
@@ -282,8 +282,8 @@ def test_an_answer_that_is_null_is_one_to_predict(raw: Path) -> None:
 
 M = ("<image>\nQ", "A")
 BAD = [
-    (b'{"conversations": ', "no JSON"),
-    (b"[1, 2]", "no JSON object"),
+    (b'{"conversations": ', "not valid JSON"),
+    (b"[1, 2]", "not a JSON object"),
     (b'{"id": "caf\xe9"}', "not UTF-8"),
     ({}, "expected the key conversations, or messages, or both prompt and completion; there is: nothing"),
     ({"question": "Q", "answers": ["A"]}, "no conversation: expected the key conversations"),
@@ -367,9 +367,12 @@ def test_nothing_is_stored_for_rows_that_are_refused(raw: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no .json, .jsonl, .parquet, .arrow file directly in it; expected one a split, such as train.json, or"),
+        (
+            {},
+            "no .json, .jsonl, .parquet, .arrow file directly in it; expected one for each split, such as train.json",
+        ),
         ({"files": ("no.json",)}, "no.json: cannot be read"),
-        ({"files": ("train=p/a.png",)}, "p/a.png: no file of rows"),
+        ({"files": ("train=p/a.png",)}, "p/a.png: not a file of rows"),
         ({"split_ratio": "train=2"}, "the shares of 'train=2' sum to 2"),
     ],
 )

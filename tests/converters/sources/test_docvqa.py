@@ -312,9 +312,9 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
         4: "no image documents/missing_1.png; put it below the input",
         5: "answers[1] is empty",
         6: "not UTF-8",
-        7: "no JSON",
+        7: "not valid JSON",
         8: "its id 'train-1' is already that of train_v1.0.json:2",
-        9: "no JSON object",
+        9: "not a JSON object",
         10: "'question' is ['What?']; expected a text",
         11: "no image ../../outside.png",
         12: "'answers' is []; expected a list of texts",
@@ -346,15 +346,15 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
     assert list(made.records) == ["train-0000000000-0"]
     place = "train.parquet, row "
     expected = {
-        "1, text 1": "'assistant' is empty",
-        "1, text 2": "'user' is empty",
+        "1, text 2": "'assistant' is empty",
+        "1, text 3": "'user' is empty",
         "2": "no list of images; expected 1",
         "3": "2 images; expected 1",
         "4": "no texts",
-        "5, text 0": "a turn of another data set, 'ChartQA'; expected docvqa",
-        "6": "no bytes of image 0",
+        "5, text 1": "a turn of another data set, 'ChartQA'; expected docvqa",
+        "6": "no bytes of an image",
         "7": "",
-        "8, text 0": "a turn is None; expected user, assistant and source",
+        "8, text 1": "a turn is None; expected user, assistant and source",
     }
     assert made.quarantine.keys() == {place + where for where in expected}
     for where, message in expected.items():
@@ -380,7 +380,7 @@ def test_a_table_of_another_data_set_is_quarantined_whole(raw: Raw) -> None:
     raw.table("test.parquet", [nielsr(0)], NIELSR)
     faults = raw.faults()
     assert faults["train.parquet"].startswith("a file of another data set: its rows have prompt; expected questionId")
-    assert faults["val.parquet"].startswith("no Parquet file that can be read")
+    assert faults["val.parquet"].startswith("val.parquet: not a Parquet file that can be read")
     assert len(raw.records()) == 1
 
 
@@ -399,7 +399,7 @@ def test_a_page_that_is_gone_by_the_time_it_is_read_fails_by_name(raw: Raw) -> N
     made = raw.made()
     first, *_ = made.discover()
     (raw.root / "documents" / "a_1.png").unlink()
-    with pytest.raises(MediaError, match=r"documents/a_1\.png: no such image, though it was there before"):
+    with pytest.raises(MediaError, match=r"documents/a_1\.png: no such image in the input"):
         made.convert(first, Shown())
 
 

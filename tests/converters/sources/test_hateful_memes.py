@@ -187,7 +187,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
         5: "no 'text'; it has: id, img, label",
         6: "no 'label'; it has: id, img, text",
         7: "not UTF-8",
-        8: "no JSON",
+        8: "not valid JSON",
         9: "",
         10: "'img' is empty",
         11: "'id' is [2]; expected a text",

@@ -172,10 +172,10 @@ def test_a_row_names_a_file_of_the_dataset_and_a_broken_one_is_named(shown: dict
     found = shown["lines"]
     assert images(found) == [image(1)]
     assert {place: reason.partition(" (")[0] for place, reason in found["refused"].items()} == {
-        "train.jsonl:2": "no JSON",
+        "train.jsonl:2": "not valid JSON",
         "train.jsonl:3": "owner/lines/pics/9.png cannot be fetched from the hub: the dataset holds no such file; "
         "download " + found["refused"]["train.jsonl:3"].split("download ")[1],
-        "train.jsonl:4": "no JSON",
+        "train.jsonl:4": "not valid JSON",
     }
 
 

@@ -13,6 +13,7 @@ from in_process import Converted, convert_here
 from PIL import Image
 
 from phi3v_data.converters.base import Item
+from phi3v_data.converters.sample import Sample
 from phi3v_data.converters.sources.image_folder import ImageFolder
 from phi3v_data.converters.splits import parse_ratios
 from phi3v_data.schema.errors import InputError, UsageError
@@ -117,7 +118,7 @@ def test_adding_files_moves_none_to_another_split_and_parts_no_group(
         for label, group, number in files:
             (root / label).mkdir(exist_ok=True)
             (root / label / f"g{group}_{number}.png").touch()
-        return {item.path: (item.split, item.data.get("group")) for item in found(root, **options)}
+        return {item.path: (item.split, (Sample.of(item).meta or {}).get("group")) for item in found(root, **options)}
 
     earlier, later = splits(before), splits(added)
     assert earlier.items() <= later.items()
@@ -142,7 +143,7 @@ def test_a_name_without_a_group_is_refused_by_name_and_the_rest_converts(tmp_pat
 
 def test_the_whole_match_is_the_group_where_the_expression_marks_none(tmp_path: Path) -> None:
     (item,) = found(lay_out(tmp_path, "cat/x_g12_y.png"), group="g[0-9]+")
-    assert item.data == {"label": "cat", "group": "g12"}
+    assert (Sample.of(item).meta or {})["group"] == "g12"
 
 
 # By folder
@@ -151,7 +152,7 @@ def test_the_whole_match_is_the_group_where_the_expression_marks_none(tmp_path: 
 def test_folders_above_the_classes_are_the_splits(tmp_path: Path) -> None:
     root = lay_out(tmp_path, "test1/cat/a.png", "train/cat/a.png", "train/dog/b.png")
     items = found(root, split_by="folder")
-    assert [(item.split, item.data["label"], item.path) for item in items] == [
+    assert [(item.split, (Sample.of(item).meta or {})["label"], item.path) for item in items] == [
         ("test1", "cat", "test1/cat/a.png"),
         ("train", "cat", "train/cat/a.png"),
         ("train", "dog", "train/dog/b.png"),
@@ -216,14 +217,18 @@ def test_what_is_listed_and_missing_or_there_and_not_listed_is_refused_by_name(t
         (["cat/a.png", "CAT/b.png"], {}, "'CAT' and 'cat' differ only in case"),
         (["train/cat/a.png", "val/cat/a.png"], {}, "give --split-by folder"),
         (["cat/a.png", "dog/a.png"], {"split_by": "folder"}, "give --split-by ratio"),
-        (["cat/a.png"], {"split_by": "file"}, "no list beside the classes; expected one a split, such as train.txt"),
+        (
+            ["cat/a.png"],
+            {"split_by": "file"},
+            "no list beside the classes; expected one for each split, such as train.txt",
+        ),
         (["cat/a.png"], {"split_by": "file", "split_files": ("no.txt",)}, "no.txt: no such list"),
-        (["cat/a.png", "notes.txt"], {"split_by": "file"}, "notes.txt, line 1: 'not an image' is no image"),
+        (["cat/a.png", "notes.txt"], {"split_by": "file"}, "notes.txt, line 1: 'not an image' is not an image"),
         (["cat/a.png"], {"split_files": ("train.txt",)}, "split_files means nothing with split_by ratio"),
         (["cat/a.png"], {"split_ratio": "train=0.5"}, "sum to 0.5"),
-        (["cat/a.png"], {"group": "(g"}, "group '(g' is no regular expression"),
+        (["cat/a.png"], {"group": "(g"}, "group '(g' is not a regular expression"),
         (["cat/a.png"], {"prompt": ()}, "no prompt"),
-        (["cat/a.png"], {"prompt": ("{{ labels",)}, "is no Jinja template"),
+        (["cat/a.png"], {"prompt": ("{{ labels",)}, "is not a Jinja template"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -256,7 +261,7 @@ def test_a_damaged_image_and_a_folder_named_like_one_fail_alone(tmp_path: Path) 
     (root / "cat/c.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     converted = convert_images(root)
     assert len(converted.all()) == 1
-    assert converted.reasons()["cat/b.png"] == "b.png: a folder, not an image"
+    assert converted.reasons()["cat/b.png"] == "cat/b.png: a folder, not an image"
     assert converted.refused["cat/c.png"].exception == "MediaError"
 
 

@@ -136,7 +136,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
         "7": "no 'directory'",
         "8": "'sentence' is empty",
         "9": "not UTF-8",
-        "10": "no JSON",
+        "10": "not valid JSON",
     }
     for place, message in expected.items():
         assert message in made.quarantine.pop(f"dev.json:{place}")

@@ -219,7 +219,7 @@ def test_bad_rows_are_quarantined_by_file_and_line_and_the_rest_converts(raw: Ra
         3: "no image dev-850-1-img1.png; put it below the input",
         4: "the label 'Maybe' has no answer; there are: true, false (--label)",
         5: "not UTF-8",
-        6: "no JSON",
+        6: "not valid JSON",
         7: "its id 'dev-850-0-0' is already that of dev.json:1",
         8: "the identifier '1572-0'; expected <split>-<set>-<pair>-<sentence>, as dev-850-0-0",
         9: "no 'label'; it has:",

@@ -131,7 +131,7 @@ def test_images_lie_in_cells_in_lists_and_in_several_columns(raw: RawTable) -> N
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("pages/1.png", ""), ("pages/9.png", "no such image"), ("/etc/passwd", "no bytes of image")]
+    ("path", "said"), [("pages/1.png", ""), ("pages/9.png", "no such image"), ("/etc/passwd", "no bytes of an image")]
 )
 def test_a_cell_without_bytes_shows_the_file_that_it_names(raw: RawTable, path: str, said: str) -> None:
     struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -209,17 +209,17 @@ def test_without_an_answer_records_are_to_predict_on(raw: RawTable) -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any] | bytes, str]] = {
-    "no JSON": (b'{"page": ', "no JSON"),
+    "not valid JSON": (b'{"page": ', "not valid JSON"),
     "wrong encoding": (b'{"page": "\xff"}', "not UTF-8"),
-    "no object": (b"[1]", "no JSON object"),
+    "no object": (b"[1]", "not a JSON object"),
     "another data set": ({"img": "1.png", "label": 1}, "no column 'id' for --id; it has: img, label"),
     "no image named": ({**ROW, "page": None}, "--images is empty"),
     "an image missing": ({**ROW, "page": "pages/9.png"}, "pages/9.png: no such image"),
     "a folder": ({**ROW, "page": "pages"}, "pages: a folder, not an image"),
     "no path": ({**ROW, "page": 7}, "--images is 7; expected a path, or bytes"),
-    "out of the input": ({**ROW, "page": "../1.png"}, "lies outside the input"),
-    "out, from the root": ({**ROW, "page": "/etc/passwd"}, "lies outside the input"),
-    "an address": ({**ROW, "page": "https://host/1.png"}, "is an address elsewhere"),
+    "out of the input": ({**ROW, "page": "../1.png"}, "outside the input"),
+    "out, from the root": ({**ROW, "page": "/etc/passwd"}, "outside the input"),
+    "an address": ({**ROW, "page": "https://host/1.png"}, "images are not fetched"),
     "no question": ({**ROW, "ask": " "}, "--prompt is empty"),
     "no answer": ({**ROW, "right": []}, "--answer is an empty list"),
     "an empty answer": ({**ROW, "right": ["a", ""]}, "--answer is empty"),
@@ -281,7 +281,7 @@ def test_a_single_file_is_an_input(raw: RawTable, tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"prompt": ()}, "no prompt; name a column, or give a template"),
-        ({"prompt": ("{{ ask",)}, "is no Jinja template"),
+        ({"prompt": ("{{ ask",)}, "is not a Jinja template"),
         ({"split_column": "a", "split_ratio": "train=1"}, "both decide the split"),
         ({"split_ratio": "train=0.5"}, "sum to"),
     ],
