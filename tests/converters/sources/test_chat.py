@@ -285,7 +285,7 @@ BAD = [
     (b'{"conversations": ', "not valid JSON"),
     (b"[1, 2]", "not a JSON object"),
     (b'{"id": "caf\xe9"}', "not UTF-8"),
-    ({}, "expected the key conversations, or messages, or one of the pairs prompt and completion, instruction and output, query and response; there is: nothing"),
+    ({}, "query and response; there is: nothing"),
     ({"question": "Q", "answers": ["A"]}, "no conversation: expected the key conversations"),
     ({"sentence": "s", "label": "True", "identifier": "dev-1-0-0"}, "there is: sentence, label, identifier"),
     ({"prompt": "Q"}, "no conversation"),
