@@ -1,0 +1,143 @@
+"""The image facts of a dataset, kept beside it: a table by the hash of an image's name.
+
+A row holds for as long as the file's fingerprint is what it was. The table is read where it lies, and written anew, row
+by row, when something has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+
+from ...storage import LocalFolder
+from .facts import Depth, ImageFacts
+from .table import read_table, write_table
+
+__all__ = ["SCHEMA", "FactsTable", "batch_of", "image_key"]
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.uint64()),  # of the name
+        ("content", pa.uint64()),
+        ("hash", pa.uint64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("thumbnail", pa.binary()),
+        ("facts", pa.binary()),  # all of them but for the thumbnail, as MessagePack
+    ]
+)
+_NAME = "images.arrow"
+_KEY = "images-1"
+_ROWS = 1 << 14
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ImageFacts).decode
+
+
+def image_key(name: str) -> int:
+    """Return the hash that stands for an image's name."""
+    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
+
+
+def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
+    """Return rows of the table."""
+    rows = list(facts)
+    columns = [
+        [image_key(each.name) for each in rows],
+        [each.content for each in rows],
+        [each.hash for each in rows],
+        [each.width for each in rows],
+        [each.height for each in rows],
+        [each.thumbnail for each in rows],
+        [_encode(msgspec.structs.replace(each, thumbnail=b"")) for each in rows],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+class FactsTable:
+    """The table of one dataset folder.
+
+    Args:
+        folder: where tables about the dataset are kept.
+        check: look whether the file is whole; unnecessary where that was done a moment ago.
+    """
+
+    def __init__(self, folder: LocalFolder, check: bool = True) -> None:
+        self._folder = folder
+        found = read_table(folder, _NAME, _KEY, check=check)
+        self.table: pa.Table = SCHEMA.empty_table() if found is None else found
+        self.keys: npt.NDArray[np.uint64] = _unsigned(self.table["key"])
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def known(self, name: str, fingerprint: str, depth: Depth) -> ImageFacts | None:
+        """Return what is known of an image; None where its file has changed, or was not looked at so deep."""
+        row = self.row(image_key(name))
+        if row is None:
+            return None
+        facts = self.at(row)
+        deep_enough = facts.depth == "pixels" or depth == "header"
+        return facts if facts.name == name and facts.fingerprint == fingerprint and deep_enough else None
+
+    def row(self, key: int) -> int | None:
+        """Return the row of an image, by the hash of its name."""
+        row = int(np.searchsorted(self.keys, np.uint64(key)))
+        return row if row < len(self.keys) and self.keys[row] == key else None
+
+    def at(self, row: int) -> ImageFacts:
+        """Return the facts of a row, without the thumbnail."""
+        return _decode(self.table["facts"][row].as_py())
+
+    def thumbnail(self, row: int) -> npt.NDArray[np.uint8]:
+        """Return an image's thumbnail; see `looks`."""
+        return np.frombuffer(self.table["thumbnail"][row].as_py(), np.uint8)
+
+    def hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+        """Return every row's hash, and whether it has one: the image was decoded, and is not of one colour."""
+        hashes = _unsigned(self.table["hash"])
+        return hashes, _unsigned(self.table["content"]) != 0
+
+    def update(self, batches: list[pa.RecordBatch]) -> FactsTable:
+        """Put rows into the table, in place of those of the same images, and return the table as it is then.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if not batches:
+            return self
+        new = pa.Table.from_batches(batches, SCHEMA)
+        keys = _unsigned(new["key"])
+        # The last row of a key is the newest: looked for from the end, it is the first.
+        _, last = np.unique(keys[::-1], return_index=True)
+        new = new.combine_chunks().take(pa.array(len(keys) - 1 - last))
+        write_table(self._folder, _NAME, _KEY, SCHEMA, _merged(self.table, new))
+        return FactsTable(self._folder, check=False)
+
+
+def _merged(old: pa.Table, new: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of two sorted tables in order, a few in memory at a time; new ones in place of old ones."""
+    new_keys = _unsigned(new["key"])
+    start = 0
+    for batch in old.to_batches(_ROWS):
+        keys = np.from_dlpack(batch["key"])
+        if not len(keys):
+            continue
+        end = int(np.searchsorted(new_keys, keys[-1], "right"))
+        kept = ~np.isin(keys, new_keys[start:end])
+        both = pa.concat_tables([pa.Table.from_batches([batch.filter(pa.array(kept))]), new.slice(start, end - start)])
+        both = both.combine_chunks()
+        yield from both.take(pa.array(np.argsort(_unsigned(both["key"]), kind="stable"))).to_batches()
+        start = end
+    yield from new.slice(start).to_batches(_ROWS)
+
+
+def _unsigned(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
+    return np.concatenate([np.empty(0, dtype=np.uint64), *chunks], dtype=np.uint64, casting="unsafe")
