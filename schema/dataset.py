@@ -12,7 +12,7 @@ from pathlib import Path
 from ..storage import Folder, is_remote, open_folder
 from .errors import DatasetError
 from .images import ImageFiles, Images, ShardedImages
-from .jsonl import read_records
+from .jsonl import JSONL_SUFFIXES, read_records
 from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
 from .record import Record, decode_record
 from .shards import Shard, index_name
@@ -91,7 +91,7 @@ def open_dataset(address: str) -> Dataset:
     """
     if address.endswith(".tar"):
         return _open_shards(address)
-    if address.endswith(".jsonl"):
+    if address.endswith(JSONL_SUFFIXES):
         parent, _, name = address.rpartition("/")
         folder = open_folder(parent or ".")
         if not folder.exists(name):
@@ -105,7 +105,8 @@ def open_dataset(address: str) -> Dataset:
         in_tars = not manifest.options.get("image_files", True)
         shards = {row.split: row.shards for row in manifest.splits} if in_tars else {}
         return Dataset(folder, {row.split: row.file for row in manifest.splits}, manifest, shards)
-    names = [e.name for e in folder.list() if e.name.endswith(".jsonl") and not e.is_folder and e.name != QUARANTINE]
+    files_here = [e.name for e in folder.list() if not e.is_folder and e.name != QUARANTINE]
+    names = [name for name in files_here if name.endswith(JSONL_SUFFIXES)]
     if not names:
         raise DatasetError(f"{address}: no dataset folder (it holds neither {MANIFEST} nor a .jsonl file)")
     files: dict[str, str] = {}
@@ -161,6 +162,7 @@ def the_dataset(address: str | None) -> Dataset:
 
 def _split_of(name: str) -> str:
     """Name the split of a JSONL file; without a known one in its name, it is what follows the last underscore."""
+    name = name.removesuffix(".gz").removesuffix(".zst")
     return split_of_file(name, default=file_stem(name).rpartition("_")[2])
 
 

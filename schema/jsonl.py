@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from ..storage import Folder
+from .dependencies import require
 from .errors import DatasetError, RecordError
 from .record import Record, decode_record, encode_record
 
-__all__ = ["Line", "Written", "read_lines", "read_records", "write_records"]
+__all__ = ["JSONL_SUFFIXES", "Line", "Written", "open_lines", "read_lines", "read_records", "write_records"]
+
+JSONL_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+"""How a file of records may end; what is compressed can be read from its start alone."""
 
 
 class Line(NamedTuple):
@@ -34,10 +39,7 @@ def read_lines(folder: Folder, name: str) -> Iterator[Line]:
     Raises:
         DatasetError: the file cannot be read.
     """
-    try:
-        stream = folder.open(name)
-    except OSError as error:
-        raise DatasetError(f"{folder.address}/{name}: cannot be read ({error.strerror or error})") from error
+    stream = open_lines(folder, name)
     offset = 0
     with stream:
         for number, raw in enumerate(stream, start=1):
@@ -48,6 +50,30 @@ def read_lines(folder: Folder, name: str) -> Iterator[Line]:
             line = line.rstrip(b"\r\n")
             if line.strip():
                 yield Line(number, start, line)
+
+
+def open_lines(folder: Folder, name: str) -> IO[bytes]:
+    """Open a file of records; what is compressed by gzip or Zstandard is decompressed on the way.
+
+    Raises:
+        DatasetError: the file cannot be opened. Damage in what is compressed is told by the reader of the stream: as
+            OSError, EOFError or zlib.error.
+        MissingDependencyError: it is compressed by Zstandard, and the package that reads that is not installed.
+    """
+    try:
+        stream = folder.open(name)
+    except OSError as error:
+        raise DatasetError(f"{folder.address}/{name}: cannot be read ({error.strerror or error})") from error
+    if name.endswith(".gz"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    if name.endswith(".zst"):
+        require("zstandard", purpose=f"{name}: reading Zstandard", extra="zstd")
+        import io
+
+        import zstandard
+
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))
+    return stream
 
 
 def read_records(folder: Folder, name: str) -> Iterator[Record]:

@@ -20,7 +20,7 @@ from ..errors import DatasetError, OutputError
 from ..shards import index_name
 from .table import read_table, write_table
 
-__all__ = ["TableCache"]
+__all__ = ["TableCache", "tables_folder"]
 
 _FOLDER = ".index"
 # Asking a store about a file is a round trip; this many are under way at a time.
@@ -49,7 +49,7 @@ class TableCache:
         self._dataset, self._split = dataset, split
         # A manifest comes from strangers, and so does what it calls a split.
         self._name = quote(split, safe="")
-        self._folder = LocalFolder(_place(dataset.folder))
+        self._folder = tables_folder(dataset.folder)
         self.digest = self._digest()
         """SHA-256 over what tells the split's records: a JSONL's bytes, or shards' indexes and tars' fingerprints."""
 
@@ -127,19 +127,23 @@ def _fingerprints(folder: Folder, names: Sequence[str]) -> list[str]:
         raise DatasetError(f"{folder.address}: a file is missing ({error.filename or error})") from error
 
 
-def _place(folder: Folder) -> Path:
-    """Choose the folder for the tables, and make it."""
+def tables_folder(folder: Folder) -> LocalFolder:
+    """Return the folder for the tables about a dataset folder, and make it; see `TableCache`.
+
+    Raises:
+        OutputError: it can be nowhere.
+    """
     identity = folder.address
     if not is_remote(identity):
         beside = Path(identity) / _FOLDER
         if _writable(beside):
-            return beside
+            return LocalFolder(beside)
         identity = str(Path(identity).resolve())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = cache / "phi3v-data" / "index" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     if not _writable(path):
         raise OutputError(f"{path}: cannot be written, and the index must lie somewhere; set XDG_CACHE_HOME")
-    return path
+    return LocalFolder(path)
 
 
 def _writable(path: Path) -> bool:

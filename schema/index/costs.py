@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -18,7 +17,7 @@ from .counting import Counting
 from .measure import COSTS, Chunk, Measurer
 from .records import RecordIndex
 from .table import numbers
-from .workers import in_order
+from .workers import core_count, in_order
 
 __all__ = ["RecordCosts", "record_costs"]
 
@@ -125,7 +124,7 @@ def _processes(workers: int | None, records: int) -> int:
         return workers
     if records <= _FEW:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return core_count()
 
 
 def _chunks(index: RecordIndex) -> Iterator[Chunk]:

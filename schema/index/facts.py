@@ -42,7 +42,7 @@ class ImageFacts(msgspec.Struct, kw_only=True):
         name: its path relative to the dataset folder; inside a tar, the tar's and the offset.
         fingerprint: changes when the file does.
         depth: how deep it was looked at.
-        bytes: size of the file.
+        size: of the file, in bytes.
         format: Pillow's name of the format.
         width: in pixels, as stored.
         height: in pixels, as stored.
@@ -64,7 +64,7 @@ class ImageFacts(msgspec.Struct, kw_only=True):
     name: str
     fingerprint: str = ""
     depth: Depth = "header"
-    bytes: int = 0
+    size: int = 0
     format: str = ""
     width: int = 0
     height: int = 0

@@ -16,7 +16,7 @@ import xxhash
 
 from ...storage import LocalFolder
 from .facts import Depth, ImageFacts
-from .table import read_table, write_table
+from .table import numbers, read_table, write_table
 
 __all__ = ["SCHEMA", "FactsTable", "batch_of", "image_key"]
 
@@ -103,6 +103,10 @@ class FactsTable:
         """Return every row's hash, and whether it has one: the image was decoded, and is not of one colour."""
         hashes = _unsigned(self.table["hash"])
         return hashes, _unsigned(self.table["content"]) != 0
+
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Return every row's width and height in pixels, [images, 2]; 0, 0 where it cannot be read."""
+        return np.stack([numbers(self.table["width"]), numbers(self.table["height"])], axis=1)
 
     def update(self, batches: list[pa.RecordBatch]) -> FactsTable:
         """Put rows into the table, in place of those of the same images, and return the table as it is then.

@@ -128,8 +128,17 @@ def exif_orientation(image: Image.Image) -> int:
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = {
-    **{(8, 0): "L", (8, 2): "RGB", (8, 3): "P", (8, 4): "LA", (8, 6): "RGBA", (1, 0): "1", (16, 2): "RGB"},
-    **{(1, 3): "P", (2, 3): "P", (4, 3): "P", (16, 0): "I;16"},
+    (8, 0): "L",
+    (8, 2): "RGB",
+    (8, 3): "P",
+    (8, 4): "LA",
+    (8, 6): "RGBA",
+    (1, 0): "1",
+    (16, 2): "RGB",
+    (1, 3): "P",
+    (2, 3): "P",
+    (4, 3): "P",
+    (16, 0): "I;16",
 }
 # Chunks that say nothing of how the image is shown. Of others (animation, EXIF, texts that may hold EXIF) Pillow knows.
 _PNG_PLAIN = {b"PLTE", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs", b"bKGD", b"sBIT", b"tIME", b"hIST", b"tRNS"}

@@ -122,7 +122,7 @@ class ImageReader:
             return self._look(name, fingerprint, size, head, lambda: head + stream.read()), True
 
     def _look(self, name: str, fingerprint: str, size: int, head: bytes, whole: Callable[[], bytes]) -> ImageFacts:
-        facts = ImageFacts(name=name, fingerprint=fingerprint, depth=self._depth, bytes=size)
+        facts = ImageFacts(name=name, fingerprint=fingerprint, depth=self._depth, size=size)
         facts.head = xxhash.xxh3_64_intdigest(head, size)
         if size == 0:
             facts.fault = "empty"
@@ -164,6 +164,4 @@ def _set_looks(facts: ImageFacts, data: bytes, header: Header) -> None:
     facts.thumbnail = thumbnail.tobytes()
     facts.hash = hash_of(thumbnail)
     facts.flat = int(np.ptp(thumbnail)) <= _FLAT and int(np.ptp(grey)) == 0 and has_one_colour(data)
-    facts.line_height = line_height_of(grey)
-
-
+    facts.line_height = line_height_of(grey, thumbnail)

@@ -1,4 +1,4 @@
-"""What an image looks like, in a few bytes: a hash that similar images share, a thumbnail, the height of its text lines.
+"""What an image looks like, in a few bytes: a hash that similar images share, a thumbnail, its text lines' height.
 
 The hash has 64 bits: the signs of the 64 lowest frequencies of a 32 x 32 thumbnail's cosine transform. Scaling, new
 compression and another brightness leave most of them as they are; cutting a few percent off an edge changes up to
@@ -92,19 +92,20 @@ _WARPS = np.array([_warp(before, behind) for before in _CUTS for behind in _CUTS
 
 # Fewer lines are not a page of text.
 _LEAST_LINES = 4
-_LEAST_PITCH = 6
+_LEAST_PITCH = 8
 _LEAST_PEAK = 0.2
-_PAPER = 160
+_PAPER = 160  # of 255: most of a page is paper
 _STRIPS = 4
 
 
-def line_height_of(grey: Grey) -> float:
+def line_height_of(grey: Grey, thumbnail: Grey) -> float:
     """Estimate the pixels from one line of text to the next; 0 where the image does not look like a page.
 
-    The rows' mean grey values rise and fall with the lines; the first peak of their autocorrelation is the distance.
+    Only what is mostly bright is taken for a page. The rows' mean grey values rise and fall with the lines; the first
+    peak of their autocorrelation is the distance.
     """
     height = grey.shape[0]
-    if height < _LEAST_LINES * _LEAST_PITCH or float(np.median(grey[::8, ::8])) < _PAPER:
+    if height < _LEAST_LINES * _LEAST_PITCH or float(np.median(thumbnail)) < _PAPER:
         return 0.0
     # A page lies askew by a degree or so: over a quarter of its width a line stays a line.
     strips = np.asarray(cv2.resize(grey, (_STRIPS, height), interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -1,7 +1,8 @@
 """An image's pixels: decoded once, in grey, to know whether all of it is there and what it looks like.
 
-JPEG is decoded by FFmpeg, which can be told to stop at bad codes where libjpeg fills the rest with grey, and which gives
-the grey values without turning them into RGB first. All else, and any JPEG that FFmpeg does not take, is Pillow's.
+JPEG is decoded by FFmpeg, which can be told to stop at bad codes where libjpeg fills the rest with grey, and which
+gives the grey values without turning them into RGB first. All else, and any JPEG that FFmpeg does not take, is
+Pillow's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from .header import FORMATS, Header, HeaderError
 
@@ -79,7 +80,7 @@ def _by_pillow(data: bytes) -> Grey:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-                # Setting: a global of Pillow's that somebody may have changed, and which would hide what is looked for.
+                # A global of Pillow's that somebody may have changed, and that would hide what is looked for.
                 allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
                 try:
                     image.load()
@@ -89,6 +90,8 @@ def _by_pillow(data: bytes) -> Grey:
                 intact = image.format != "JPEG" or _codes_are_good(data)
     except MemoryError:
         raise
+    except UnidentifiedImageError:
+        raise HeaderError("damaged", "its header is broken") from None
     except Exception as error:  # decoders raise whatever they run into
         detail = " ".join(str(error).split()) or type(error).__name__
         short = "truncated" in detail or "unexpected end" in detail.lower()

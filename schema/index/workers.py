@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,13 +12,18 @@ from typing import Any, TypeVar
 
 from ..errors import RunError
 
-__all__ = ["in_order"]
+__all__ = ["core_count", "in_order"]
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
 # Enough that no process waits for the one that is at the oldest task; few enough that answers do not pile up.
 _DEPTH = 3
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task], workers: int) -> Iterator[Answer]:

@@ -37,8 +37,8 @@ class Drawing:
     """
 
     format: str = "JPEG"
-    width: int = 96
-    height: int = 64
+    width: int = 384
+    height: int = 256
     mode: str = "RGB"
     seed: int = 0
     flat: bool = False
@@ -74,8 +74,8 @@ class Drawing:
         pages[0].save(buffer, self.format, **options)
         data = bytearray(buffer.getvalue())
         if self.damaged:
-            middle = len(data) // 2
-            data[middle : middle + 24] = b"\xfe\x00" * 12
+            late = len(data) * 3 // 4
+            data[late : late + 24] = b"\xfe\x00" * 12
         return bytes(data[: len(data) - self.cut])
 
     def _page(self, number: int) -> Any:
@@ -91,11 +91,10 @@ class Drawing:
                     box = (left, top, left + int(pitch * 0.2), top + int(pitch * 0.5))
                     ImageDraw.Draw(page).rectangle(box, fill=0)
             return page.convert(self.mode)
-        random = np.random.default_rng([self.seed, number])
         if self.flat:
-            small = np.full((1, 1, 3), 120, np.uint8)
-        else:
-            small = random.integers(0, 256, (6, 8, 3), np.uint8)
+            return Image.new("RGB", (1, 1), (120, 120, 120)).convert(self.mode).resize((self.width, self.height))
+        random = np.random.default_rng([self.seed, number])
+        small = random.integers(0, 256, (6, 8, 3), np.uint8)
         image = Image.fromarray(small).resize((self.width, self.height), Image.Resampling.BICUBIC)
         if self.mode == "I;16":
             grey = np.asarray(image.convert("L")).astype(np.uint16)

@@ -45,8 +45,8 @@ class Task(NamedTuple):
     end: int
     blocks: list[Block] | None = None
 
-    def read(self, folder: Folder) -> Iterator[Block]:
-        """Yield the lines of this part.
+    def read(self, folder: Folder, longest: int = LONGEST_LINE) -> Iterator[Block]:
+        """Yield the lines of this part, but for those that are longer than may be.
 
         Raises:
             OSError: the file cannot be read.
@@ -55,10 +55,10 @@ class Task(NamedTuple):
             yield from self.blocks
             return
         with folder.open(self.file) as stream:
-            yield from _blocks(stream, self.start, self.end)
+            yield from _blocks(stream, self.start, self.end, longest=longest)
 
 
-def tasks_of(folder: Folder, name: str, size: int) -> Iterator[Task]:
+def tasks_of(folder: Folder, name: str, size: int, longest: int = LONGEST_LINE) -> Iterator[Task]:
     """Cut a file into parts of about `size` bytes.
 
     Raises:
@@ -72,25 +72,27 @@ def tasks_of(folder: Folder, name: str, size: int) -> Iterator[Task]:
         return
     # What is compressed is read once, from its start.
     with open_lines(folder, name) as stream:
-        for block in _blocks(stream, 0, None, size):
+        for block in _blocks(stream, 0, None, size, longest):
             yield Task(name, block.offset, block.offset + len(block.data), [block])
 
 
-def _blocks(stream: IO[bytes], start: int, end: int | None, size: int = _BLOCK) -> Iterator[Block]:
+def _blocks(
+    stream: IO[bytes], start: int, end: int | None, size: int = _BLOCK, longest: int = LONGEST_LINE
+) -> Iterator[Block]:
     offset = start
     if start > 0:
         # The line that the byte before lies in is somebody else's.
         stream.seek(start - 1)
         offset = start - 1 + _skip_line(stream, None if end is None else end - start + 1)
     while end is None or offset < end:
-        wanted = size if end is None else min(size, end - offset)
+        wanted = min(size, longest) if end is None else min(size, longest, end - offset)
         data = stream.read(wanted)
         if not data:
             return
         if not data.endswith(b"\n"):
-            rest = stream.readline(LONGEST_LINE)
+            rest = stream.readline(longest)
             data += rest
-            if len(rest) == LONGEST_LINE and not rest.endswith(b"\n"):
+            if len(rest) == longest and not rest.endswith(b"\n"):
                 cut = data.rfind(b"\n") + 1
                 if cut:
                     yield Block(offset, data[:cut])

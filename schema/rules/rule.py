@@ -10,7 +10,7 @@ import msgspec
 
 from .examples import Example
 
-__all__ = ["LEVELS", "Family", "Finding", "Level", "Rule", "Severity"]
+__all__ = ["LEVELS", "Finding", "Level", "Rule", "RuleSet", "Severity"]
 
 Severity = Literal["error", "warning"]
 Level = Literal["records", "files", "pixels"]
@@ -63,8 +63,8 @@ class Rule(Generic[Subject, Found]):
         severity: of its findings.
         level: the least level at which it can look.
         fixable: `--fix` repairs what it finds.
-        bad: an example with exactly this fault.
-        good: the same without it.
+        bad: an example with this fault.
+        good: one like it, without the fault.
         check: gives what is wrong with a subject.
     """
 
@@ -75,9 +75,14 @@ class Rule(Generic[Subject, Found]):
     severity: Severity
     level: Level
     fixable: bool
-    bad: Example
-    good: Example
+    bad: Example | Callable[[], Example]
+    good: Example | Callable[[], Example]
     check: Callable[[Subject], Iterable[Found]]
+
+    def example(self, kind: Literal["bad", "good"]) -> Example:
+        """Return one of the two examples; some are made when they are asked for."""
+        found = self.bad if kind == "bad" else self.good
+        return found if isinstance(found, Example) else found()
 
     def finding(self, message: str, **place: Any) -> Finding:
         """Make a finding of this rule."""
@@ -85,19 +90,13 @@ class Rule(Generic[Subject, Found]):
 
 
 @dataclass(frozen=True)
-class Family(Generic[Subject, Found]):
-    """Rules that look at the same kind of thing.
+class RuleSet(Generic[Subject, Found]):
+    """Rules that look at the same kind of thing: a line, a turn, an image.
 
     Args:
-        name: of the family.
-        letter: begins the codes.
-        about: what its rules look at, in one sentence.
         level: the least level of its rules, where a rule says nothing else.
     """
 
-    name: str
-    letter: str
-    about: str
     level: Level
     rules: dict[str, Rule[Subject, Found]] = field(default_factory=dict)
 
@@ -108,8 +107,8 @@ class Family(Generic[Subject, Found]):
         sentence: str,
         remedy: str,
         *,
-        bad: Example,
-        good: Example,
+        bad: Example | Callable[[], Example],
+        good: Example | Callable[[], Example],
         severity: Severity = "error",
         level: Level | None = None,
         fixable: bool = False,
@@ -117,8 +116,6 @@ class Family(Generic[Subject, Found]):
         """Add a rule whose check is the decorated function; see `Rule`."""
 
         def add(check: Callable[[Subject], Iterable[Found]]) -> Callable[[Subject], Iterable[Found]]:
-            if code in self.rules or not code.startswith(self.letter):
-                raise ValueError(f"rule {code} is there already, or not of the family {self.letter}")
             least = level or self.level
             self.rules[code] = Rule(code, name, sentence, remedy, severity, least, fixable, bad, good, check)
             return check

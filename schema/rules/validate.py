@@ -1,43 +1,231 @@
-"""Run the rules of a level over a dataset."""
+"""Validate datasets: read their records in parallel, look at their images, then at all of them together."""
 
 from __future__ import annotations
 
-from typing import Literal
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ...storage import LocalFolder
+from ...storage.outage import one_line
 from ..dataset import Dataset
-from .files import FileRules
-from .records import RecordRules
-from .report import Finding, Report
+from ..errors import DatasetError, OutputError
+from ..index.cache import tables_folder
+from ..index.facts_table import FactsTable
+from ..index.workers import core_count, in_order
+from ..jsonl import JSONL_SUFFIXES
+from .corpus import At, Corpus, Source
+from .dataset import FOLDERS, Folder
+from .lines import Task, tasks_of
+from .rule import Finding, Level, Rule
+from .scan import Part, Scanner
+from .settings import Settings
+from .shown import ShownImages
+from .splits import TOGETHER
+from .tokens import COSTS, costs_of
 
-__all__ = ["Level", "validate"]
+__all__ = ["Progress", "Summary", "Validation"]
 
-Level = Literal["records", "files"]
+# Bytes of records a task: less where each image takes long.
+_TASK = {"records": 1 << 21, "files": 1 << 18, "pixels": 1 << 15}
+# Below this, starting processes takes longer than the work.
+_SMALL = {"records": 1 << 24, "files": 1 << 20, "pixels": 1 << 17}
 
 
-def validate(dataset: Dataset, level: Level = "files") -> Report:
-    """Look at a whole dataset, one record in memory at a time.
+@dataclass
+class Summary:
+    """What a validation looked at and found.
 
     Args:
-        dataset: what to look at.
-        level: `records` reads the JSONL and the manifest; `files` opens the header of every image, too.
-
-    Raises:
-        DatasetError: a file of records cannot be read at all.
+        level: how deep it looked.
+        records: of each dataset, by split.
+        images: that the records show.
+        findings: how many each rule has, by code.
+        errors: findings of severity error.
+        notes: what could not be looked at, and why.
     """
-    records, files = RecordRules(dataset), FileRules(dataset)
-    findings: list[Finding] = []
-    for file, line, record in records.read():
-        if level == "files":
-            findings += files.check(file, line, record)
-    # Without a manifest the folder may hold other people's images, and one JSONL need not show them all.
-    if level == "files" and dataset.manifest is not None:
-        findings += files.unshown()
-    findings += records.findings
-    findings.sort(key=lambda finding: (finding.file, finding.line))
-    return Report(
-        dataset=dataset.folder.address,
-        level=level,
-        records=records.records,
-        images=records.images,
-        findings=findings,
-    )
+
+    level: Level
+    records: dict[str, Counter[str]] = field(default_factory=dict)
+    images: int = 0
+    findings: Counter[str] = field(default_factory=Counter)
+    errors: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> int:
+        """Findings of severity warning."""
+        return sum(self.findings.values()) - self.errors
+
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+def _silent(what: str, done: int, total: int) -> None: ...
+
+
+class Validation:
+    """One run over datasets; `summary` is complete behind the last finding.
+
+    Args:
+        datasets: with the addresses they were given by.
+        settings: how to look.
+        progress: told how it goes.
+    """
+
+    def __init__(
+        self, datasets: Sequence[tuple[str, Dataset]], settings: Settings, progress: Progress = _silent
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._sources = [Source(dataset, address) for address, dataset in datasets]
+        self.summary = Summary(settings.level)
+
+    def findings(self, wanted: Callable[[Finding], bool] = lambda finding: True) -> Iterator[Finding]:
+        """Yield every finding that is wanted; the others are not counted either.
+
+        Raises:
+            DatasetError: a file of records cannot be read.
+            RunError: the machine or a store is in trouble.
+        """
+        for finding in self._findings():
+            if wanted(finding):
+                self.summary.findings[finding.rule] += 1
+                self.summary.errors += finding.severity == "error"
+                yield finding
+
+    def _findings(self) -> Iterator[Finding]:
+        with tempfile.TemporaryDirectory(prefix="phi3v-data-") as place:
+            corpus = Corpus(self._sources, self._settings, Path(place))
+            with corpus.closing():
+                for number, source in enumerate(self._sources):
+                    yield from self._read(number, source, corpus)
+                self._progress("comparing", 0, 0)
+                for rule in _selected(TOGETHER.rules, self._settings):
+                    for at in rule.check(corpus):
+                        yield self._placed(rule, at, corpus)
+                for row, cost in costs_of(corpus):
+                    for rule in _selected(COSTS.rules, self._settings):
+                        for message in rule.check(cost):
+                            yield self._placed(rule, At(message, row), corpus)
+                for number, source in enumerate(self._sources):
+                    folder = Folder(number, source, self._shown(number, corpus))
+                    for rule in _selected(FOLDERS.rules, self._settings):
+                        for at in rule.check(folder):
+                            yield self._placed(rule, at, corpus)
+        self.summary.images = sum(sum(source.images.values()) for source in self._sources)
+        self.summary.records = {source.address: source.records for source in self._sources}
+
+    def _read(self, number: int, source: Source, corpus: Corpus) -> Iterator[Finding]:
+        settings = self._settings
+        if settings.level != "records":
+            source.tables = tables_folder(source.dataset.folder)
+        make = partial(_scanner, source.dataset, settings, source.tables)
+        files = _files(source.dataset, settings)
+        total = sum(size for _, _, size in files)
+        workers = settings.workers or (1 if total <= _SMALL[settings.level] else core_count())
+        new: list[pa.RecordBatch] = []
+        done = 0
+        # Every part belongs to a file: the names travel beside the tasks, in their order.
+        names: list[tuple[str, str]] = []
+
+        def tasks() -> Iterator[Task]:
+            for split, name, _ in files:
+                for task in _tasks(source.dataset, name, settings):
+                    names.append((split, name))
+                    yield task
+
+        at, line = ("", ""), 0
+        for place, part in enumerate(in_order(make, tasks(), workers)):
+            if names[place] != at:
+                at, line = names[place], 0
+                corpus.begin(number, *at)
+            split, name = at
+            yield from self._of_part(part, source, name, line)
+            source.records[split] += part.lines
+            source.images[split] += part.shown
+            source.unreadable[split] += part.lines - len(part.rows)
+            source.labels.setdefault(split, Counter()).update(part.labels)
+            if part.images.facts is not None:
+                new.append(part.images.facts)
+            corpus.append(part, line)
+            line += part.lines
+            done += part.size
+            self._progress("reading", done, total)
+        if source.tables is not None:
+            source.facts = _kept(source.tables, new)
+
+    def _of_part(self, part: Part, source: Source, name: str, line: int) -> Iterator[Finding]:
+        for finding in part.findings:
+            yield _at(finding, source.address, name, finding.line + line + 1)
+
+    def _placed(self, rule: Rule[Any, Any], at: At, corpus: Corpus) -> Finding:
+        if at.row < 0:
+            address = self._sources[at.source].address
+            return rule.finding(at.message, dataset=address, file=at.file, image=at.image)
+        source, file, line = corpus.place(at.row)
+        identity = corpus.read(at.row).id
+        return rule.finding(at.message, dataset=source.address, file=file, line=line, id=identity, image=at.image)
+
+    def _shown(self, number: int, corpus: Corpus) -> Any:
+        if self._settings.level == "records":
+            return None
+        records = np.asarray(corpus.references("record"), np.int64)
+        if not len(records):
+            return np.empty(0, np.uint64)
+        here = corpus.source_numbers(records) == number
+        return np.unique(np.asarray(corpus.references("image"))[here])
+
+
+def _scanner(dataset: Dataset, settings: Settings, tables: LocalFolder | None) -> Scanner:
+    return Scanner(dataset.folder, settings, ShownImages(dataset.folder, settings, tables))
+
+
+def _files(dataset: Dataset, settings: Settings) -> list[tuple[str, str, int]]:
+    """Return each file of records with its split and size; files that are not there are another rule's."""
+    found = []
+    # What is found in two splits is told of the other one.
+    for split in sorted(dataset.splits, key=lambda split: split != "train"):
+        # Where images are in shards alone, they are read beside their records.
+        in_shards = split in dataset.shards and (settings.level != "records" or split not in dataset.files)
+        for name in dataset.shards[split] if in_shards else [dataset.files[split]]:
+            if dataset.folder.exists(name):
+                found.append((split, name, dataset.folder.size(name)))
+    return found
+
+
+def _tasks(dataset: Dataset, name: str, settings: Settings) -> Iterator[Task]:
+    if not name.endswith(JSONL_SUFFIXES):
+        yield Task(name, 0, dataset.folder.size(name))
+        return
+    try:
+        yield from tasks_of(dataset.folder, name, _TASK[settings.level], settings.limits.longest_line)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = one_line(error) or type(error).__name__
+        raise DatasetError(f"{dataset.folder.address}/{name}: cannot be read ({reason}); write it again") from error
+
+
+def _kept(tables: LocalFolder, new: list[pa.RecordBatch]) -> FactsTable:
+    """Put what was found out about images beside what was known of others."""
+    try:
+        return FactsTable(tables, check=False).update(new)
+    except OSError as error:
+        raise OutputError(f"{tables.path}: the image facts cannot be written ({one_line(error)})") from error
+
+
+def _at(finding: Finding, address: str, file: str, line: int) -> Finding:
+    return msgspec.structs.replace(finding, dataset=address, file=file, line=line)
+
+
+def _selected(rules: dict[str, Rule[Any, Any]], settings: Settings) -> list[Rule[Any, Any]]:
+    return [rule for code, rule in rules.items() if code in settings.codes]

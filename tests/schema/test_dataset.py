@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from validated import validated
 
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.record import Record, Turn, encode_record
-from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Sample, ShardWriter, index_name
 from phi3v_data.storage import LocalFolder
 
@@ -75,11 +75,12 @@ def test_the_digest_of_shards_changes_with_their_records(shards: Path) -> None:
 
 
 def test_shards_are_validated_like_a_folder(shards: Path) -> None:
-    assert validate(open_dataset(f"{shards}/*.tar")).records == {"train": 5, "val": 2}
+    findings, summary = validated(open_dataset(f"{shards}/*.tar"), select=["R", "F", "D"])
+    assert (findings, list(summary.records.values())) == ([], [{"train": 5, "val": 2}])
     tar = shards / "some-source-val-000000.tar"
     tar.write_bytes(tar.read_bytes().replace(b"val-1.jpg", b"val-\x00.jpg").replace(b'"id":"val-1"', b'"id":"val-0"'))
-    report = validate(open_dataset(f"{shards}/*.tar"))
-    assert [(finding.rule, finding.file, finding.line) for finding in report.findings] == [("record", tar.name, 2)]
+    findings, _ = validated(open_dataset(f"{shards}/*.tar"), select=["R103"])
+    assert [(finding.rule, finding.file, finding.line) for finding in findings] == [("R103", tar.name, 2)]
 
 
 def test_a_pattern_that_nothing_matches_is_refused(shards: Path) -> None:

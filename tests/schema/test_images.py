@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from PIL import Image
+from validated import validated
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.layout import FORMAT_VERSION, MANIFEST, Manifest, SplitRow, encode_manifest
 from phi3v_data.schema.record import Record, Turn, encode_record
-from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Sample, ShardWriter, index_name, sample_columns
 from phi3v_data.storage import LocalFolder
 
@@ -77,7 +77,7 @@ def test_each_image_is_found_by_its_record_and_place(sharded: Dataset) -> None:
 
 
 def test_a_dataset_whose_images_are_in_shards_alone_is_clean(sharded: Dataset) -> None:
-    assert validate(sharded, "files").findings == []
+    assert validated(sharded, select=["R", "F", "D"])[0] == []
 
 
 def test_a_image_that_the_shards_do_not_hold_is_found(sharded: Dataset) -> None:
@@ -85,8 +85,8 @@ def test_a_image_that_the_shards_do_not_hold_is_found(sharded: Dataset) -> None:
     entry = msgspec.json.decode(sharded.folder.read(index_name(shard)))
     entry["images"].pop()
     sharded.folder.write(index_name(shard), msgspec.json.encode(entry))
-    (found,) = validate(sharded, "files").findings
-    assert found.message == f"image 1 of r.2 in {shard} does not exist"
+    (found, *_), _ = validated(sharded, select=["F", "P"])
+    assert (found.rule, found.id, found.file) == ("F206", "r.2", shard)
 
 
 def test_a_image_damaged_inside_its_tar_is_found(sharded: Dataset) -> None:
@@ -95,11 +95,11 @@ def test_a_image_damaged_inside_its_tar_is_found(sharded: Dataset) -> None:
     start = data.index(b"\x89PNG")
     data[start : start + 8] = bytes(8)
     sharded.folder.write(shard, bytes(data))
-    (found,) = validate(sharded, "files").findings
-    assert found.message == f"image 0 of r.1 in {shard} is no image"
+    (found, *_), _ = validated(sharded, select=["F", "P"])
+    assert (found.rule, found.id, found.file) == ("F208", "r.1", shard)
 
 
 def test_a_tar_that_is_gone_is_one_clear_error(sharded: Dataset) -> None:
     sharded.folder.delete(sharded.manifest.splits[0].shards[0])  # type: ignore[union-attr]  # it has a manifest
     with pytest.raises(DatasetError, match="cannot be read with its index"):
-        validate(sharded, "files")
+        validated(sharded)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from conversions import Pages, rows
 from PIL import Image
+from validated import validated
 
 from phi3v_data.converters.engine import run
 from phi3v_data.converters.engine.local import LocalExecutor
@@ -15,7 +16,6 @@ from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import ConversionStopped
 from phi3v_data.schema.jsonl import read_records
 from phi3v_data.schema.layout import read_manifest
-from phi3v_data.schema.rules.validate import validate
 from phi3v_data.schema.shards import Shard
 from phi3v_data.storage import LocalFolder
 
@@ -55,7 +55,7 @@ def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_non
     summary = pages.bench.convert()
     assert rows(summary) == {"train": (10, 3, 7, 0), "val": (2, 1, 1, 0)}
     assert pages.images() == ["pages/a.png", "pages/c.back.png", "pages/c.png"]
-    assert validate(open_dataset(str(pages.bench.root / "out"))).findings == []
+    assert validated(open_dataset(str(pages.bench.root / "out")), select=["R", "F", "D"])[0] == []
     told = {line["path"]: (line["stage"], line["message"]) for line in pages.bench.quarantine()}
     assert told["questions.jsonl:2"] == ("convert", "there is no answer")
     assert told["questions.jsonl:9"][0] == told["questions.jsonl:10"][0] == "decode"
@@ -130,7 +130,7 @@ def test_every_sample_of_a_shard_carries_the_shared_image(pages: Pages, images: 
         samples = {entry.id: list(sample.images) for entry, sample in zip(shard.entries, shard, strict=True)}
     raw = (pages.bench.input / "pages" / "a").read_bytes()
     assert samples["q0001"] == samples["q0003"] == [raw]
-    assert validate(open_dataset(str(folder.path))).findings == []
+    assert validated(open_dataset(str(folder.path)), select=["R", "F", "D"])[0] == []
 
 
 def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Pages) -> None:
@@ -143,8 +143,8 @@ def test_a_damaged_copy_in_a_shard_is_found_although_another_is_sound(pages: Pag
     data = bytearray(path.read_bytes())
     data[offset : offset + size] = bytes(size)
     path.write_bytes(bytes(data))
-    (finding,) = validate(open_dataset(str(pages.bench.root / "out"))).findings
-    assert (finding.rule, finding.id) == ("image", "q0002")
+    (finding,) = validated(open_dataset(str(pages.bench.root / "out")), select=["F"])[0]
+    assert (finding.rule, finding.id) == ("F208", "q0002")
 
 
 def test_a_page_whose_many_questions_fail_in_a_row_does_not_stop_the_run(pages: Pages) -> None:

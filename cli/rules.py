@@ -1,0 +1,67 @@
+"""`phi3v-data rules`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..schema.rules.rule import Rule
+
+__all__ = ["command"]
+
+
+@click.command("rules", short_help="List the validator's rules, or explain one.")
+@click.argument("code", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def command(code: str | None, as_json: bool) -> None:
+    """List the rules of `phi3v-data validate`, or explain one with its examples.
+
+    CODE is a rule's code or name, such as P301 or truncated-image.
+    """
+    import msgspec
+
+    from ..schema.rules.registry import FAMILIES, all_rules, find_rule
+
+    rules = [find_rule(code)] if code else list(all_rules().values())
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode([_described(rule) for rule in rules]), indent=2))
+        return
+    if code:
+        click.echo("\n".join(explained(rules[0])))
+        return
+    for family in FAMILIES:
+        click.echo(f"{family.letter}  {family.name}: {family.about}")
+        for rule in rules:
+            if rule.code[0] == family.letter:
+                line = f"  {rule.code}  {rule.name:<24} {rule.severity:<8} {rule.level:<8}"
+                click.echo(f"{line}{'fixable' if rule.fixable else ''}".rstrip())
+
+
+def explained(rule: Rule[Any, Any]) -> list[str]:
+    """Return the lines that explain a rule."""
+    fixable = ", fixable" if rule.fixable else ""
+    return [
+        f"{rule.code} {rule.name} ({rule.severity}, from level {rule.level} on{fixable})",
+        rule.sentence,
+        f"What to do: {rule.remedy}",
+        "Found:",
+        *(f"  {each}" for each in rule.example("bad").lines()),
+        "Not found:",
+        *(f"  {each}" for each in rule.example("good").lines()),
+    ]
+
+
+def _described(rule: Rule[Any, Any]) -> dict[str, Any]:
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "sentence": rule.sentence,
+        "remedy": rule.remedy,
+        "severity": rule.severity,
+        "level": rule.level,
+        "fixable": rule.fixable,
+        "bad": rule.example("bad").lines(),
+        "good": rule.example("good").lines(),
+    }
