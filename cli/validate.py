@@ -119,7 +119,7 @@ def _counting(model: str) -> Counting:
 
     prepare_training_packages()
     from ..schema.index import Counting
-    from ..trainer.checkpoint import load_run_processor
     from ..trainer.config import make_config
+    from ..trainer.model_folder import load_run_processor
 
     return Counting.of(load_run_processor(make_config({"model.name": model})))

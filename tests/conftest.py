@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("suite")
 
 # What several suites share besides fixtures: modules of their own.
 sys.path.insert(0, str(Path(__file__).with_name("support")))
-pytest_plugins = ["browser", "hub_server"]
+pytest_plugins = ["browser", "hub_server", "small_datasets"]
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 

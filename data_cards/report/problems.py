@@ -10,7 +10,7 @@ import msgspec
 from ...schema.dataset import Dataset
 from ...schema.jsonl import read_lines
 from ...schema.layout import QUARANTINE
-from ...schema.rules.validate import validate
+from ...schema.rules.validate import find_all
 
 __all__ = ["Problem", "findings_of", "quarantined_items"]
 
@@ -40,10 +40,10 @@ def findings_of(dataset: Dataset) -> list[Problem]:
             rule=finding.rule,
             severity=finding.severity,
             message=finding.message,
-            place=f"{finding.file}:{finding.line}" if finding.line else finding.file,
+            place=finding.place,
             id=finding.id,
         )
-        for finding in validate(dataset, "files").findings
+        for finding in find_all(dataset, "files")
     ]
 
 

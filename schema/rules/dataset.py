@@ -194,6 +194,34 @@ def _shards_example(records: int) -> Example:
 
 
 @FOLDERS.rule(
+    "D708",
+    "unreadable-shard",
+    "A shard is missing or damaged, or the index beside it is; none of its records are looked at.",
+    "Copy it again, or write the shards again: phi3v-data convert --shards.",
+    bad=lambda: _without_index(_shards_example(2)),
+    good=lambda: _shards_example(2),
+)
+def unreadable_shard(folder: Folder) -> Iterator[At]:
+    dataset = folder.source.dataset
+    listed = [name for names in dataset.shards.values() for name in names]
+    listed += [name for row in _rows(folder) for name in row.shards if name not in listed]
+    for name in listed:
+        try:
+            with Shard(dataset.folder, name) as shard:
+                size = dataset.folder.size(name)
+                if any(
+                    start + length > size for each in shard.entries for start, length in [each.record, *each.images]
+                ):
+                    yield At("ends before its index says", -1, folder.number, name)
+        except DatasetError as error:
+            yield At(str(error), -1, folder.number, name)
+
+
+def _without_index(example: Example) -> Example:
+    return Example({name: content for name, content in example.files.items() if not name.endswith(".index.jsonl")})
+
+
+@FOLDERS.rule(
     "D707",
     "shards-differ",
     "The shards do not hold the records of the JSONL file, one by one.",
@@ -208,8 +236,9 @@ def shards_differ(folder: Folder) -> Iterator[At]:
             continue
         try:
             found = _first_difference(folder, row)
-        except DatasetError as error:
-            found = str(error)
+        except DatasetError:
+            # That a shard cannot be read is another rule's.
+            continue
         if found:
             yield At(found, -1, folder.number, row.shards[0])
 

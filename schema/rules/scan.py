@@ -119,7 +119,12 @@ class Scanner:
         return self._part
 
     def _shard(self, task: Task) -> None:
-        with Shard(self._folder, task.file) as shard:
+        try:
+            shard = Shard(self._folder, task.file)
+        except DatasetError:
+            # That it cannot be read is found when the dataset is looked at as a whole.
+            return
+        with shard:
             fingerprint = self._folder.fingerprint(task.file)
             for number in range(len(shard)):
                 sample = shard.sample(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..jsonl import JSONL_SUFFIXES
 from .corpus import At, Corpus, Source
 from .dataset import FOLDERS, Folder
 from .lines import Task, tasks_of
+from .registry import codes_for
 from .rule import Finding, Level, Rule
 from .scan import Part, Scanner
 from .settings import Settings
@@ -33,7 +34,7 @@ from .shown import ShownImages
 from .splits import TOGETHER
 from .tokens import COSTS, costs_of
 
-__all__ = ["Progress", "Summary", "Validation"]
+__all__ = ["Progress", "Summary", "Validation", "find_all"]
 
 # Bytes of records a task: less where each image takes long.
 _TASK = {"records": 1 << 21, "files": 1 << 18, "pixels": 1 << 15}
@@ -185,6 +186,18 @@ class Validation:
             return np.empty(0, np.uint64)
         here = corpus.source_numbers(records) == number
         return np.unique(np.asarray(corpus.references("image"))[here])
+
+
+def find_all(dataset: Dataset, level: Level = "files", select: Iterable[str] = ()) -> list[Finding]:
+    """Return every finding of a dataset.
+
+    Args:
+        dataset: what to look at.
+        level: how deep.
+        select: codes, names or beginnings of codes of the rules that look; all where there are none.
+    """
+    settings = Settings(level, codes_for(level, select))
+    return list(Validation([(dataset.folder.address, dataset)], settings).findings())
 
 
 def _scanner(dataset: Dataset, settings: Settings, tables: LocalFolder | None) -> Scanner:
