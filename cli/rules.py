@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.argument("code", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 def command(code: str | None, as_json: bool) -> None:
-    """List the rules of `phi3v-data validate`, or explain one with its examples.
+    """List the validator's rules, or explain one with its examples.
 
     CODE is a rule's code or name, such as P301 or truncated-image.
     """

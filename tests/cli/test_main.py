@@ -120,5 +120,5 @@ def test_the_reader_of_the_output_may_leave_early(tmp_path: Path) -> None:
     (tmp_path / "x_train.jsonl").write_text("".join(line % n for n in range(3000)))
     program = f"{sys.executable} -m phi3v_data.cli validate . --format json | head -c 10"
     done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout == '{"dataset"'
+    assert done.stdout == '{"rule":"R'
     assert "Traceback" not in done.stderr

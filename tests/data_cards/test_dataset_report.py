@@ -31,7 +31,7 @@ def test_the_summary_counts_what_the_manifest_counts(report: Path) -> None:
     ]
     assert counts == [("train", 300, 301, 1), ("val", 5, 5, 0)]
     assert summary["near_duplicates"]["pairs"] == 2  # an image that many records show counts once
-    assert {rule["rule"]: rule["records"] for rule in summary["rules"]}["image"] == 1
+    assert {rule["rule"]: rule["records"] for rule in summary["rules"]}["F206"] == 1
 
 
 def test_images_are_referred_to_where_a_page_reaches_them_and_copied_where_it_does_not(

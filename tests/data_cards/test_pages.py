@@ -53,7 +53,7 @@ def test_filters_search_and_sorting_show_the_right_records(seen: Seen) -> None:
     assert count("#/records") == "305"
     assert count("#/records?split=val") == "5 of 305"
     assert count("#/records?label=class+0") == "101 of 305"
-    assert count("#/records?rule=image") == "1 of 305"
+    assert count("#/records?rule=F206") == "1 of 305"
     assert count("#/records?q=RAIN-29") == "11 of 305"
     seen.page.fill("#query", "say that")
     seen.page.press("#query", "Enter")
@@ -135,7 +135,7 @@ def test_characters_that_turn_the_line_around_are_named(seen: Seen) -> None:
 
 
 def test_findings_lead_to_their_record_and_a_missing_image_says_so(seen: Seen) -> None:
-    page = seen.go("#/findings?rule=image")
+    page = seen.go("#/findings?rule=F206")
     page.get_by_role("link", name="val-missing").click()
     page.wait_for_selector(".banner.error")
     assert "val/none.jpg does not exist" in page.locator(".banner.error").first.inner_text()
