@@ -11,17 +11,18 @@ import av.logging
 import numpy as np
 import pytest
 from av.stream import Disposition
+from painted_clips import Clips
 
-from phi3v_data.converters.video import container, read_frames
+from phi3v_data.converters.video import Decoder, container, read_frames
 from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.errors import MediaError
 
 EIGHT = Sampling(frames=8)
 
 
-def refusal(path: Path, said: str, **options: Any) -> str:
+def refusal(path: Path, said: str, decoder: Decoder = "auto") -> str:
     with pytest.raises(MediaError, match=said) as caught:
-        read_frames(path, EIGHT, **options)
+        read_frames(path, EIGHT, decoder=decoder)
     message = str(caught.value)
     assert message.startswith(f"{path.name}: ")
     assert len(message.splitlines()) == 1
@@ -45,7 +46,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     refusal(tmp_path / "gone.avi", "cannot be opened .No such file")
 
 
-def test_a_file_that_may_not_be_read(clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "locked.avi"
     path.write_bytes(clips.named("xvid.avi").read_bytes())
 
@@ -95,7 +96,7 @@ def test_sound_alone(tmp_path: Path) -> None:
     refusal(write_sound(tmp_path / "sound.m4a"), "holds no video stream")
 
 
-def test_sound_with_an_image_on_its_cover(tmp_path: Path, clips: Any) -> None:
+def test_sound_with_an_image_on_its_cover(tmp_path: Path, clips: Clips) -> None:
     path = write_sound(tmp_path / "sound.mp4", cover=clips.paint(0))
     with av.open(str(path)) as file:
         assert len(file.streams.video) == 1
@@ -119,7 +120,7 @@ def test_sound_with_an_image_on_its_cover(tmp_path: Path, clips: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("part", [0.5, 0.8])
-def test_a_clip_cut_short(clips: Any, tmp_path: Path, name: str, part: float) -> None:
+def test_a_clip_cut_short(clips: Clips, tmp_path: Path, name: str, part: float) -> None:
     if name == "h264-at-once.mp4":
         whole = clips.remux(clips.named("h264.mp4"), tmp_path / "whole.mp4", keep, movflags="faststart")
     else:
@@ -134,7 +135,7 @@ def keep(number: int, packet: av.Packet) -> None:
     return None
 
 
-def test_a_clip_cut_between_two_frames_says_how_many_are_there(clips: Any, tmp_path: Path) -> None:
+def test_a_clip_cut_between_two_frames_says_how_many_are_there(clips: Clips, tmp_path: Path) -> None:
     data = clips.named("xvid.avi").read_bytes()
     chunk = data.index(b"movi")
     for _ in range(20):
@@ -144,13 +145,13 @@ def test_a_clip_cut_between_two_frames_says_how_many_are_there(clips: Any, tmp_p
     refusal(path, "cut short, 19 of 60 frames are there$")
 
 
-def test_a_clip_cut_between_two_frames_says_when_it_ends(clips: Any, tmp_path: Path) -> None:
+def test_a_clip_cut_between_two_frames_says_when_it_ends(clips: Clips, tmp_path: Path) -> None:
     path = tmp_path / "h264.flv"
     path.write_bytes(clips.named("h264.flv").read_bytes()[: clips.packet("h264.flv", 40).pos])
     refusal(path, r"cut short, 1\.\d of 2\.5 seconds are there$")
 
 
-def test_damage_that_ffmpeg_passes_over_is_reported(clips: Any, tmp_path: Path) -> None:
+def test_damage_that_ffmpeg_passes_over_is_reported(clips: Clips, tmp_path: Path) -> None:
     """Without it, the clip would seem to have fewer frames; the second of two such clips is as bad as the first."""
     data = bytearray(clips.named("mpeg4.mkv").read_bytes())
     data[3000:3400] = bytes(400)
@@ -160,7 +161,7 @@ def test_damage_that_ffmpeg_passes_over_is_reported(clips: Any, tmp_path: Path) 
         refusal(path, r"damaged \(.* invalid as first byte")
 
 
-def test_what_ffmpeg_logs_elsewhere_stays_as_it_was(clips: Any) -> None:
+def test_what_ffmpeg_logs_elsewhere_stays_as_it_was(clips: Clips) -> None:
     av.logging.set_level(av.logging.WARNING)
     try:
         read_frames(clips.named("xvid.avi"), EIGHT)
@@ -170,7 +171,7 @@ def test_what_ffmpeg_logs_elsewhere_stays_as_it_was(clips: Any) -> None:
         av.logging.set_level(None)
 
 
-def test_frames_lost_in_the_middle_of_an_avi_are_missed(clips: Any, tmp_path: Path) -> None:
+def test_frames_lost_in_the_middle_of_an_avi_are_missed(clips: Clips, tmp_path: Path) -> None:
     data = clips.named("xvid.avi").read_bytes()
     at = data.index(b"movi")
     for _ in range(30):
@@ -182,7 +183,7 @@ def test_frames_lost_in_the_middle_of_an_avi_are_missed(clips: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["h264.ts", "h264-no-times.h264"])
-def test_a_clip_whose_container_states_no_length_is_counted(clips: Any, tmp_path: Path, name: str) -> None:
+def test_a_clip_whose_container_states_no_length_is_counted(clips: Clips, tmp_path: Path, name: str) -> None:
     packets = []
     clips.remux(
         clips.named(name), tmp_path / f"whole{Path(name).suffix}", lambda number, packet: packets.append(packet)
@@ -198,7 +199,7 @@ def test_a_clip_whose_container_states_no_length_is_counted(clips: Any, tmp_path
     assert all(np.array_equal(frame.pixels, expected[frame.index]) for frame in frames)
 
 
-def test_frames_dropped_in_recording_are_not_taken_for_a_cut(clips: Any, tmp_path: Path) -> None:
+def test_frames_dropped_in_recording_are_not_taken_for_a_cut(clips: Clips, tmp_path: Path) -> None:
     """An AVI states them among its frames; they have no packet."""
 
     def drop(number: int, packet: av.Packet) -> list[bytes] | None:
@@ -219,7 +220,7 @@ def wipe(number: int, packet: av.Packet) -> bytes | None:
 
 
 @pytest.mark.parametrize("name", ["xvid.avi", "h264.mp4", "h264-open-gop.mp4", "mpeg2.ts"])
-def test_a_frame_that_cannot_be_decoded_whole(clips: Any, tmp_path: Path, name: str) -> None:
+def test_a_frame_that_cannot_be_decoded_whole(clips: Clips, tmp_path: Path, name: str) -> None:
     path = clips.remux(clips.named(name), tmp_path / name, wipe)
     with pytest.raises(MediaError, match="damaged"):
         read_frames(path, Sampling(frames=60))
@@ -227,12 +228,12 @@ def test_a_frame_that_cannot_be_decoded_whole(clips: Any, tmp_path: Path, name: 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("decoder", ["pyav", "opencv", "decord"])
-def test_a_damaged_real_clip(real_data: Path, decoder: str) -> None:
+def test_a_damaged_real_clip(real_data: Path, decoder: Decoder) -> None:
     refusal(real_data / "corrupt" / "corrupted.mp4", "damaged", decoder=decoder)
 
 
 @pytest.mark.real_data
-def test_packets_out_of_order_are_decoded(clips: Any, real_data: Path) -> None:
+def test_packets_out_of_order_are_decoded(clips: Clips, real_data: Path) -> None:
     path = real_data / "corrupt" / "unordered.mov"
     frames = read_frames(path, EIGHT)
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
@@ -248,14 +249,14 @@ def test_packets_out_of_order_are_decoded(clips: Any, real_data: Path) -> None:
     ids=["playlist", "list of parts"],
 )
 @pytest.mark.parametrize("suffix", ["avi", "m3u8", "ffconcat"])
-def test_a_file_that_makes_ffmpeg_open_others(clips: Any, tmp_path: Path, text: str, suffix: str) -> None:
+def test_a_file_that_makes_ffmpeg_open_others(clips: Clips, tmp_path: Path, text: str, suffix: str) -> None:
     (tmp_path / "part.ts").write_bytes(clips.named("h264.ts").read_bytes())
     path = tmp_path / f"list.{suffix}"
     path.write_text(text.format(clip="part.ts"))
     refusal(path, "not a video")
 
 
-def test_frames_of_too_many_pixels(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_of_too_many_pixels(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "MAX_PIXELS", 96 * 160 - 1)
     refusal(clips.named("xvid.avi"), "frames of 160x96, more than 15359 pixels")
 
@@ -266,7 +267,7 @@ def test_frames_of_too_many_pixels(clips: Any, monkeypatch: pytest.MonkeyPatch) 
 )
 @pytest.mark.parametrize("decoder", ["pyav", "opencv", "decord"])
 def test_a_clip_may_have_any_name(
-    clips: Any, tmp_path: Path, name: str | bytes, decoder: Any, monkeypatch: pytest.MonkeyPatch
+    clips: Clips, tmp_path: Path, name: str | bytes, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path(os.fsdecode(name))
@@ -274,11 +275,12 @@ def test_a_clip_may_have_any_name(
     assert len(read_frames(path, EIGHT, decoder=decoder)) == 8
 
 
-def test_a_name_need_not_be_text(clips: Any, tmp_path: Path) -> None:
+def test_a_name_need_not_be_text(clips: Clips, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\xfe.avi")
     path.write_bytes(clips.named("xvid.avi").read_bytes())
     assert len(read_frames(path, EIGHT)) == 8
-    for decoder in ("opencv", "decord"):
+    decoders: tuple[Decoder, ...] = ("opencv", "decord")
+    for decoder in decoders:
         with pytest.raises(MediaError, match="names are not text; choose pyav"):
             read_frames(path, EIGHT, decoder=decoder)
 
@@ -293,7 +295,7 @@ def test_a_name_with_a_new_line_still_gives_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoder", ["pyav", "opencv", "decord"])
 def test_nothing_is_printed_about_damage(
-    clips: Any, tmp_path: Path, decoder: Any, capfd: pytest.CaptureFixture[str]
+    clips: Clips, tmp_path: Path, decoder: Decoder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = clips.remux(clips.named("xvid.avi"), tmp_path / "damaged.avi", wipe)
     read_frames(path, Sampling(strategy="keyframes"), decoder=decoder)

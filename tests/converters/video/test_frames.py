@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from painted_clips import Clips
 
 from phi3v_data.converters.video import container, pyav_frames, read_frames, skipping
 from phi3v_data.converters.video.sampling import ClipTable, Sampling
@@ -46,25 +47,25 @@ def declared_keys(path: Path) -> list[int]:
         return [number for number, packet in enumerate(file.demux(video=0)) if packet.is_keyframe]
 
 
-def test_frames_are_bit_for_bit_those_of_decoding_in_order(clips: Any, clip_name: str) -> None:
+def test_frames_are_bit_for_bit_those_of_decoding_in_order(clips: Clips, clip_name: str) -> None:
     path = clips.named(clip_name)
     for policy in POLICIES:
         assert_same_as_in_order(path, clips.in_order(path), policy)
 
 
-def test_the_number_painted_into_a_frame_is_its_own(clips: Any, clip_name: str) -> None:
+def test_the_number_painted_into_a_frame_is_its_own(clips: Clips, clip_name: str) -> None:
     frames = read_frames(clips.named(clip_name), Sampling(frames=clips.frames))
     assert [clips.number(frame.pixels) for frame in frames] == list(range(clips.frames))
 
 
-def test_frames_are_skipped_in_these_clips_and_no_others(clips: Any, clip_name: str) -> None:
+def test_frames_are_skipped_in_these_clips_and_no_others(clips: Clips, clip_name: str) -> None:
     assert pyav_frames.decode(clips.named(clip_name), lambda _: [30]).skipped == clips.is_skippable(clip_name)
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", REAL)
 def test_frames_of_real_clips_are_bit_for_bit_those_of_decoding_in_order(
-    clips: Any, real_data: Path, name: str
+    clips: Clips, real_data: Path, name: str
 ) -> None:
     path = real_data / "video" / name
     in_order = clips.in_order(path)
@@ -101,7 +102,7 @@ def test_a_clip_turned_by_its_metadata_stands_upright_as_opencv_turns_it(real_da
 
 
 @pytest.mark.parametrize("turn", [90, 180, -90])
-def test_a_turned_clip_stands_upright(clips: Any, tmp_path: Path, turn: int) -> None:
+def test_a_turned_clip_stands_upright(clips: Clips, tmp_path: Path, turn: int) -> None:
     path = clips.write(tmp_path / "turned.mp4", 3, turn=turn)
     for frame in read_frames(path, Sampling(frames=3)):
         assert np.array_equal(frame.pixels, np.rot90(clips.in_order(path)[frame.index], turn // 90))
@@ -110,7 +111,7 @@ def test_a_turned_clip_stands_upright(clips: Any, tmp_path: Path, turn: int) -> 
 @pytest.mark.parametrize(("aspect", "width"), [((4, 3), 213), ((8, 9), 142)])
 @pytest.mark.parametrize("suffix", ["avi", "mp4", "mkv"])
 def test_oblong_pixels_are_made_square(
-    clips: Any, tmp_path: Path, suffix: str, aspect: tuple[int, int], width: int
+    clips: Clips, tmp_path: Path, suffix: str, aspect: tuple[int, int], width: int
 ) -> None:
     from fractions import Fraction
 
@@ -122,12 +123,12 @@ def test_oblong_pixels_are_made_square(
 
 
 @pytest.mark.parametrize("name", ["h264-uneven.mkv", "h264-uneven.mp4"])
-def test_times_are_those_of_the_container(clips: Any, name: str) -> None:
+def test_times_are_those_of_the_container(clips: Clips, name: str) -> None:
     frames = read_frames(clips.named(name), Sampling(frames=clips.frames))
     assert [frame.time for frame in frames] == pytest.approx(clips.uneven_times, abs=1e-4)
 
 
-def test_fps_follows_the_times_of_a_clip_without_a_rate(clips: Any) -> None:
+def test_fps_follows_the_times_of_a_clip_without_a_rate(clips: Clips) -> None:
     frames = read_frames(clips.named("h264-uneven.mkv"), Sampling(strategy="fps", fps=2, frames=99))
     times = clips.uneven_times
     shown = {max(n for n, time in enumerate(times) if time <= tick / 2) for tick in range(int(2 * times[-1]) + 1)}
@@ -135,14 +136,16 @@ def test_fps_follows_the_times_of_a_clip_without_a_rate(clips: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["h264-no-times.h264", "h264.ts", "xvid.avi", "h264-live.mkv"])
-def test_times_begin_at_the_first_frame_and_go_by_the_rate(clips: Any, name: str) -> None:
+def test_times_begin_at_the_first_frame_and_go_by_the_rate(clips: Clips, name: str) -> None:
     rate = 30000 / 1001 if name == "xvid.avi" else 25
     frames = read_frames(clips.named(name), Sampling(frames=clips.frames))
     assert [frame.time for frame in frames] == pytest.approx([number / rate for number in range(60)], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "xvid.avi", "hevc.mp4"])
-def test_a_clip_too_long_to_keep_gives_the_same_frames(clips: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_too_long_to_keep_gives_the_same_frames(
+    clips: Clips, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = clips.named(name)
     monkeypatch.setattr(container, "HELD", 1000)
     monkeypatch.setattr(pyav_frames, "HELD", 100_000)
@@ -151,7 +154,7 @@ def test_a_clip_too_long_to_keep_gives_the_same_frames(clips: Any, name: str, mo
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "hevc.mp4"])
-def test_packets_are_decoded_as_they_are_read(clips: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packets_are_decoded_as_they_are_read(clips: Clips, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "HELD", 1000)
     read = []
     genuine = container.Clip.packets
@@ -181,7 +184,7 @@ def forget_a_frame(index: PacketIndex) -> PacketIndex:
 @pytest.mark.parametrize("change", [swap_two_frames, forget_a_frame])
 @pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm"])
 def test_where_the_decoder_does_not_output_what_was_expected_the_clip_is_decoded_in_order(
-    clips: Any, name: str, change: Callable[[PacketIndex], PacketIndex], monkeypatch: pytest.MonkeyPatch
+    clips: Clips, name: str, change: Callable[[PacketIndex], PacketIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clips.named(name)
     monkeypatch.setattr(pyav_frames, "index_packets", lambda clip: change(skipping.index_packets(clip)))
@@ -191,7 +194,7 @@ def test_where_the_decoder_does_not_output_what_was_expected_the_clip_is_decoded
 
 @pytest.mark.parametrize("name", ["h264.mp4", "xvid.avi"])
 def test_where_the_decoder_reports_damage_the_clip_is_decoded_in_order(
-    clips: Any, name: str, monkeypatch: pytest.MonkeyPatch
+    clips: Clips, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clips.named(name)
 
@@ -203,7 +206,7 @@ def test_where_the_decoder_reports_damage_the_clip_is_decoded_in_order(
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
 
 
-def test_frames_that_an_edit_list_cuts_away_are_not_counted(clips: Any, tmp_path: Path) -> None:
+def test_frames_that_an_edit_list_cuts_away_are_not_counted(clips: Clips, tmp_path: Path) -> None:
     def earlier(number: int, packet: av.Packet) -> None:
         cut = int(10 / 25 / packet.time_base)
         packet.pts -= cut
@@ -217,7 +220,7 @@ def test_frames_that_an_edit_list_cuts_away_are_not_counted(clips: Any, tmp_path
     assert pyav_frames.decode(path, lambda _: [0]).skipped
 
 
-def test_frames_that_are_decoded_and_not_shown_are_not_counted(clips: Any, tmp_path: Path) -> None:
+def test_frames_that_are_decoded_and_not_shown_are_not_counted(clips: Clips, tmp_path: Path) -> None:
     def hide(number: int, packet: av.Packet) -> bytes | None:
         data = bytes(packet)
         return bytes([data[0] & ~16]) + data[1:] if number % 10 == 3 else None
@@ -230,7 +233,7 @@ def test_frames_that_are_decoded_and_not_shown_are_not_counted(clips: Any, tmp_p
     assert_same_as_in_order(path, clips.in_order(path), Sampling(frames=8))
 
 
-def test_wrong_key_frame_flags_change_nothing(clips: Any, tmp_path: Path) -> None:
+def test_wrong_key_frame_flags_change_nothing(clips: Clips, tmp_path: Path) -> None:
     def set_wrong_flags(number: int, packet: av.Packet) -> None:
         packet.is_keyframe = number % 7 == 0
 
@@ -241,7 +244,7 @@ def test_wrong_key_frame_flags_change_nothing(clips: Any, tmp_path: Path) -> Non
     assert [frame.index for frame in read_frames(path, Sampling(strategy="keyframes"))] == [0, 12, 24, 36, 48]
 
 
-def test_a_recovery_point_is_not_a_key_frame(clips: Any) -> None:
+def test_a_recovery_point_is_not_a_key_frame(clips: Clips) -> None:
     """After one, frames may still refer to what came before it."""
     path = clips.named("h264-open-gop.mp4")
     assert len(declared_keys(path)) > 1
@@ -261,7 +264,7 @@ def drop_the_first(number: int, packet: av.Packet) -> list[bytes] | None:
     ("name", "change"), [("h264.mkv", shift_pts), ("xvid.avi", drop_the_first), ("h264.ts", drop_the_first)]
 )
 def test_files_with_wrong_pts_or_without_their_first_packet_are_decoded_in_order(
-    clips: Any, tmp_path: Path, name: str, change: Callable[[int, av.Packet], Any]
+    clips: Clips, tmp_path: Path, name: str, change: Callable[[int, av.Packet], Any]
 ) -> None:
     path = clips.remux(clips.named(name), tmp_path / f"odd{Path(name).suffix}", change)
     assert not pyav_frames.decode(path, lambda _: [0]).skipped
@@ -269,7 +272,7 @@ def test_files_with_wrong_pts_or_without_their_first_packet_are_decoded_in_order
         assert_same_as_in_order(path, clips.in_order(path), policy)
 
 
-def test_a_policy_that_finds_no_frame_is_an_error_of_one_line(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_that_finds_no_frame_is_an_error_of_one_line(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ClipTable, "keys", ())
     with pytest.raises(MediaError, match="no key frame"):
         read_frames(clips.named("hevc.mp4"), Sampling(strategy="keyframes"))

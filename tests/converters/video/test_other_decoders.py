@@ -6,17 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from painted_clips import Clips
 
 from phi3v_data.converters.video import decoder_versions, read_frames
 from phi3v_data.converters.video.other_decoders import IN_ORDER, SAME_FRAME
 from phi3v_data.converters.video.sampling import Sampling
 from phi3v_data.schema.errors import MediaError, MissingDependencyError
 
-LIBRARIES = ["opencv", "decord"]
+Library = Literal["opencv", "decord"]
+LIBRARIES: list[Library] = ["opencv", "decord"]
 # What a library does not read as PyAV does: OpenCV converts only progressive frames; decord does not find the beginning
 # of MPEG-TS, and wants a length stated.
 NOT_READ = {
@@ -25,7 +27,7 @@ NOT_READ = {
 }
 
 
-def assert_same(path: Path, library: Any, policy: Sampling) -> None:
+def assert_same(path: Path, library: Library, policy: Sampling) -> None:
     expected = read_frames(path, policy)
     given = read_frames(path, policy, decoder=library)
     assert [(frame.index, frame.time) for frame in given] == [(frame.index, frame.time) for frame in expected]
@@ -35,7 +37,7 @@ def assert_same(path: Path, library: Any, policy: Sampling) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_the_frames_are_pyavs(clips: Any, clip_name: str, library: str) -> None:
+def test_the_frames_are_pyavs(clips: Clips, clip_name: str, library: Library) -> None:
     path = clips.named(clip_name)
     for policy in (Sampling(frames=8), Sampling(strategy="segment", frames=5)):
         if clip_name in NOT_READ[library]:
@@ -51,12 +53,12 @@ def test_the_frames_are_pyavs(clips: Any, clip_name: str, library: str) -> None:
     "name",
     ["v_SoccerJuggling_g23_c01.avi", "RATRACE_wave_f_nm_np1_fr_goo_37.avi", "R6llTwEh07w.mp4", "rotated_90.mov"],
 )
-def test_the_frames_of_real_clips_are_pyavs(real_data: Path, name: str, library: str) -> None:
+def test_the_frames_of_real_clips_are_pyavs(real_data: Path, name: str, library: Library) -> None:
     assert_same(real_data / "video" / name, library, Sampling(frames=8))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_turned_and_oblong_clips_stand_as_with_pyav(clips: Any, tmp_path: Path, library: str) -> None:
+def test_turned_and_oblong_clips_stand_as_with_pyav(clips: Clips, tmp_path: Path, library: Library) -> None:
     from fractions import Fraction
 
     path = clips.write(tmp_path / "odd.mp4", 5, turn=90, pixel_aspect=Fraction(4, 3))
@@ -64,7 +66,7 @@ def test_turned_and_oblong_clips_stand_as_with_pyav(clips: Any, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_another_frame_than_pyavs_is_refused(clips: Any, monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
+def test_another_frame_than_pyavs_is_refused(clips: Clips, monkeypatch: pytest.MonkeyPatch, library: Library) -> None:
     genuine = IN_ORDER[library]
 
     def one_late(*given: Any) -> Iterator[np.ndarray]:
@@ -77,14 +79,16 @@ def test_another_frame_than_pyavs_is_refused(clips: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_fewer_frames_than_pyavs_are_refused(clips: Any, monkeypatch: pytest.MonkeyPatch, library: Any) -> None:
+def test_fewer_frames_than_pyavs_are_refused(clips: Clips, monkeypatch: pytest.MonkeyPatch, library: Library) -> None:
     genuine = IN_ORDER[library]
     monkeypatch.setitem(IN_ORDER, library, lambda *given: iter(list(genuine(*given))[:5]))
     with pytest.raises(MediaError, match="does not give frame 37"):
         read_frames(clips.named("xvid.avi"), Sampling(frames=8), decoder=library)
 
 
-def test_decord_is_named_with_what_installs_it_where_it_is_missing(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decord_is_named_with_what_installs_it_where_it_is_missing(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "decord", None)
     for use in (
         lambda: decoder_versions("decord"),

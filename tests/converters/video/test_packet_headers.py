@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import accumulate
-from typing import Any
+from pathlib import Path
 
 import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from painted_clips import Clips
 
 from phi3v_data.converters.video.h264_headers import H264Headers
 from phi3v_data.converters.video.packet_headers import (
@@ -30,7 +31,7 @@ def read_all(reader: HeaderReader, packets: list[bytes]) -> list[PacketHeader]:
     return [reader.read(packet) for packet in packets]
 
 
-def stream_of(path: Any) -> tuple[bytes, list[bytes]]:
+def stream_of(path: Path) -> tuple[bytes, list[bytes]]:
     with av.open(str(path)) as file:
         packets = [bytes(packet) for packet in file.demux(video=0) if packet.size]
         return file.streams.video[0].codec_context.extradata or b"", packets
@@ -60,7 +61,7 @@ def vop(kind: int = P_TYPE, seconds: int = 0, time_bits: int = 5, coded: int = 1
     return VOP + bits(*fields) + b"\x55" * 20
 
 
-def test_mpeg4_headers_are_those_the_decoder_finds(clips: Any) -> None:
+def test_mpeg4_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     extradata, packets = stream_of(clips.named("xvid.avi"))
     frames = read_all(Mpeg4Headers(extradata), packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 12, 24, 36, 48]
@@ -165,7 +166,7 @@ def h264(*units: bytes) -> H264Headers:
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264-pyramid.mp4", "h264-slices.mp4", "h264-open-gop.mp4"])
-def test_h264_headers_are_those_the_decoder_finds(clips: Any, name: str) -> None:
+def test_h264_headers_are_those_the_decoder_finds(clips: Clips, name: str) -> None:
     extradata, packets = stream_of(clips.named(name))
     headers = read_all(H264Headers(extradata), packets)
     by_order = sorted(range(len(headers)), key=lambda number: headers[number].order)
@@ -313,7 +314,7 @@ def test_h264_with_a_chroma_format_is_read(chroma: list[tuple[int, int]]) -> Non
 # VP8 and VP9
 
 
-def test_vp8_headers_are_those_the_decoder_finds(clips: Any) -> None:
+def test_vp8_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     _, packets = stream_of(clips.named("vp8.webm"))
     frames = read_all(Vp8Headers(), packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 20, 40]
@@ -333,7 +334,7 @@ def superframe(*frames: bytes) -> bytes:
     return b"".join(frames) + marker + b"".join(bytes([len(frame)]) for frame in frames) + marker
 
 
-def test_vp9_headers_are_those_the_decoder_finds(clips: Any) -> None:
+def test_vp9_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     _, packets = stream_of(clips.named("vp9.webm"))
     frames = read_all(Vp9Headers(), packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 20, 40]
