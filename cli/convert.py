@@ -59,6 +59,11 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     help="Scale images down to what the model sees of them at this number of crops.",
 )
 @click.option(
+    "--escape-tokens",
+    is_flag=True,
+    help="Write special tokens in texts, such as </s>, as plain text; without it they quarantine their item.",
+)
+@click.option(
     "--splits", metavar="A,B", callback=_split_list, help="Splits to convert; the others are counted as skipped."
 )
 @click.option(
@@ -123,6 +128,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         input=given["given_input"],
         options=options,
         images=_image_settings(given),
+        escape_tokens=given["escape_tokens"],
         shard_size=_shard_size(given),
         image_files=not given["no_images"],
         selection=Selection(given["splits"], given["limit"]),

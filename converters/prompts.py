@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -33,14 +33,15 @@ class Prompts:
 
     def __init__(self, templates: Sequence[str], seed: int = 0, names: Collection[str] | None = None) -> None:
         environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_not_null
+            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable
         )
         self._seed = seed
-        self._templates = []
+        self._templates: list[tuple[Template, set[str]]] = []
         for text in templates:
             try:
-                unknown = sorted(find_undeclared_variables(environment.parse(text)) - set(names or ()))
-                self._templates.append(environment.from_string(text))
+                named = find_undeclared_variables(environment.parse(text))
+                unknown = sorted(named - set(names or ()))
+                self._templates.append((environment.from_string(text), named))
             except TemplateSyntaxError as error:
                 raise UsageError(
                     f"the prompt {text!r} is not a Jinja template ({error.message}); names are written {{{{ name }}}}"
@@ -62,9 +63,12 @@ class Prompts:
         Raises:
             ItemError: the template names something that is not there, cannot be worked out, or gives an empty text.
         """
-        template = draw(self._templates, self._seed, "prompt", record_id)
+        template, named = draw(self._templates, self._seed, "prompt", record_id)
         try:
             text = template.render(values)
+        except _NotAText as error:
+            fields = sorted(name for name in named if isinstance(values.get(name), (list, dict)))
+            raise ItemError(f"the template prints {', '.join(fields)}: {error}") from error
         # What an expression of a template can raise over values of the wrong kind.
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise ItemError(f"the prompt cannot be made ({error}); the row has: {', '.join(values)}") from error
@@ -87,8 +91,18 @@ def draw(choices: Sequence[T], seed: int, *names: str) -> T:
     return choices[number % len(choices)]
 
 
-def _not_null(value: Any) -> Any:
+class _NotAText(ValueError):
+    """A value that would be shown as Python writes it; the message says which, and what to do."""
+
+
+def _printable(value: Any) -> Any:
     # An empty cell would be asked about as "None".
     if value is None:
         raise ValueError("a value in it is empty; say what stands in its place: {{ name or '' }}")
+    if isinstance(value, (list, tuple)):
+        raise _NotAText(
+            f"the list {str(value)[:60]}; name one of it, {{{{ name[0] }}}}, or join it: {{{{ name | join(', ') }}}}"
+        )
+    if isinstance(value, dict):
+        raise _NotAText(f"an object with {', '.join(map(str, value))[:60]}; name a field of it, {{{{ name.field }}}}")
     return value

@@ -1,7 +1,7 @@
-"""Names of splits, and splits by hash: which one a sample belongs to follows from its group's key alone.
+"""Splits by ratio: which one a sample belongs to follows from the hash of its group's key.
 
 No count and no order comes into it, so that adding samples moves none of those that were there, and what shares a key
-is never parted.
+is never divided. In small sets the shares are then met by chance alone; `stratified` meets them, class by class.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, TypeAlias
@@ -17,7 +18,7 @@ from msgspec import Meta
 
 from ..schema.errors import UsageError
 
-__all__ = ["Ratios", "SplitRatio", "is_split_name", "parse_ratios"]
+__all__ = ["Ratios", "SplitRatio", "is_split_name", "parse_ratios", "stratified"]
 
 SplitRatio: TypeAlias = Annotated[
     str, Meta(description="share of each split, decided by hash of the group, such as train=0.9,val=0.1")
@@ -38,18 +39,27 @@ class Ratios:
 
     Args:
         shares: a split's name and its share, above 0; all shares sum to 1.
+        seed: another seed gives other splits; 0 hashes the key as it is.
     """
 
     shares: tuple[tuple[str, Fraction], ...]
+    seed: int = 0
+
+    def position_of(self, key: str) -> int:
+        """Return where a key is, from 0 to 2**64: the first 64 bits of its SHA-256, evenly spread.
+
+        A key counts in its composed Unicode form, as file systems differ in that.
+        """
+        composed = unicodedata.normalize("NFC", key)
+        text = f"{self.seed}\0{composed}" if self.seed else composed
+        return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
     def split_of(self, key: str) -> str:
         """Return the split of whatever has this key.
 
-        The first 64 bits of the key's SHA-256, as a fraction of 1, fall into the part of one split. A key counts in
-        its composed Unicode form, as file systems differ in that.
+        Its position, as a fraction of the whole, falls into the part of one split.
         """
-        spelt = unicodedata.normalize("NFC", key).encode("utf-8", "surrogateescape")
-        drawn = Fraction(int.from_bytes(hashlib.sha256(spelt).digest()[:8], "big"), 1 << 64)
+        drawn = Fraction(self.position_of(key), 1 << 64)
         end = Fraction(0)
         for name, share in self.shares:
             end += share
@@ -58,11 +68,49 @@ class Ratios:
         raise UsageError(f"the shares {dict(self.shares)} sum to {end}; {_EXPECTED}")
 
 
-def parse_ratios(text: str) -> Ratios:
+def stratified(ratios: Ratios, label_of: Mapping[str, str]) -> dict[str, str]:
+    """Give groups to splits so that each class meets the shares as nearly as whole groups can.
+
+    The groups of a class are ordered by their hash and assigned in that order, by largest remainder; a class with as
+    many groups as there are splits has one in each.
+
+    Args:
+        ratios: the splits and their shares.
+        label_of: the class of each group, by the group's key.
+
+    Returns:
+        The split of each group.
+    """
+    of_label: dict[str, list[str]] = {}
+    for key, label in label_of.items():
+        of_label.setdefault(label, []).append(key)
+    found: dict[str, str] = {}
+    for keys in of_label.values():
+        keys.sort(key=lambda key: (ratios.position_of(key), key))
+        names = [name for name, count in _counts(ratios, len(keys)).items() for _ in range(count)]
+        found.update(zip(keys, names, strict=True))
+    return found
+
+
+def _counts(ratios: Ratios, total: int) -> dict[str, int]:
+    """Divide a number by the shares: whole numbers that sum to it, none of them 0 where there are enough."""
+    counts = {name: int(share * total) for name, share in ratios.shares}
+    by_remainder = sorted(ratios.shares, key=lambda share: share[1] * total - int(share[1] * total), reverse=True)
+    for name, _ in by_remainder[: total - sum(counts.values())]:
+        counts[name] += 1
+    for name in counts:
+        if counts[name] == 0 and total >= len(counts):
+            counts[max(counts, key=counts.__getitem__)] -= 1
+            counts[name] = 1
+    return counts
+
+
+def parse_ratios(text: str, seed: int = 0) -> Ratios:
     """Read the value of an option `SplitRatio`.
 
     Args:
         text: `name=share` with commas between; a share is a decimal such as 0.9 or a fraction such as 1/3.
+        seed: see `Ratios`.
 
     Raises:
         UsageError: it is not that, a split stands twice, or the shares do not sum to 1.
@@ -76,7 +124,7 @@ def parse_ratios(text: str) -> Ratios:
     total = sum(shares.values())
     if total != 1:
         raise UsageError(f"the shares of {text!r} sum to {float(total):g}; {_EXPECTED}")
-    return Ratios(tuple(shares.items()))
+    return Ratios(tuple(shares.items()), seed)
 
 
 def _split_and_share(part: str, text: str) -> tuple[str, Fraction]:

@@ -24,12 +24,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         out: address of the dataset folder.
         folder: the folder in it that images go to.
         images: how they are stored.
+        escape_tokens: write special tokens in texts as plain text; else they fail their item.
     """
 
     spec: ConverterSpec
     out: str
     folder: str
     images: ImageSettings
+    escape_tokens: bool = False
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ class ConvertRequest:
         input: the raw data, a folder or an archive, local or an fsspec address; None for the source's public copy.
         options: the source's options by name, as plain values.
         images: how images are stored.
+        escape_tokens: write special tokens of the tokenizer in texts as plain text; else they quarantine their item.
         shard_size: write WebDataset shards of at most so many bytes; None for no shards.
         image_files: keep the images as files, too; without, they are in the shards alone.
         selection: the splits and the number of items asked for.
@@ -66,6 +67,7 @@ class ConvertRequest:
     input: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
+    escape_tokens: bool = False
     shard_size: int | None = None
     image_files: bool = True
     selection: Selection = field(default_factory=Selection)
@@ -85,6 +87,7 @@ class ConvertRequest:
         splits = self.selection.splits
         return {
             **msgspec.to_builtins(self.images),
+            "escape_tokens": self.escape_tokens,
             "shard_size": self.shard_size,
             "image_files": self.image_files,
             "splits": sorted(splits) if splits is not None else None,
@@ -141,7 +144,13 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         if request.retry_quarantined:
             journal.reopen_failed()
         reopen_changed(out, images, journal)
-        job = Job(spec=spec, out=_absolute(request.out), folder=images, images=request.images)
+        job = Job(
+            spec=spec,
+            out=_absolute(request.out),
+            folder=images,
+            images=request.images,
+            escape_tokens=request.escape_tokens,
+        )
         Driver(plan, journal, request.on_error, shown).run(lambda items: _executor(request, job, items, shown))
         state.check_kept()
         packing = Packing(request.shard_size, images) if request.shard_size is not None else None

@@ -12,6 +12,7 @@ import msgspec
 
 from ...schema.errors import ItemError
 from ...schema.record import Record, decode_record, encode_record
+from ...schema.special_tokens import PUBLISHED, without_special_tokens
 from ...storage import Folder, name_key, open_folder
 from ..base import Item
 from . import fault_injection
@@ -51,6 +52,8 @@ class Worker:
         try:
             record = self._converter.convert(work.item, sink)
             sink.stage = "record"
+            if self._job.escape_tokens:
+                record = without_special_tokens(record)
             return Done(work.index, msgspec.Raw(_checked(record, work.item, sink)), sink.sizes_of(record))
         except BaseException as error:  # noqa: BLE001 - a converter is anybody's code: sys.exit, too, belongs to the item
             halted = outage_of(error, sink.stage)
@@ -63,6 +66,8 @@ class Worker:
 def _checked(record: Record, item: Item, sink: Sink) -> bytes:
     encoded = encode_record(record)
     decode_record(encoded)
+    for found in PUBLISHED.in_record(record):
+        raise ItemError(str(found))
     if record.id != item.id:
         raise ItemError(f"the record's id is {record.id!r}; it must be its item's, {item.id!r}")
     shown = set(record.images())

@@ -61,7 +61,7 @@ class LabelledFolder(ABC):
                 id=f"{file.split}-{number:010d}",
                 split=file.split,
                 path=path,
-                images=f"{file.split}/{file.label}/{file.image}",
+                images=f"{file.split}/{file.image}",
                 data=self._sample(file, ImageRef(path)).as_data(),
                 failure=file.failure or self._group_failure(file.path),
             )
@@ -97,7 +97,8 @@ class LabelledFolder(ABC):
         is_clip = self.kind is CLIPS
         group = self.group_of(file.path)
         meta: dict[str, Any] = {"group": group} if group else {}
-        meta |= {"label": file.label, "video" if is_clip else "image": file.path}
+        meta |= {"label": file.label} if file.label else {}
+        meta |= {"video" if is_clip else "image": file.path}
         turns = [SampleTurn(assistant=file.label)]
         if is_clip:
             return Sample(turns=turns, clips=[place], meta=meta)
@@ -163,6 +164,9 @@ class SplitFolder(LabelledFolder):
         ),
     ] = "ratio"
     split_ratio: SplitRatio = "train=0.9,val=0.1"
+    stratify: Annotated[
+        bool, Meta(description="meet the shares of --split-ratio in every class, as nearly as whole groups can")
+    ] = False
     split_files: Annotated[
         tuple[str, ...],
         Meta(description="lists of files, such as val=lists/testlist01.txt; every .txt beside the classes where empty"),
@@ -178,14 +182,16 @@ class SplitFolder(LabelledFolder):
     def __post_init__(self) -> None:
         """Refuse options that cannot work before anything is read."""
         if self.split_files and self.split_by != "file":
-            raise UsageError(f"split_files means nothing with split_by {self.split_by}; give --split-by file")
+            raise UsageError(f"--split-files means nothing with --split-by {self.split_by}; give --split-by file")
+        if self.stratify and self.split_by != "ratio":
+            raise UsageError(f"--stratify means nothing with --split-by {self.split_by}; give --split-by ratio")
         super().__post_init__()
         self._ratios  # noqa: B018 - made here, kept for later
 
     def find_layout(self) -> Layout:
         """Tell how the files lie in the input."""
         if self.split_by == "ratio":
-            return ByRatio(self.input, self.kind, self._ratios, self.group_of)
+            return ByRatio(self.input, self.kind, self._ratios, self.group_of, stratify=self.stratify)
         if self.split_by == "file":
             return ByLists(self.input, self.kind, _of_splits(self.split_files))
         return ByFolder(self.input, self.kind)
@@ -195,7 +201,7 @@ class SplitFolder(LabelledFolder):
 
     @cached_property
     def _ratios(self) -> Ratios:
-        return parse_ratios(self.split_ratio)
+        return parse_ratios(self.split_ratio, self.seed)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

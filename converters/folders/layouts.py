@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ...schema.errors import InputError
 from ...schema.splits import split_name
 from ...storage import Folder, check_readable, name_key
-from ..splits import Ratios
+from ..splits import Ratios, stratified
 from .class_folders import Kind, class_files, classes, folders, some_file
 from .split_lists import UNLISTED, SplitFile, listed_files
 
@@ -29,8 +29,8 @@ class LabelledFile(NamedTuple):
         split: where it belongs.
         label: its class.
         path: where it lies, below the layout's `base`.
-        image: what its images are named for: its name without the suffix, or with it, where another file of the
-            class has the same one.
+        image: what its images are named for, below the split: its class, and its name without the suffix, or with it,
+            where another file of the class has the same one.
         failure: why it cannot be used, "" where it can.
     """
 
@@ -107,6 +107,7 @@ class ByRatio(Layout):
         ratios: the splits.
         group_of: the group in a file's name, "" where there is none: the file is then its own.
         base: see `Layout`.
+        stratify: meet the shares in every class, as nearly as whole groups can.
     """
 
     form = "<Class>/<file>"
@@ -114,9 +115,17 @@ class ByRatio(Layout):
     hint = "where the folders above the classes are the splits, give --split-by folder"
 
     def __init__(
-        self, folder: Folder, kind: Kind, ratios: Ratios, group_of: Callable[[str], str], base: str | None = None
+        self,
+        folder: Folder,
+        kind: Kind,
+        ratios: Ratios,
+        group_of: Callable[[str], str],
+        base: str | None = None,
+        *,
+        stratify: bool = False,
     ) -> None:
         super().__init__(folder, kind, base)
+        self._stratify = stratify
         self._ratios = ratios
         self._group_of = group_of
 
@@ -126,10 +135,21 @@ class ByRatio(Layout):
 
     def files(self) -> Iterator[LabelledFile]:
         """Yield every file; see `Layout`."""
+        label_of: dict[str, str] = {}
+        for label, path in self._paths() if self._stratify else ():
+            # A group in several classes counts in its first.
+            label_of.setdefault(self._key(path), label)
+        split_of = stratified(self._ratios, label_of).__getitem__ if self._stratify else self._ratios.split_of
         for label in self.labels():
             for name, image in self._class_files(label).items():
                 path = f"{label}/{name}"
-                yield LabelledFile(self._ratios.split_of(self._group_of(name) or path), label, path, image)
+                yield LabelledFile(split_of(self._key(path)), label, path, f"{label}/{image}")
+
+    def _paths(self) -> Iterator[tuple[str, str]]:
+        return ((label, f"{label}/{name}") for label in self.labels() for name in self._class_files(label))
+
+    def _key(self, path: str) -> str:
+        return self._group_of(path) or path
 
 
 class ByFolder(Layout):
@@ -162,7 +182,7 @@ class ByFolder(Layout):
         for split in self._splits():
             for label in self._classes(split):
                 for name, image in self._class_files(f"{split}/{label}").items():
-                    yield LabelledFile(split_name(split), label, f"{split}/{label}/{name}", image)
+                    yield LabelledFile(split_name(split), label, f"{split}/{label}/{name}", f"{label}/{image}")
 
     def _splits(self) -> Sequence[str]:
         return self._given_splits or self._classes("")
@@ -219,11 +239,11 @@ class ByLists(Layout):
         for split, label, name in self._listed():
             image = present.get(label, {}).pop(name, None)
             failure = "" if image else f"no such {self._kind.noun}, though it is listed"
-            yield LabelledFile(split, label, f"{label}/{name}", image or PurePosixPath(name).stem, failure)
+            yield LabelledFile(split, label, f"{label}/{name}", f"{label}/{image or PurePosixPath(name).stem}", failure)
         failure = f"in no list; list it, or leave it out: --splits {','.join(self._lists)}"
         for label, names in present.items():
             for name, image in names.items():
-                yield LabelledFile(UNLISTED, label, f"{label}/{name}", image, failure)
+                yield LabelledFile(UNLISTED, label, f"{label}/{name}", f"{label}/{image}", failure)
 
     def _listed(self) -> list[SplitFile]:
         return listed_files(self._lists_folder, self._lists, self._kind)

@@ -157,7 +157,7 @@ class RowMapping(ABC):
 
     @cached_property
     def _ratios(self) -> Ratios | None:
-        return parse_ratios(self.split_ratio) if self.split_ratio else None
+        return parse_ratios(self.split_ratio, self.sampling.seed) if self.split_ratio else None
 
     @cached_property
     def _records(self) -> RecordMaker:

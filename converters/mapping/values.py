@@ -70,10 +70,9 @@ class RowValue:
             return [Place(row[self.column], self.column)]
         column, steps = (str(self._path[0]), self._path[1:]) if self._path else (self.column, ())
         if column not in row:
-            raise ItemError(
-                f"no column {column!r} for {self.option}; it has: {', '.join(row) or 'none'} (a fixed text is "
-                f"given as {{{{ {self.column!r} }}}})"
-            )
+            between = next((mark for mark in (";", "\t", "|") if len(row) == 1 and mark in next(iter(row))), "")
+            hint = f"give --delimiter {between!r}" if between else f"a fixed text is given as {{{{ {self.column!r} }}}}"
+            raise ItemError(f"no column {column!r} for {self.option}; it has: {', '.join(row) or 'none'} ({hint})")
         found = [Place(row[column], column)]
         for step in steps:
             found = [inner for place in found for inner in self._inside(place, step)]

@@ -15,7 +15,7 @@ __all__ = ["ROW_SUFFIXES", "read_rows"]
 ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
 
 
-def read_rows(folder: Folder, name: str) -> Iterator[Row]:
+def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
     """Yield the rows of a file, in order, flat in memory.
 
     A `.json` file holds an array of objects; or an object with such an array under `data`, or under the only key that
@@ -26,15 +26,16 @@ def read_rows(folder: Folder, name: str) -> Iterator[Row]:
     Args:
         folder: where the file lies.
         name: its path there; the suffix tells its form.
+        delimiter: what separates the cells of CSV and TSV; by default a comma, and a tab.
 
     Raises:
         InputError: the file is not there, cannot be read, or its suffix is none of `ROW_SUFFIXES`.
     """
-    for row in _rows(folder, name):
+    for row in _rows(folder, name, delimiter):
         yield row._replace(file=name)
 
 
-def _rows(folder: Folder, name: str) -> Iterator[Row]:
+def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix == ".json":
@@ -48,7 +49,7 @@ def _rows(folder: Folder, name: str) -> Iterator[Row]:
         elif suffix in (".csv", ".tsv"):
             from .csv_rows import read_csv
 
-            yield from read_csv(folder, name, "," if suffix == ".csv" else "\t")
+            yield from read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):
             from .arrow_rows import read_arrow, read_parquet
 

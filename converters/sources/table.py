@@ -25,7 +25,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from ...schema.errors import InputError
+from ...schema.errors import InputError, UsageError
 from ...schema.splits import split_of_file
 from ...storage import check_readable
 from ..mapping.columns import RowMapping
@@ -51,6 +51,17 @@ class Table(RowMapping):
         ),
     ] = ()
 
+    delimiter: Annotated[
+        str,
+        Meta(max_length=2, description="character between the cells of CSV and TSV, such as ';' or '\\t'"),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse options that cannot work before anything is read."""
+        if len(self._between) > 1 or self._between in ('"', "\n", "\r"):
+            raise UsageError(f"--delimiter {self.delimiter!r}: expected one character, such as ';' or '\\t'")
+        super().__post_init__()
+
     def rows(self) -> Iterator[tuple[str, Row]]:
         """Yield every row of every file, by path.
 
@@ -65,8 +76,12 @@ class Table(RowMapping):
             wanted = " ".join(self.files) or " ".join(f"*{suffix}" for suffix in ROW_SUFFIXES)
             raise InputError(f"{self.input.address}: no table in it; expected {wanted}")
         for name in names:
-            for row in read_rows(folder, name):
+            for row in read_rows(folder, name, self._between):
                 yield split_of_file(name), row
+
+    @property
+    def _between(self) -> str:
+        return "\t" if self.delimiter == "\\t" else self.delimiter
 
     @cached_property
     def reader(self) -> ImageReader:

@@ -113,3 +113,20 @@ def test_every_process_draws_the_same() -> None:
     code = "from phi3v_data.converters.prompts import draw; print(''.join(draw('abc', 7, str(n)) for n in range(20)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.home())
     assert done.stdout.strip() == "".join(draw("abc", 7, str(n)) for n in range(20))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ names }} of {{ word }}", "the template prints names: the list ['Baiona', 'Galicia']; name one of it"),
+        ("{{ query }}", "the template prints query: an object with en; name a field of it"),
+    ],
+)
+def test_a_list_or_an_object_is_never_printed_as_python_writes_it(text: str, message: str) -> None:
+    values = {"names": ["Baiona", "Galicia"], "word": "w", "query": {"en": "?"}, "other": [1]}
+    with pytest.raises(ItemError) as caught:
+        Prompts([text]).render("1", values)
+    assert message in str(caught.value)
+    assert Prompts(["{{ names | join(', ') }} {{ names[0] }} {{ query.en }}"]).render("1", values) == (
+        "Baiona, Galicia Baiona ?"
+    )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi3v_data.converters.splits import Ratios, parse_ratios
+from phi3v_data.converters.splits import Ratios, parse_ratios, stratified
 from phi3v_data.schema.errors import UsageError
 
 
@@ -100,3 +100,28 @@ def test_a_ratio_that_is_none_is_refused(text: str, message: str) -> None:
         parse_ratios(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_another_seed_gives_other_splits_and_none_those_of_the_key_alone() -> None:
+    keys = [str(number) for number in range(64)]
+    plain, seeded, again = ([parse_ratios("a=1/2,b=1/2", seed).split_of(key) for key in keys] for seed in (0, 1, 1))
+    assert seeded == again != plain
+
+
+@given(st.dictionaries(st.text(max_size=4), st.sampled_from("abc"), max_size=60), st.integers(0, 3))
+def test_stratified_splits_meet_the_shares_in_every_class(label_of: dict[str, str], seed: int) -> None:
+    ratios = parse_ratios("train=0.7,val=0.2,test=0.1", seed)
+    split_of = stratified(ratios, label_of)
+    assert split_of.keys() == label_of.keys()
+    for label in set(label_of.values()):
+        counts = Counter(split_of[key] for key, of in label_of.items() if of == label)
+        assert all(
+            abs(counts[name] - share * counts.total()) <= (2 if counts.total() < 10 else 1)
+            for name, share in ratios.shares
+        )
+        assert counts.total() < 3 or set(counts) == {"train", "val", "test"}
+
+
+def test_eight_samples_of_two_classes_leave_one_of_each_for_evaluation() -> None:
+    split_of = stratified(parse_ratios("train=0.9,val=0.1"), {f"{label}{n}": label for label in "ab" for n in range(4)})
+    assert sorted(key[0] for key, split in split_of.items() if split == "val") == ["a", "b"]

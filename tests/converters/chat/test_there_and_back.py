@@ -87,7 +87,11 @@ def datasets(draw: st.DrawFn, words: st.SearchStrategy[str]) -> tuple[dict[str, 
             taken = len(left) if last else draw(st.integers(0, len(left)))
             answers = draw(st.none() | st.lists(words, min_size=1, max_size=3))
             user, assistant = draw(words), draw(words)
-            turns.append(Turn(images=left[:taken], user=user, assistant=assistant, answers=answers or UNSET))
+            supervised = draw(st.sampled_from([UNSET, UNSET, False]))
+            shows = left[:taken]
+            turns.append(
+                Turn(images=shows, user=user, assistant=assistant, answers=answers or UNSET, supervised=supervised)
+            )
             left = left[taken:]
         return Record(
             id=next(ids),
@@ -113,7 +117,7 @@ def written(root: Path, splits: dict[str, list[Record]], files: dict[str, bytes]
 def test_there_and_back_is_the_identity(form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     words = WORDS.filter(lambda text: MARK not in text) if form in ("llava", "sharegpt") else WORDS
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(datasets(words))
     def identity(data: tuple[dict[str, list[Record]], dict[str, bytes]]) -> None:
         splits, files = data

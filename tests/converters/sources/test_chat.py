@@ -13,9 +13,11 @@ import pytest
 from in_process import Converted, convert_here
 from PIL import Image
 
+from phi3v_data.cli.main import run_command
+from phi3v_data.converters.input.resolve import resolve_input
 from phi3v_data.converters.sources.chat import Chat
 from phi3v_data.schema.errors import InputError, UsageError
-from phi3v_data.schema.record import Record, Turn
+from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.storage import open_folder
 
 
@@ -291,12 +293,12 @@ BAD = [
     ({"prompt": "Q"}, "no conversation"),
     ({"conversations": []}, "conversations is []; expected a list of messages"),
     ({"conversations": "Q"}, "conversations is 'Q'; expected a list of messages"),
-    ({"conversations": [{"images": [], "user": "Q", "assistant": "A"}]}, "message 1 is said by None"),
+    ({"conversations": [{"images": [], "user": "Q", "assistant": "A"}]}, "message 1 is by None"),
     ({"conversations": ["Q", "A"]}, "message 1 is 'Q'; expected an object"),
-    ({"messages": [{"role": "user"}]}, "message 1 says nothing: expected the key content or value; there is: role"),
-    ({"messages": said("Q", "A", role=("user", "tool"))}, "message 2 is said by 'tool'; expected one of human, user"),
-    ({"messages": said(5, "A")}, "message 1 says 5; expected a text or a list of parts"),
-    ({"messages": said(None, "A")}, "message 1 says None"),
+    ({"messages": [{"role": "user"}]}, "message 1 has no text: expected the key content or value; there is: role"),
+    ({"messages": said("Q", "A", role=("user", "tool"))}, "message 2 is by 'tool'; expected one of human, user"),
+    ({"messages": said(5, "A")}, "message 1 is 5; expected a text or a list of parts"),
+    ({"messages": said(None, "A")}, "message 1 is None"),
     ({"messages": said(parts({"type": "input_audio"}), "A")}, "has the part {'type': 'input_audio'}; expected"),
     ({"messages": said(parts({"type": "image_url"}), "A")}, "shows {'type': 'image_url'}; expected an image's path"),
     ({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": None, "tool_calls": [{}]}]},
@@ -327,9 +329,9 @@ BAD = [
     ({"image": "p/none.png", "conversations": said(*M, role=HUMAN)}, "p/none.png: no such image in "),
     ({"image": "p", "conversations": said(*M, role=HUMAN)}, "p: a folder, not an image"),
     ({"image": "train.jsonl", "conversations": said(*M, role=HUMAN)}, "no image"),
-    ({"image": "../secret.png", "conversations": said(*M, role=HUMAN)}, "../secret.png: no path below the input"),
-    ({"image": "/etc/a.png", "conversations": said(*M, role=HUMAN)}, "/etc/a.png: no path below the input"),
-    ({"image": "p\\a.png", "conversations": said(*M, role=HUMAN)}, "no path below the input; expected one such as"),
+    ({"image": "../secret.png", "conversations": said(*M, role=HUMAN)}, "../secret.png: not a path below the input"),
+    ({"image": "/etc/a.png", "conversations": said(*M, role=HUMAN)}, "/etc/a.png: not a path below the input"),
+    ({"image": "p\\a.png", "conversations": said(*M, role=HUMAN)}, "not a path below the input; expected one such as"),
     ({"image": "https://x.org/a.png", "conversations": said(*M, role=HUMAN)},
      "https://x.org/a.png: images are not fetched; put it below the input, and name its path there"),
     ({"image": "file:///etc/a.png", "conversations": said(*M, role=HUMAN)}, "images are not fetched"),
@@ -392,3 +394,88 @@ def test_an_object_store_gives_the_same_records(raw: Path) -> None:
         store.rm("/chat-test", recursive=True)
     assert len(here.all()) == 2
     assert there.records == here.records
+
+
+# Questions and answers without messages, other speakers, answers that are not trained on
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"instruction": "Translate.", "input": "Bus", "output": "Autobús"}, [("Translate.\nBus", "Autobús")]),
+        ({"instruction": "Hi.", "input": "", "output": "Hello."}, [("Hi.", "Hello.")]),
+        ({"query": "Q", "response": "A", "history": [["Q0", "A0"]]}, [("Q0", "A0"), ("Q", "A")]),
+        ({"system": "Be kind.", "query": "Q", "response": "A"}, [("Be kind.\n\nQ", "A")]),
+        ({"messages": [{"role": "developer", "content": "Be kind."}, *said("Q", "A")]}, [("Be kind.\n\nQ", "A")]),
+    ],
+)
+def test_questions_with_an_answer_and_the_developers_message_are_read(
+    raw: Path, row: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    record = the_record(raw, {**row, "extra": 1})
+    assert [(turn.user, turn.assistant) for turn in record.conversations] == expected
+    assert record.meta == {"extra": 1}
+
+
+def test_a_query_is_shown_with_its_images(raw: Path) -> None:
+    assert turns(raw, {"query": "<image>Q", "response": "A", "images": ["p/a.png"]}) == [(["p/a.png"], "Q", "A")]
+
+
+def test_keys_of_other_forms_are_not_lost_from_the_meta(raw: Path) -> None:
+    assert the_record(raw, {"conversations": Q_AND_A, "query": "x", "output": None}).meta == {
+        "query": "x",
+        "output": None,
+    }
+
+
+@pytest.mark.parametrize("key", ["weight", "loss", "train"])
+def test_an_answer_of_no_weight_is_not_supervised(raw: Path, key: str) -> None:
+    messages = said("Q1", "A1", "Q2", "A2")
+    messages[1][key], messages[3][key] = 0, 1
+    record = the_record(raw, {"messages": messages})
+    assert [turn.is_supervised for turn in record.conversations] == [False, True]
+    assert '"supervised":false' in encode_record(record).decode()
+    assert encode_record(record).decode().count("supervised") == 1
+    messages[1][key] = 0.5
+    (reason,) = converted(raw, {"messages": messages}).reasons().values()
+    assert reason == f"message 2 has the {key} 0.5; an answer is trained on (1) or not (0)"
+
+
+@pytest.mark.parametrize("key", ["video", "videos", "audio", "audios"])
+def test_a_row_that_shows_more_than_images_is_quarantined(raw: Path, key: str) -> None:
+    row = {"messages": said("<video>What?", "A dog."), key: ["clip.mp4"]}
+    assert converted(raw, row).reasons() == {
+        "train.jsonl:1": f"it has {key}, and a record shows images alone; leave it out, or store frames as images"
+    }
+    assert the_record(raw, {"messages": said("Q", "A"), key: None}).meta == {key: None}
+
+
+def test_one_file_is_an_input_with_the_paths_of_its_folder(raw: Path, tmp_path: Path) -> None:
+    (raw / "mix665k.json").write_text(json.dumps([{"image": "p/a.png", "conversations": Q_AND_A}]))
+    address = resolve_input(Chat, str(raw / "mix665k.json"), tmp_path / "work")
+    found = convert_here("chat", address, tmp_path / "out")
+    assert not found.reasons()
+    assert [list(record.images()) for record in found.records["train"]] == [["p/a.png"]]
+
+
+# Special tokens
+
+
+def test_special_tokens_quarantine_their_row_or_are_escaped(raw: Path) -> None:
+    rows = [{"messages": said("Is <|end|> it?", "Yes")}, {"messages": said("Q", "A</s>")}, {"messages": said("Q", "A")}]
+    found = converted(raw, *rows)
+    assert len(found.all()) == 1
+    assert found.reasons() == {
+        "train.jsonl:1": "turn 1, user: the text holds the special token <|end|>; remove it, or convert with "
+        "--escape-tokens",
+        "train.jsonl:2": "turn 1, assistant: the text holds the special token </s>; remove it, or convert with "
+        "--escape-tokens",
+    }
+    line = ["convert", "--source", "chat", "--input", str(raw), "--out", str(raw.parent / "data"), "--workers", "1"]
+    assert run_command([*line, "--escape-tokens"]) == 0
+    texts = [json.loads(text)["conversations"][0] for text in (raw.parent / "data/chat_train.jsonl").open()]
+    assert [(turn["user"], turn["assistant"]) for turn in texts] == [
+        ("Is < |end|> it?", "Yes"),
+        ("Q", "A< /s>"),
+        ("Q", "A"),
+    ]

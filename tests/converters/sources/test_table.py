@@ -313,3 +313,90 @@ def test_a_published_file_is_a_table_like_any_other(real_data: Path, tmp_path: P
     assert [record.conversations[0].answers for record in found.all()] == [row["answers"] for row in raw]
     assert Counter(record.meta["group"] for record in found.all()) == Counter(row["ucsf_document_id"] for row in raw)
     assert len(list((tmp_path / "images").rglob("*.png"))) == len({row["image"] for row in raw})
+
+
+# Fields inside columns
+
+
+def test_paths_reach_fields_inside_columns_for_texts_and_images(raw: RawTable) -> None:
+    pages = [{"image": "pages/1.png", "n": 1}, {"image": "pages/2.png", "n": 2}]
+    raw.lines("x.jsonl", {"qa": {"q": "Which?", "a": ["1", "one"]}, "pages": pages, "a.b": "dotted"})
+    nested = raw.one(images=["pages[*].image"], prompt=["qa.q"], answer="qa.a", group="a.b", id="pages[1].n")
+    assert nested.id == "train-2"
+    assert [(data := (raw.out / "images" / name).read_bytes()) and data for name in nested.images()] == [
+        image(1),
+        image(2),
+    ]
+    turn = nested.conversations[0]
+    assert (turn.user, turn.assistant, turn.answers) == ("Which?", "1", ["1", "one"])
+    assert nested.meta == {"group": "dotted", "row": "x.jsonl:1"}
+    every = raw.one(images=["pages[0].image"], prompt=["qa.q"], answer="pages[*].n")
+    assert (every.conversations[0].assistant, every.conversations[0].answers) == ("1", ["1", "2"])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_paths_reach_bytes_inside_cells(raw: RawTable, suffix: str) -> None:
+    page = pa.struct([("scan", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("n", pa.int64())])
+    schema = pa.schema(
+        [
+            ("pages", pa.list_(page)),
+            ("ask", pa.string()),
+            ("bare", pa.struct([("data", pa.binary()), ("k", pa.string())])),
+        ]
+    )
+    pages = [[{"scan": cell(10 * row + n), "n": n} for n in (1, 2)] for row in range(3)]
+    rows = [{"pages": of, "ask": "?", "bare": {"data": image(90), "k": "v"}} for of in pages]
+    table = pa.Table.from_pylist(rows, schema)
+    if suffix == ".parquet":
+        pq.write_table(table, raw.folder / "x.parquet")
+    else:
+        with pa.ipc.new_stream(str(raw.folder / "x.arrow"), schema) as writer:
+            writer.write_table(table)
+    records = raw.convert(images=["pages[*].scan", "bare.data"], prompt=["ask"], answer="bare.k").all()
+    stored = [[(raw.out / "images" / name).read_bytes() for name in record.images()] for record in records]
+    assert stored == [[image(10 * row + 1), image(10 * row + 2), image(90)] for row in range(3)]
+    assert len(raw.convert(images=["pages[1].scan"], prompt=["ask"], answer="bare.k").all()) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("qa.b", "--prompt qa.b: no 'b' in qa, which is an object with a"),
+        (
+            "list[2]",
+            "--prompt list[2]: no 2 in list, which is a list of 1; give list[0] for the first, or list[*] for all",
+        ),
+        (
+            "list.a",
+            "--prompt list.a: no 'a' in list, which is a list of 1; give list[0] for the first, or list[*] for all",
+        ),
+        ("qa.a.c", "--prompt qa.a.c: no 'c' in qa.a, which is a single value"),
+        ("void.x", "--prompt void.x: no 'x' in void, which is empty"),
+        ("none.x", "no column 'none' for --prompt; it has: qa, list, void (a fixed text is given as {{ 'none.x' }})"),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_where_it_ends(raw: RawTable, path: str, message: str) -> None:
+    raw.lines("x.jsonl", {"qa": {"a": "?"}, "list": ["x"], "void": None})
+    assert raw.convert(images=[], prompt=[path], answer="").reasons() == {"x.jsonl:1": message}
+
+
+def test_cells_are_separated_by_what_is_given_and_a_header_in_one_piece_hints_at_it(raw: RawTable) -> None:
+    (raw.folder / "x.csv").write_text("page;ask;right\npages/1.png;How, many?;2\n")
+    assert raw.one(delimiter=";").conversations[0].user == "How, many?"
+    (raw.folder / "x.csv").write_text("page;ask;right\npages/1.png;How many?;2\n")
+    assert raw.convert().reasons() == {
+        "x.csv:2": "no column 'page' for --images; it has: page;ask;right (give --delimiter ';')"
+    }
+    (raw.folder / "x.csv").write_text("page\task\tright\npages/1.png\tq\t2\n")
+    assert raw.convert().reasons()["x.csv:2"].endswith("(give --delimiter '\\t')")
+    assert raw.one(delimiter="\\t").conversations[0].user == "q"
+    with pytest.raises(UsageError, match="--delimiter ';;': expected one character"):
+        raw.convert(delimiter=";;")
+
+
+def test_a_list_inside_a_template_is_an_error_that_names_the_field(raw: RawTable) -> None:
+    raw.lines("x.jsonl", ROW)
+    assert raw.convert(answer="{{ right }}").reasons() == {
+        "x.jsonl:1": "--answer: the template prints right: the list ['2', 'two']; name one of it, {{ name[0] }}, "
+        "or join it: {{ name | join(', ') }}"
+    }
