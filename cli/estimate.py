@@ -35,7 +35,7 @@ _LISTED = 20
 )
 @click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
-@click.option("--accumulate", type=int, help="Forward passes a GPU takes for a step.  [default: one a record]")
+@click.option("--accumulate", type=int, help="Micro-batches a GPU takes for a step.  [default: by tokens]")
 @click.option("--gpus", "--ranks", "ranks", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--epochs", type=float, help="Passes over the training split.  [default: 1]")
 @click.option("--max-tokens", type=int, help="List the records that are longer, and leave them out.")
@@ -95,17 +95,17 @@ def _lines(found: DataEstimate) -> list[str]:
     for name, spread in (("tokens", found.tokens), ("images", found.images), ("crops", found.crops)):
         numbers = (spread.least, spread.p50, spread.p90, spread.p99, spread.most)
         lines.append(f"{name:<12}{spread.mean:>10,.1f}" + "".join(f"{number:>10,}" for number in numbers))
-    dealing = found.dealing
-    where = f"steps: the first {dealing.steps}; GPUs: {found.ranks}; micro-batches a GPU: {found.pieces}"
+    balance = found.balance
+    where = f"steps: the first {balance.steps}; GPUs: {found.ranks}; micro-batches a GPU: {balance.micro_batches:.3g}"
     return [
         *lines,
         "",
         f"{found.tokens.total:,} tokens, {found.images.total:,} images and {found.crops.total:,} crops in all",
         f"{found.teraflop:,.3g} TFLOP to train on a record, forward and backward",
         "",
-        f"without padding  {dealing.padding:.1%} of the tokens saved, against micro-batches padded to their longest",
+        f"without padding  {balance.padding:.1%} of the tokens saved, against micro-batches padded to their longest",
         f"                 {found.crop_padding:.1%} of the crops saved, against images padded to the most crops",
-        f"dealt by cost    the costliest GPU has {dealing.imbalance:.1%} more than the mean; "
-        f"{dealing.worst_imbalance:.1%} in the worst step; {dealing.imbalance_in_order:.1%} if dealt in order",
+        f"balanced by cost   the costliest GPU has {balance.imbalance:.1%} more than the mean; "
+        f"{balance.worst_imbalance:.1%} in the worst step; {balance.imbalance_in_order:.1%} if assigned in order",
         f"                 ({where})",
     ]

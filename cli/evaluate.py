@@ -78,7 +78,7 @@ def command(
     out = out or (Path(checkpoint) if Path(checkpoint).is_dir() else Path()) / f"eval_{split}.json"
     _check_writable(out)
     journal = AnswerJournal(out.with_suffix(".answers"), _identity(config, dataset.digest(), split))
-    processes = Processes.meet()
+    processes = Processes.init()
     if restart:
         processes.by_first(journal.remove)
     model, processor = load_for_evaluation(config)
@@ -100,7 +100,7 @@ def command(
         click.echo(f"{found.summary()}; answers in {out}")
         if earlier:
             click.echo(f"against {compare}: {compared(earlier, found).summary()}")
-    processes.part()
+    processes.shutdown()
 
 
 def _check_writable(out: Path) -> None:

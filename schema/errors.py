@@ -14,7 +14,8 @@
     └── RunError                  the work itself failed half-way: exit code 1
         ├── ItemError               one raw sample could not be converted (the engine quarantines it)
         │   └── MediaError            its video or image could not be decoded
-        └── ConversionStopped       a conversion ended early; what was done is kept
+        ├── ConversionStopped       a conversion ended early; what was done is kept
+        └── RunStopped              a scheduler asked a training run to end: exit code 143
 
 A message is one line: what was given, what was expected, what to do.
 """
@@ -36,6 +37,7 @@ __all__ = [
     "Phi3VDataError",
     "RecordError",
     "RunError",
+    "RunStopped",
     "UsageError",
 ]
 
@@ -103,3 +105,9 @@ class MediaError(ItemError):
 
 class ConversionStopped(RunError):
     """A conversion ended early; everything done so far is kept."""
+
+
+class RunStopped(RunError):
+    """A scheduler asked a training run to end, by SIGTERM; what it resumes from is saved."""
+
+    exit_code = 143

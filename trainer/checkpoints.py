@@ -1,10 +1,13 @@
-"""Checkpoints of a run: what a run goes on from, wherever and however it ended.
+"""Checkpoints of a run: what it resumes from, wherever and however it ended.
 
-A checkpoint is a folder `checkpoint-<step>` in the run's own: the model (or its adapters) and processor, optimizer,
-learning rate and random states as transformers' Trainer saves them, and::
+A checkpoint is a folder `checkpoint-<step>` in the run's own::
 
-    data_state.json     where the data is: the step and what the order follows from, under 1 KB
-    complete.json       the size of every file, written last; without it, or if it is not so, the checkpoint is torn
+    model/                the model, or its adapters, and the processor, as a run saves them at its end
+    state/                trained weights and optimizer states, in parts; see `backends.tensor_files`
+    random.safetensors    random states, one a process
+    training_state.json   the rest of the optimizer's state, and how the step was cut
+    data_state.json       where the data is: the step and what the order follows from, under 1 KB
+    complete.json         size and SHA-256 of every file, written last; without it the checkpoint is torn
 """
 
 from __future__ import annotations
@@ -12,18 +15,32 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..schema.errors import ModelFolderError, UsageError
 from ..storage import LocalFolder
+from .backends.base import OptimizerProgress
 from .data.bad_samples import BadSamples
 
-__all__ = ["DataState", "complete_checkpoint", "keep_newest", "last_checkpoint", "read_state"]
+__all__ = [
+    "DataState",
+    "TrainingState",
+    "checkpoint_path",
+    "complete_checkpoint",
+    "find_checkpoint",
+    "keep_newest",
+    "read_data_state",
+    "read_training_state",
+    "remove_checkpoint",
+    "verify_checkpoint",
+]
 
-_STATE = "data_state.json"
-_COMPLETE = "complete.json"
-_NAME = re.compile(r"checkpoint-(\d+)")
+_DATA, _TRAINING, _COMPLETE = "data_state.json", "training_state.json", "complete.json"
+_NAME = re.compile(r"checkpoint-(\d{1,15})")
+
+State = TypeVar("State")
 
 
 class DataState(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +50,7 @@ class DataState(msgspec.Struct, frozen=True, kw_only=True):
         step: optimizer steps that are done.
         seed: of the order.
         batch_size: samples in a step.
+        shards_per_block: shards that are mixed with one another; null where no data is in shards.
         data: SHA-256 of what is trained on, in hex.
         weights: of the datasets; null where they have none.
         bad_samples: what could not be read so far.
@@ -41,12 +59,13 @@ class DataState(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     seed: int
     batch_size: int
+    shards_per_block: int | None
     data: str
     weights: list[float | None]
     bad_samples: BadSamples
 
     def check(self, now: DataState) -> None:
-        """Make sure that a run with this state can go on from here.
+        """Make sure that a run with the state `now` can resume from here.
 
         Raises:
             UsageError: its order would be another; says what differs.
@@ -54,6 +73,7 @@ class DataState(msgspec.Struct, frozen=True, kw_only=True):
         names = {
             "seed": "--seed",
             "batch_size": "--batch-size",
+            "shards_per_block": "data.shards_per_block",
             "data": "the data",
             "weights": "the datasets' weighting",
         }
@@ -64,11 +84,37 @@ class DataState(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"cannot resume: {called} {what}, so the order would be another; start a new run")
 
 
-def complete_checkpoint(folder: Path, state: DataState) -> None:
-    """Add what the data needs to a checkpoint, and declare it complete."""
+class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run resumes from beside tensors.
+
+    Args:
+        optimizer: updates made, and the state of the loss scaler.
+        budget_tokens: tokens in a micro-batch, as `auto` chose them; null where they were given.
+    """
+
+    optimizer: OptimizerProgress
+    budget_tokens: int | None
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies."""
+    return run / f"checkpoint-{step}"
+
+
+def complete_checkpoint(folder: Path, data: DataState, training: TrainingState) -> None:
+    """Add the states to a checkpoint, and declare it complete."""
     here = LocalFolder(folder)
-    here.write(_STATE, msgspec.json.encode(state))
-    here.write(_COMPLETE, msgspec.json.encode({entry.name: entry.size for entry in here.files()}))
+    here.write(_DATA, msgspec.json.encode(data))
+    here.write(_TRAINING, msgspec.json.encode(training))
+    hashes = {entry.name: _Held(entry.size, here.sha256(entry.name)) for entry in here.files()}
+    here.write(_COMPLETE, msgspec.json.encode(hashes))
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint, torn or not, if there is one."""
+    # First of all it is declared torn.
+    (folder / _COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_newest(run: Path, count: int) -> None:
@@ -76,28 +122,56 @@ def keep_newest(run: Path, count: int) -> None:
     kept = [folder for folder in _checkpoints(run) if _is_complete(folder)][:count]
     for folder in _checkpoints(run):
         if folder not in kept:
-            # First of all it is declared torn.
-            (folder / _COMPLETE).unlink(missing_ok=True)
-            shutil.rmtree(folder)
+            remove_checkpoint(folder)
 
 
-def last_checkpoint(path: Path) -> Path | None:
+def find_checkpoint(path: Path) -> Path | None:
     """Return the newest complete checkpoint of a run, or the checkpoint itself; None where there is none."""
     if _NAME.fullmatch(path.name):
         return path if _is_complete(path) else None
     return next((folder for folder in _checkpoints(path) if _is_complete(folder)), None)
 
 
-def read_state(checkpoint: Path) -> DataState:
+def verify_checkpoint(folder: Path) -> None:
+    """Compare every file of a complete checkpoint with its hash.
+
+    Raises:
+        ModelFolderError: a file was changed or damaged; names it.
+    """
+    here = LocalFolder(folder)
+    for name, held in _held(folder).items():
+        if here.sha256(name) != held.sha256:
+            raise ModelFolderError(f"{folder}/{name}: not what was saved (its hash differs); use an earlier checkpoint")
+
+
+def read_data_state(checkpoint: Path) -> DataState:
     """Return where in the data a checkpoint was made.
 
     Raises:
         ModelFolderError: it cannot be read.
     """
+    return _read(checkpoint / _DATA, DataState)
+
+
+def read_training_state(checkpoint: Path) -> TrainingState:
+    """Return what a checkpoint holds beside tensors and the state of the data.
+
+    Raises:
+        ModelFolderError: it cannot be read.
+    """
+    return _read(checkpoint / _TRAINING, TrainingState)
+
+
+class _Held(msgspec.Struct, frozen=True):
+    size: int
+    sha256: str
+
+
+def _read(path: Path, kind: type[State]) -> State:
     try:
-        return msgspec.json.decode((checkpoint / _STATE).read_bytes(), type=DataState)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
-        raise ModelFolderError(f"{checkpoint}/{_STATE}: cannot be read ({error}); use an earlier checkpoint") from error
+        raise ModelFolderError(f"{path}: cannot be read ({error}); use an earlier checkpoint") from error
 
 
 def _checkpoints(run: Path) -> list[Path]:
@@ -106,9 +180,13 @@ def _checkpoints(run: Path) -> list[Path]:
     return [found[step] for step in sorted(found, reverse=True)]
 
 
+def _held(folder: Path) -> dict[str, _Held]:
+    held: dict[str, Any] = msgspec.json.decode((folder / _COMPLETE).read_bytes(), type=dict[str, _Held])
+    return held
+
+
 def _is_complete(folder: Path) -> bool:
     try:
-        sizes = msgspec.json.decode((folder / _COMPLETE).read_bytes(), type=dict[str, int])
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        return all((folder / name).stat().st_size == held.size for name, held in _held(folder).items())
     except (OSError, msgspec.DecodeError):
         return False

@@ -8,7 +8,6 @@ fine-tuning).
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
@@ -19,6 +18,7 @@ from ..schema.errors import UsageError
 
 __all__ = [
     "Attention",
+    "BackendName",
     "DataConfig",
     "EvaluationConfig",
     "LoraSettings",
@@ -27,6 +27,7 @@ __all__ = [
     "Precision",
     "Strategy",
     "TooLong",
+    "Tracker",
     "TrainConfig",
     "make_config",
     "setting_names",
@@ -34,6 +35,8 @@ __all__ = [
 
 Strategy: TypeAlias = Literal["full", "frozen-vision", "lora", "qlora"]
 Precision: TypeAlias = Literal["bf16", "fp16", "fp32", "bf16-pure"]
+BackendName: TypeAlias = Literal["auto", "single", "ddp", "fsdp2", "zero2", "zero3"]
+Tracker: TypeAlias = Literal["tensorboard", "wandb", "mlflow", "none"]
 TooLong: TypeAlias = Literal["error", "drop"]
 Attention: TypeAlias = Literal["auto", "varlen", "sdpa", "flash_attention_2", "eager"]
 
@@ -154,14 +157,35 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     strategy: Annotated[Strategy, Meta(description="which parameters are trained")] = "lora"
     train_projector: Annotated[bool, Meta(description="frozen-vision: train projector and separators")] = False
     batch_size: Annotated[int, Meta(ge=1, description="records in one optimizer step")] = 16
+    micro_batch_tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | Literal["auto"],
+        Meta(description="tokens in a micro-batch, at most; auto: by the model and the free memory"),
+    ] = "auto"
+    micro_batch_crops: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="image crops in a micro-batch, at most; default: as many as the tokens allow"),
+    ] = None
     accumulate: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="forward passes a rank takes for an optimizer step; default: one a record"),
+        Meta(description="micro-batches a GPU takes for an optimizer step; default: by micro_batch_tokens"),
     ] = None
+    backend: Annotated[
+        BackendName, Meta(description="what several GPUs share; auto: ddp for adapters, fsdp2 for the rest")
+    ] = "auto"
     epochs: Annotated[float, Meta(gt=0, description="passes over the training split")] = 1.0
     seed: Annotated[int, Meta(ge=0, description="of the order of records, adapters and dropout")] = 0
     log_every: Annotated[int, Meta(ge=1, description="steps between two lines of the log")] = 10
+    track: Annotated[Tracker, Meta(description="where losses and throughput go beside the run's own files")] = (
+        "tensorboard"
+    )
+    profile: Annotated[
+        Annotated[str, Meta(pattern="^[0-9]{1,9}:[0-9]{1,9}$")] | None,
+        Meta(description="steps A:B of which a torch trace is written, counted from 0"),
+    ] = None
     save_every: Annotated[int, Meta(ge=1, description="steps between two checkpoints")] = 500
+    save_minutes: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="minutes between two checkpoints, too")
+    ] = None
     keep_checkpoints: Annotated[int, Meta(ge=1, description="older checkpoints than so many are removed")] = 2
     model: ModelConfig = msgspec.field(default_factory=ModelConfig)
     data: DataConfig = msgspec.field(default_factory=DataConfig)
@@ -173,10 +197,6 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def learning_rate(self) -> float:
         """The peak learning rate, the strategy's own where none was given."""
         return _LEARNING_RATES[self.strategy] if self.optimizer.lr is None else self.optimizer.lr
-
-    def pieces(self, ranks: int) -> int:
-        """Return how many forward passes each of several ranks takes for an optimizer step."""
-        return math.ceil(self.batch_size / ranks) if self.accumulate is None else self.accumulate
 
 
 def setting_names(cls: type[Any] = TrainConfig, prefix: str = "") -> Iterator[tuple[str, str]]:

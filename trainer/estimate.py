@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..schema.index import Counting, RecordCosts, RecordIndex, record_costs
 from .config import TrainConfig
-from .data.deal import deal, imbalance, sample_cost
+from .data.assign import Assignment, Budget, assign, assign_by_budget, imbalance
+from .data.cost_model import sample_cost, sample_sizes, strategy_passes
 from .data.plan import Plan
 from .data.sources import Source
 from .data.training_data import TrainingData
@@ -19,9 +20,10 @@ from .data.training_data import TrainingData
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["DataEstimate", "Dealing", "LongRecord", "Spread", "estimate_data"]
+__all__ = ["DataEstimate", "Balance", "LongRecord", "Spread", "estimate_data"]
 
-_STEPS = 256  # that are dealt, to see how well it goes
+_STEPS = 256  # that are assigned, to see how well it goes
+_BUDGET_TOKENS = 4096  # of a micro-batch, where a run would choose by the memory that it finds
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,19 +45,21 @@ class LongRecord(msgspec.Struct, frozen=True):
     tokens: int
 
 
-class Dealing(msgspec.Struct, frozen=True, kw_only=True):
-    """How well the samples of some steps are dealt to ranks and micro-batches.
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the samples of some steps are spread over ranks and micro-batches.
 
     Args:
         steps: that were looked at, from the first on.
-        padding: share of the positions that would be padding, were the samples dealt in their order and each
+        micro_batches: a rank in a step, on average.
+        padding: share of the positions that would be padding, were the samples assigned in their order and each
             micro-batch padded to its longest.
         imbalance: by which share the costliest rank of a step exceeds the mean rank, on average.
         worst_imbalance: the same, of the worst step.
-        imbalance_in_order: the average, were the samples dealt in their order.
+        imbalance_in_order: the average, were the samples assigned in their order.
     """
 
     steps: int
+    micro_batches: float
     padding: float
     imbalance: float
     worst_imbalance: float
@@ -72,7 +76,6 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
         too_long: of them, have more tokens than allowed; what follows is without them.
         batch_size: samples in an optimizer step.
         ranks: processes.
-        pieces: micro-batches a rank in a step.
         epochs: how often as many samples as there are records.
         steps: optimizer steps.
         tokens: of a record, images included.
@@ -80,7 +83,7 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
         crops: of a record, as the tower sees them.
         crop_padding: share of the crops that would be padding, were each image padded to the most it may have.
         teraflop: operations to train on the mean record, forward and backward.
-        dealing: of the first steps.
+        balance: of the first steps.
     """
 
     records: int
@@ -89,7 +92,6 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
     too_long: list[LongRecord]
     batch_size: int
     ranks: int
-    pieces: int
     epochs: float
     steps: int
     tokens: Spread
@@ -97,7 +99,7 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
     crops: Spread
     crop_padding: float
     teraflop: float
-    dealing: Dealing
+    balance: Balance
 
 
 def estimate_data(
@@ -127,11 +129,11 @@ def estimate_data(
     longest = config.data.max_tokens
     kept = [np.arange(len(of)) if longest is None else of.kept(longest) for of in costs]
     plan = data.plan(config.batch_size, config.seed, kept)
-    tokens, images, crops = (
+    tokens, supervised, images, crops = (
         np.concatenate([getattr(of, name)[shown] for of, shown in zip(costs, kept, strict=True)])
-        for name in ("tokens", "images", "crops")
+        for name in ("tokens", "supervised", "images", "crops")
     )
-    steps, pieces = plan.steps(config.epochs), config.pieces(ranks)
+    steps = plan.steps(config.epochs)
     most_crops = int(images.sum()) * (counting.num_crops + 1)
     return DataEstimate(
         records=data.records,
@@ -140,15 +142,14 @@ def estimate_data(
         too_long=[] if longest is None else _too_long(indexes, costs, longest),
         batch_size=config.batch_size,
         ranks=ranks,
-        pieces=pieces,
         epochs=config.epochs,
         steps=steps,
         tokens=_spread(tokens),
         images=_spread(images),
         crops=_spread(crops),
         crop_padding=1 - int(crops.sum()) / most_crops if most_crops else 0.0,
-        teraflop=float(np.mean(sample_cost(tokens, crops, model))) / 1e12,
-        dealing=_deal_steps(plan, min(steps, _STEPS), ranks, pieces, costs, model),
+        teraflop=float(np.mean(sample_cost(tokens, supervised, crops, model, strategy_passes(config)))) / 1e12,
+        balance=_assign_steps(plan, min(steps, _STEPS), ranks, costs, model, config),
     )
 
 
@@ -168,24 +169,41 @@ def _spread(values: npt.NDArray[np.int64]) -> Spread:
     return Spread(total=total, mean=total / len(values), least=least, p50=p50, p90=p90, p99=p99, most=most)
 
 
-def _deal_steps(
-    plan: Plan, steps: int, ranks: int, pieces: int, costs: Sequence[RecordCosts], model: Phi3VConfig
-) -> Dealing:
-    prices = [sample_cost(of.tokens, of.crops, model) for of in costs]
+def _assign_steps(
+    plan: Plan, steps: int, ranks: int, costs: Sequence[RecordCosts], model: Phi3VConfig, config: TrainConfig
+) -> Balance:
+    passes = strategy_passes(config)
+    sizes = [sample_sizes(of) for of in costs]
+    prices = [sample_cost(of.tokens, of.supervised, of.crops, model, passes) for of in sizes]
     real = padded = 0
-    ours, in_order = [], []
+    micro_batches, ours, in_order = [], [], []
     for number in range(steps):
         samples = plan.step(number)
-        tokens = [int(costs[sample.dataset].tokens[sample.record]) for sample in samples]
+        tokens = [int(sizes[sample.dataset].tokens[sample.record]) for sample in samples]
+        crops = [int(sizes[sample.dataset].crops[sample.record]) for sample in samples]
         price = [float(prices[sample.dataset][sample.record]) for sample in samples]
+        assigned = _assigned(price, tokens, crops, ranks, config, model)
+        micro_batches.append(len(assigned[0]))
+        parts = np.array_split(tokens, ranks * len(assigned[0]))
         real += sum(tokens)
-        padded += sum(len(part) * int(part.max()) for part in np.array_split(tokens, ranks * pieces) if len(part))
-        ours.append(imbalance(price, deal(price, ranks, pieces)))
+        padded += sum(len(part) * int(part.max()) for part in parts if len(part))
+        ours.append(imbalance(price, assigned))
         in_order.append(imbalance(price, [[part.tolist()] for part in np.array_split(np.arange(len(price)), ranks)]))
-    return Dealing(
+    return Balance(
         steps=steps,
+        micro_batches=float(np.mean(micro_batches)),
         padding=1 - real / padded if padded else 0.0,
         imbalance=float(np.mean(ours)),
         worst_imbalance=max(ours),
         imbalance_in_order=float(np.mean(in_order)),
     )
+
+
+def _assigned(
+    price: list[float], tokens: list[int], crops: list[int], ranks: int, config: TrainConfig, model: Phi3VConfig
+) -> Assignment:
+    if config.accumulate is not None:
+        return assign(price, ranks, config.accumulate)
+    most = _BUDGET_TOKENS if config.micro_batch_tokens == "auto" else config.micro_batch_tokens
+    most_crops = config.micro_batch_crops or max(1, most // model.crop_geometry.tokens_per_side**2)
+    return assign_by_budget(price, tokens, crops, ranks, Budget(most, most_crops))

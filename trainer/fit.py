@@ -1,192 +1,211 @@
-"""The training itself: the plan's micro-batches through transformers' Trainer, from a step on."""
+"""The training part of a run: model, data and backend put together, all steps taken, the model saved."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch.utils.tensorboard import SummaryWriter
-from transformers.integrations.integration_utils import TensorBoardCallback
+import msgspec
+import torch
 
-from .checkpoints import DataState, complete_checkpoint, keep_newest, read_state
+from ..schema.errors import UsageError
+from .backends import Backend, make_backend
+from .checkpoints import DataState, keep_newest, read_data_state, read_training_state
 from .config import TrainConfig
 from .data.bad_samples import BadSample, BadSamples
-from .data.collate import PackedCollator
-from .data.loader import MicroBatch, RankSteps, micro_batches, opened
-from .data.plan import Plan
-from .data.read_ahead import ReadAhead
-from .data.samples import SampleSource
-from .data.sources import shard_cache
-from .data.steady_folder import SteadyFolder
-from .data.training_data import MeasuredData
-from .history import HistoryCallback
-from .planned_trainer import CheckpointCallback, PlannedTrainer, training_arguments
+from .data.cost_model import StepSize, strategy_passes
+from .data.step_batches import StepBatches, assigner
+from .data.training_data import MeasuredData, TrainingData
+from .loop import Training, take_steps
+from .micro_batch_budget import choose_budget
+from .model_folder import load_model_config, load_run_processor, load_trainable, save_model
+from .optimizer import LearningRate
+from .outline import outline_steps
 from .processes import Processes
+from .profiler import StepProfiler
+from .resume import ResumePoint
 from .run_folder import RunFolder, append_row
-from .run_plan import RunPlan
+from .saver import CheckpointSaver, restore_random_states
+from .strategies import parameter_groups
+from .telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from .phi3v import Phi3VForCausalLM, Phi3VProcessor
+    from .phi3v import Phi3VForCausalLM
 
-__all__ = ["Fit"]
+__all__ = ["FitResult", "fit"]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Everything that training needs.
+class FitResult:
+    """What training came to.
+
+    Args:
+        steps: optimizer steps of the run.
+        warmup_steps: of them, warmed up.
+        trained: parameters that were trained.
+        bad_samples: samples that could not be read.
+    """
+
+    steps: int
+    warmup_steps: int
+    trained: int
+    bad_samples: int
+
+
+def fit(
+    config: TrainConfig,
+    data: TrainingData,
+    point: ResumePoint,
+    folder: RunFolder,
+    processes: Processes,
+    log: Callable[[str], None],
+    before: Callable[[], None],
+) -> FitResult:
+    """Take all steps that are left, and save the model.
 
     Args:
         config: the run's.
         data: what is trained on.
-        run: how many steps.
-        folder: where losses, checkpoints and the names of bad samples go.
+        point: where the run begins or resumes.
+        folder: where checkpoints, losses and the model go.
         processes: those that train.
-        say: is told what goes on.
+        log: called with a line for a person.
+        before: called once the folder is the run's, before its model is loaded.
+
+    Raises:
+        DatasetError: records that cannot be trained on.
+        ModelFolderError: the model or the checkpoint cannot be loaded.
+        RunError: see `take_steps`.
+        UsageError: the checkpoint is of another order, or lies beyond the end of the run.
     """
+    processor = load_run_processor(config)
+    shapes = load_model_config(config)
+    known = point.again or point.checkpoint is not None
+    measured = processes.on_node_first(lambda: data.measure(processor, log, resumed=known))
+    plan = measured.plan(config.batch_size, config.seed)
+    outline = outline_steps(config, data, plan)
+    start = _start(config, measured, point, outline.steps)
 
-    config: TrainConfig
-    data: MeasuredData
-    run: RunPlan
-    folder: RunFolder
-    processes: Processes
-    say: Callable[[str], None]
+    backend = make_backend(config, processes)
+    # From here on the folder is a run's; before, a mistyped model leaves it free for the next try.
+    if processes.first:
+        folder.describe(config, data.sources)
+        folder.rewind(start.step)
+        keep_newest(folder.path, config.keep_checkpoints)
+    before()
 
-    def start(self, checkpoint: Path | None) -> DataState:
-        """Return where in the data the run begins.
+    torch.manual_seed(config.seed)
+    model = load_trainable(config, backend.load_device)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    log(f"model {config.model.name}: {trained:,} parameters trained of {model.num_parameters():,}")
+    backend.prepare(model, parameter_groups(model, config))
+    budget_tokens = _restore(point, backend, processes, start.step, log)
 
-        Raises:
-            UsageError: the checkpoint is of another order.
-        """
-        state = self._state(0, BadSamples())
-        if checkpoint is None:
-            return state
-        found = read_state(checkpoint)
-        found.check(state)
-        return found
-
-    def _state(self, step: int, bad: BadSamples) -> DataState:
-        weights = [None if source.weight is None else float(source.weight) for source in self.data.data.sources]
-        return DataState(
-            step=step,
-            seed=self.config.seed,
-            batch_size=self.config.batch_size,
-            data=self.data.digest,
-            weights=weights,
-            bad_samples=bad,
+    budget = choose_budget(config, shapes, backend, budget_tokens if config.micro_batch_tokens == "auto" else None)
+    shared = f", on {processes.world} processes by {type(backend).__name__}" if processes.world > 1 else ""
+    log(f"{outline.records} samples an epoch, {outline.steps} steps of {config.batch_size}{shared}")
+    if budget is not None:
+        log(f"micro-batches of up to {budget.tokens:,} tokens and {budget.crops:,} crops")
+    steps = range(start.step, outline.steps)
+    spread = assigner(measured, shapes, config, processes.world, budget)
+    passes = strategy_passes(config)
+    bad = start.bad_samples
+    with (
+        StepBatches(measured, plan, steps, spread, processor, config, processes) as batches,
+        Telemetry(config, folder, steps, processes.world, backend.device, log if processes.first else None) as meter,
+        CheckpointSaver(config, folder.path, backend, model, processor, processes) as saver,
+    ):
+        training = Training(
+            backend=backend,
+            plan=plan,
+            data=measured,
+            batches=batches,
+            step_size=lambda step: StepSize.of(measured.sizes(plan.step(step)), shapes, passes),
+            learning_rate=LearningRate(outline.steps, outline.warmup_steps),
+            telemetry=meter,
+            saver=saver,
+            profiler=StepProfiler(config, folder, processes.rank),
+            record=lambda step, shown, unread: _record(config, folder, processes, bad, log, step, shown, unread),
+            data_state=lambda done: _data_state(config, measured, done, bad),
+            budget_tokens=None if budget is None else budget.tokens,
         )
+        take_steps(training, steps)
+    _save(model, backend, config, folder, processes)
+    return FitResult(outline.steps, outline.warmup_steps, trained, bad.count)
 
-    def __call__(
-        self,
-        model: Phi3VForCausalLM,
-        processor: Phi3VProcessor,
-        plan: Plan,
-        start: DataState,
-        checkpoint: Path | None,
-    ) -> BadSamples:
-        """Train.
 
-        Args:
-            model: is changed in place.
-            processor: the model's own.
-            plan: the order of the samples.
-            start: where to begin.
-            checkpoint: what was made there; None at the very beginning.
+def _data_state(config: TrainConfig, data: MeasuredData, step: int, bad: BadSamples) -> DataState:
+    return DataState(
+        step=step,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        shards_per_block=config.data.shards_per_block if any(index.shards for index in data.data.indexes) else None,
+        data=data.digest,
+        weights=[None if source.weight is None else float(source.weight) for source in data.data.sources],
+        bad_samples=bad,
+    )
 
-        Returns:
-            The samples that could not be read.
 
-        Raises:
-            RunError: too many samples in a row could not be read, or the machine or the network failed.
-        """
-        bad = start.bad_samples
-        with self._batches(model, processor, plan, start.step) as batches:
-            trainer = PlannedTrainer(
-                batches,
-                self.processes,
-                processor,
-                lambda step, shown, unread: self._note(step, shown, unread, bad),
-                model=model,
-                args=training_arguments(
-                    self.config,
-                    self.folder.path,
-                    steps=self.run.steps,
-                    warmup_steps=self.run.warmup_steps,
-                    processes=self.processes,
-                ),
-                callbacks=[CheckpointCallback(self.processes, lambda path, step: self._complete(path, step, bad))],
-            )
-            if self.processes.first:
-                trainer.add_callback(HistoryCallback(self.folder.history, self.run.steps, self.say))
-                writer = SummaryWriter(str(self.folder.logs), purge_step=start.step or None)
-                trainer.add_callback(TensorBoardCallback(writer))
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        return bad
-
-    @contextlib.contextmanager
-    def _batches(
-        self, model: Phi3VForCausalLM, processor: Phi3VProcessor, plan: Plan, step: int
-    ) -> Iterator[Iterator[MicroBatch]]:
-        config, processes = self.config, self.processes
-        steps = RankSteps(
-            plan,
-            self.data.pricing(model.config),
-            range(step, self.run.steps),
-            processes.rank,
-            processes.world,
-            config.pieces(processes.world),
+def _start(config: TrainConfig, data: MeasuredData, point: ResumePoint, steps: int) -> DataState:
+    """Return where in the data the run begins."""
+    begin = _data_state(config, data, 0, BadSamples())
+    if point.checkpoint is None:
+        return begin
+    found = read_data_state(point.checkpoint)
+    found.check(begin)
+    if found.step >= steps:
+        raise UsageError(
+            f"{point.checkpoint}: saved after step {found.step}, and this run ends after step {steps}; train for more "
+            "--epochs, or resume from an earlier checkpoint"
         )
-        sources = [SampleSource(index, processor, config.data.exact_pixels) for index in self.data.data.indexes]
-        collator = PackedCollator(processor.tokenizer.pad_token_id, processor.image_token_id)
-        # The workers are forked before the thread that reads ahead is there.
-        workers = processes.loaders() if config.data.workers is None else config.data.workers
-        batches = iter(micro_batches(steps, sources, collator, workers))
-        with self._read_ahead(plan, step) as ahead:
-            yield opened(_announced(batches, ahead, steps))
-
-    @contextlib.contextmanager
-    def _read_ahead(self, plan: Plan, step: int) -> Iterator[ReadAhead | None]:
-        """Have one process of each node fetch the shards that are needed next."""
-        of_dataset = [
-            (index.dataset.folder, index.shards)
-            if isinstance(index.dataset.folder, SteadyFolder) and index.shards
-            else None
-            for index in self.data.data.indexes
-        ]
-        if self.processes.local_rank or not any(of_dataset):
-            yield None
-            return
-        budget = shard_cache(self.config.data).limit - sum(
-            index.dataset.folder.size(index.files[0])
-            for index in self.data.data.indexes
-            if isinstance(index.dataset.folder, SteadyFolder) and not index.shards
-        )
-        with ReadAhead(plan.shards_from(step), of_dataset, budget) as ahead:
-            yield ahead
-
-    def _note(self, step: int, shown: list[tuple[int, str]], unread: list[BadSample], bad: BadSamples) -> None:
-        if self.config.data.trace:
-            path = self.folder.trace(self.processes.rank)
-            path.parent.mkdir(exist_ok=True)
-            shown = sorted(shown)
-            row = {"step": step, "places": [place for place, _ in shown], "ids": [identity for _, identity in shown]}
-            append_row(path, row)
-        for sample in unread if self.processes.first else []:
-            append_row(self.folder.bad_samples, {"step": step, **sample._asdict()})
-            self.say(f"step {step + 1}: sample {sample.id} cannot be read and is left out ({sample.reason})")
-        bad.add(self.config.batch_size, unread, self.config.data.bad_samples_in_a_row)
-
-    def _complete(self, checkpoint: Path, step: int, bad: BadSamples) -> None:
-        complete_checkpoint(checkpoint, self._state(step, bad))
-        keep_newest(self.folder.path, self.config.keep_checkpoints)
+    return found
 
 
-def _announced(batches: Iterator[MicroBatch], ahead: ReadAhead | None, steps: RankSteps) -> Iterator[MicroBatch]:
-    """Have the shards of each step there before it is read."""
-    for step in steps.steps:
-        if ahead is not None:
-            ahead.advance(step)
-        yield from itertools.islice(batches, steps.pieces)
+def _restore(
+    point: ResumePoint, backend: Backend, processes: Processes, step: int, log: Callable[[str], None]
+) -> int | None:
+    """Take everything from the run's checkpoint; return the tokens of a micro-batch that it was made with."""
+    if point.checkpoint is None:
+        return None
+    log(f"resuming from {point.checkpoint}, after step {step}")
+    state = read_training_state(point.checkpoint)
+    backend.load_state(point.checkpoint / "state", state.optimizer)
+    restore_random_states(point.checkpoint, processes.rank)
+    return state.budget_tokens
+
+
+def _record(
+    config: TrainConfig,
+    folder: RunFolder,
+    processes: Processes,
+    bad: BadSamples,
+    log: Callable[[str], None],
+    step: int,
+    shown: list[tuple[int, str]],
+    unread: list[BadSample],
+) -> None:
+    """Write down which samples a step showed, and which it could not; stop where too many in a row could not be."""
+    if config.data.trace:
+        path = folder.trace(processes.rank)
+        path.parent.mkdir(exist_ok=True)
+        places, ids = zip(*sorted(shown), strict=True) if shown else ((), ())
+        append_row(path, {"step": step, "places": places, "ids": ids})
+    for sample in unread if processes.first else []:
+        append_row(folder.bad_samples, {"step": step, **sample._asdict()})
+        log(f"step {step + 1}: sample {sample.id} cannot be read and is left out ({sample.reason})")
+    bad.add(config.batch_size, unread, config.data.bad_samples_in_a_row)
+
+
+def _save(
+    model: Phi3VForCausalLM, backend: Backend, config: TrainConfig, folder: RunFolder, processes: Processes
+) -> None:
+    """Save the trained model whole or not at all."""
+    weights = backend.whole_state_dict()
+
+    def write() -> None:
+        unfinished = folder.path / "model.partial"
+        save_model(model, load_run_processor(config), unfinished, backend.dtypes.frozen, weights)
+        folder.replace_model(unfinished)
+
+    processes.by_first(write)

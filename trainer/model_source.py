@@ -37,7 +37,7 @@ def find_model(name: str) -> ModelSource:
     """Find out what a name stands for.
 
     Args:
-        name: a run's folder, a model or adapter folder, a hub id, or 'tiny'.
+        name: a run's folder, its checkpoint, a model or adapter folder, a hub id, or 'tiny'.
 
     Raises:
         ModelFolderError: a run that saved no model, or a broken adapter.
@@ -49,7 +49,11 @@ def find_model(name: str) -> ModelSource:
         folder = folder / "model"
         if not folder.is_dir():
             raise ModelFolderError(f"{name}: this run has saved no model, it ended early: rerun it to resume")
-    run = _run_config(folder.parent) if folder.name == "model" else None
+    elif (folder / "model").is_dir():  # a checkpoint of a run
+        folder = folder / "model"
+    # A run's model lies in its folder, a checkpoint's one level further down.
+    around = (folder.parent, folder.parent.parent) if folder.name == "model" else ()
+    run = next((config for each in around if (config := _run_config(each)) is not None), None)
     if not is_adapter(folder):
         return ModelSource(str(folder), None, str(folder), run)
     base = read_adapter_config(folder).base_model_name_or_path

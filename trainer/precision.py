@@ -12,7 +12,7 @@ import torch
 
 from .config import Precision
 
-__all__ = ["Dtypes", "dtypes_of"]
+__all__ = ["Dtypes", "autocast", "dtypes_of"]
 
 
 class Dtypes(NamedTuple):
@@ -47,3 +47,11 @@ _PRESETS: dict[Precision, Dtypes] = {
 def dtypes_of(precision: Precision) -> Dtypes:
     """Return the dtypes that a preset stands for."""
     return _PRESETS[precision]
+
+
+def autocast(dtypes: Dtypes, device: torch.device) -> torch.autocast:
+    """Return the context in which forward passes run.
+
+    No weight is used twice in a forward pass, so casts are not kept: they would be a second copy of the model.
+    """
+    return torch.autocast(device.type, dtype=dtypes.compute, enabled=dtypes.autocast, cache_enabled=False)

@@ -1,13 +1,14 @@
-"""The processes that train together: those that torchrun started, or one."""
+"""The process group: the processes that torchrun started, or one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
+import torch.distributed as dist
 
 from ..schema.errors import Phi3VDataError, UsageError
 
@@ -16,13 +17,14 @@ __all__ = ["Processes"]
 Value = TypeVar("Value")
 
 _MOST_LOADERS = 8
-# While one builds an index, waits for a store or judges, the others wait for it; torch would give up after 10 minutes.
-# A process that dies is not waited for: torchrun ends the others.
-_RETRY = timedelta(days=1)
+# Between two steps a process may build an index, wait for a store or evaluate for hours; inside a step none of them
+# waits that long unless another is gone. A process that exits is noticed at once: torchrun ends the others.
+_BETWEEN_STEPS = timedelta(days=1)
+_IN_A_STEP = timedelta(minutes=30)
 
 
 class Processes:
-    """This process among those that train together; the others are met here.
+    """This process among those that train together.
 
     Args:
         rank: number of this process, from 0.
@@ -34,13 +36,17 @@ class Processes:
         self.rank = rank
         self.world = world
         self.local_rank = local_rank
+        self.host_group: dist.ProcessGroup | None = None
+        """Gloo, with a long timeout: for objects and barriers; None in a single process."""
+        self.writer_group: dist.ProcessGroup | None = None
+        """The same for the threads that write checkpoints: what two threads ask of one group would be mixed up."""
 
     @classmethod
-    def meet(cls) -> Processes:
-        """Connect to the others, by NCCL where there are GPUs and by Gloo where there are none.
+    def init(cls) -> Processes:
+        """Initialise the process group: NCCL for tensors where there are GPUs, gloo for all else.
 
         Raises:
-            UsageError: torchrun's variables are there in part.
+            UsageError: torchrun's variables are there in part, or a node has fewer GPUs than processes.
         """
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
@@ -51,32 +57,51 @@ class Processes:
             raise UsageError(f"WORLD_SIZE is {world}, but {', '.join(missing)} is not set; {hint}")
         local_rank = int(os.environ["LOCAL_RANK"])
         if torch.cuda.is_available():
+            gpus = torch.cuda.device_count()
+            if local_rank >= gpus:
+                raise UsageError(f"process {local_rank} on a node with {gpus} GPUs; use --nproc-per-node {gpus}")
             torch.cuda.set_device(local_rank)
-            torch.distributed.init_process_group("nccl", timeout=_RETRY, device_id=torch.device("cuda", local_rank))
+            dist.init_process_group("nccl", timeout=_IN_A_STEP, device_id=torch.device("cuda", local_rank))
         else:
-            torch.distributed.init_process_group("gloo", timeout=_RETRY)
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), local_rank)
+            dist.init_process_group("gloo", timeout=_IN_A_STEP)
+        processes = cls(dist.get_rank(), dist.get_world_size(), local_rank)
+        processes.host_group = dist.new_group(backend="gloo", timeout=_BETWEEN_STEPS)
+        processes.writer_group = dist.new_group(backend="gloo", timeout=_BETWEEN_STEPS)
+        return processes
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that speaks and writes."""
+        """Whether this is the process that logs and writes."""
         return self.rank == 0
 
-    def wait(self) -> None:
-        """Wait until all are here."""
+    @property
+    def device(self) -> torch.device:
+        """The device that this process trains on."""
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.world > 1:
-            torch.distributed.barrier()
+            dist.barrier(group=self.host_group)
 
     def gather(self, value: Value) -> list[Value]:
-        """Return everybody's value, by rank."""
+        """Return every process's value, by rank."""
         if self.world == 1:
             return [value]
         values: list[Value | None] = [None] * self.world
-        torch.distributed.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.host_group)
         return values  # type: ignore[return-value]  # all of them are filled now
 
+    def sum(self, values: Sequence[torch.Tensor | float]) -> list[float]:
+        """Return the sums over all processes of some numbers; waits for the device once."""
+        totals = torch.stack([torch.as_tensor(value, dtype=torch.float64, device=self.device) for value in values])
+        if self.world > 1:
+            dist.all_reduce(totals)
+        sums: list[float] = totals.tolist()
+        return sums
+
     def by_first(self, action: Callable[[], Value]) -> Value:
-        """Let the first process do something, and return to all what it found; what it raises, all raise."""
+        """Run an action in the first process, and return its result in all; what it raises, all raise."""
         outcome: list[Value | Phi3VDataError | None] = [None]
         if self.first:
             try:
@@ -84,32 +109,37 @@ class Processes:
             except Phi3VDataError as error:
                 outcome = [error]
         if self.world > 1:
-            torch.distributed.broadcast_object_list(outcome, src=0)
+            dist.broadcast_object_list(outcome, src=0, group=self.host_group)
         if isinstance(outcome[0], Phi3VDataError):
             raise outcome[0]
         return outcome[0]  # type: ignore[return-value]  # what the action returned
 
     def on_node_first(self, action: Callable[[], Value]) -> Value:
-        """Let one process of each node do something before the others of the node do it, too.
+        """Run an action in one process of each node before the node's other processes run it, too.
 
-        What it leaves on the node's disk is there for them. If it fails, it leaves them waiting for the end of the
-        run, which torchrun brings about.
+        What it leaves on the node's disk is there for them. What it raises in any process, all raise.
         """
-        if self.local_rank == 0:
-            value = action()
-            self.wait()
-            return value
-        self.wait()
-        return action()
+        outcome: Value | None = None
+        error: Phi3VDataError | None = None
+        for turn in (True, False):
+            if (self.local_rank == 0) is turn and error is None:
+                try:
+                    outcome = action()
+                except Phi3VDataError as raised:
+                    error = raised
+            error = next((each for each in self.gather(error) if each is not None), None)
+        if error is not None:
+            raise error
+        return outcome  # type: ignore[return-value]  # what the action returned
 
     def loaders(self) -> int:
-        """Return how many processes should load data for this one: a core each, up to 8; none without a GPU to feed."""
+        """Return how many worker processes load data for this one: one a core, up to 8; none without a GPU."""
         if not torch.cuda.is_available():
             return 0
         on_node = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         return min(_MOST_LOADERS, len(os.sched_getaffinity(0)) // on_node)
 
-    def part(self) -> None:
-        """Leave the others; to be called at the end of a run that went well."""
+    def shutdown(self) -> None:
+        """Destroy the process group, at the end of a run that went well."""
         if self.world > 1:
-            torch.distributed.destroy_process_group()
+            dist.destroy_process_group()

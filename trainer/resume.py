@@ -1,4 +1,4 @@
-"""Whether a run begins, goes on, or is finished already."""
+"""Whether a run begins, resumes, or is finished already."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..schema.errors import ModelFolderError, OutputError
-from .checkpoints import last_checkpoint
+from .checkpoints import find_checkpoint, verify_checkpoint
 from .config import TrainConfig
 from .run_folder import RunFolder
 
-__all__ = ["Beginning", "find_beginning"]
+__all__ = ["ResumePoint", "find_resume_point"]
 
-# What may change while a run goes on: nothing of it changes what is learnt but by rounding.
+# What may change when a run resumes: nothing of it changes the trained model but by rounding.
 _MAY_CHANGE = (
     "accumulate",
+    "micro_batch_tokens",
+    "micro_batch_crops",
+    "backend",
     "log_every",
+    "track",
+    "profile",
     "save_every",
+    "save_minutes",
     "keep_checkpoints",
     "model.attention",
     "model.gradient_checkpointing",
@@ -32,11 +38,11 @@ _MAY_CHANGE = (
 )
 
 
-class Beginning(NamedTuple):
-    """How a run begins.
+class ResumePoint(NamedTuple):
+    """Where a run begins or resumes.
 
     Args:
-        checkpoint: what it goes on from; None to begin at step 0.
+        checkpoint: what it resumes from; None to begin at step 0.
         trained: whether all steps are done and the model is saved.
         finished: whether there is nothing left to do.
         again: whether the folder is this run's own from an earlier try.
@@ -48,13 +54,13 @@ class Beginning(NamedTuple):
     again: bool = False
 
 
-def find_beginning(folder: RunFolder, config: TrainConfig, resume: str) -> Beginning:
-    """Decide how a run begins, and claim its folder where it is new.
+def find_resume_point(folder: RunFolder, config: TrainConfig, resume: str) -> ResumePoint:
+    """Decide where a run begins or resumes, and claim its folder where it is new.
 
     Args:
         folder: the run's.
         config: the run's.
-        resume: `auto` goes on with what the folder holds if it is the same run; `never` takes only an empty folder;
+        resume: `auto` resumes what the folder holds if it is the same run; `never` takes only an empty folder;
             else the path of a checkpoint, or of a run whose last one is meant.
 
     Raises:
@@ -70,15 +76,21 @@ def find_beginning(folder: RunFolder, config: TrainConfig, resume: str) -> Begin
         what = f"a run with other settings ({different[0]} is {then} there, {now} here{more})"
         raise OutputError(f"{folder.path}: holds {what}; choose another --out, or remove it")
     if resume not in ("auto", "never"):
-        checkpoint = last_checkpoint(Path(resume))
+        checkpoint = find_checkpoint(Path(resume))
         if checkpoint is None:
             raise ModelFolderError(
-                f"--resume {resume}: no complete checkpoint there; expected a checkpoint-<step> folder"
+                f"--resume {resume}: no complete checkpoint there; expected a run, or its checkpoint-<step> folder"
             )
-        return Beginning(checkpoint, again=described is not None)
+        verify_checkpoint(checkpoint)
+        return ResumePoint(checkpoint, again=described is not None)
     if described is None:
-        return Beginning()
-    return Beginning(last_checkpoint(folder.path), trained=described.trained, finished=described.finished, again=True)
+        return ResumePoint()
+    if described.trained:
+        return ResumePoint(trained=True, finished=described.finished, again=True)
+    checkpoint = find_checkpoint(folder.path)
+    if checkpoint is not None:
+        verify_checkpoint(checkpoint)
+    return ResumePoint(checkpoint, again=True)
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

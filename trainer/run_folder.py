@@ -4,10 +4,11 @@
 
     run.json            configuration, versions, the data's digest, results
     history.jsonl       loss, learning rate and gradient norm as they were logged
+    throughput.jsonl    images, tokens and operations a second, at the same steps
     logs/               the same for TensorBoard
     bad_samples.jsonl   what could not be read while training, if anything
     trace/              the ids of each step, a file a rank; with data.trace
-    checkpoint-<step>/  what a run goes on from; see `checkpoints`
+    checkpoint-<step>/  what a run resumes from; see `checkpoints`
     eval_before.json    every answer before training
     eval_after.json     and after
     model/              the trained model (or adapters) and its processor
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,8 @@ from .data.sources import Source
 
 __all__ = ["LAST_RESULT", "Described", "RunFolder", "append_row", "versions"]
 
-LAST_RESULT = "accuracy_after"  # of what run.json tells, this is written last
-_RECORDED = ("torch", "transformers", "accelerate", "peft", "numpy", "pillow")
+LAST_RESULT = "accuracy_after"  # of what run.json says, this is written last
+_RECORDED = ("torch", "transformers", "peft", "numpy", "pillow")
 
 
 def versions() -> dict[str, str]:
@@ -48,12 +50,12 @@ def versions() -> dict[str, str]:
 
 
 class Described(msgspec.Struct):
-    """What run.json tells of a run.
+    """What run.json says of a run.
 
     Args:
         config: every setting.
         data: a row a dataset.
-        result: of a run whose model is saved; None before. The accuracies come last, when it is judged.
+        result: of a run whose model is saved; None before. The accuracies come last, when it is evaluated.
     """
 
     config: dict[str, Any]
@@ -67,7 +69,7 @@ class Described(msgspec.Struct):
 
     @property
     def finished(self) -> bool:
-        """Whether the saved model has been judged, too, or was not to be."""
+        """Whether the saved model has been evaluated, too, or was not to be."""
         return LAST_RESULT in (self.result or {})
 
 
@@ -98,6 +100,11 @@ class RunFolder:
         return self.path / "history.jsonl"
 
     @property
+    def throughput(self) -> Path:
+        """Where how fast it went is kept, line by line as the history."""
+        return self.path / "throughput.jsonl"
+
+    @property
     def bad_samples(self) -> Path:
         """Where the samples are named that could not be read."""
         return self.path / "bad_samples.jsonl"
@@ -118,11 +125,11 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from error
         if held is not None:
-            what = "a finished or broken-off run" if (self.path / "run.json").exists() else f"other files ({held.name})"
+            what = "a finished or unfinished run" if (self.path / "run.json").exists() else f"other files ({held.name})"
             raise OutputError(f"{self.path}: holds {what}; remove it or choose another --out")
 
     def describe(self, config: TrainConfig, data: Sequence[Source], result: dict[str, Any] | None = None) -> None:
-        """Write run.json; when the run starts, when its model is saved, and when that is judged."""
+        """Write run.json; when the run starts, when its model is saved, and when that is evaluated."""
         rows = [
             {
                 "address": source.dataset.folder.address,
@@ -137,7 +144,7 @@ class RunFolder:
         self.write("run.json", msgspec.json.format(msgspec.json.encode(description), indent=2) + b"\n")
 
     def described(self) -> Described | None:
-        """Return what run.json tells; None where this is no run's folder.
+        """Return what run.json says; None where this is no run's folder.
 
         Raises:
             OutputError: it cannot be read.
@@ -150,20 +157,26 @@ class RunFolder:
             raise OutputError(f"{self.path}/run.json: cannot be read ({error}); choose another --out") from error
 
     def result(self) -> dict[str, Any]:
-        """Return what run.json tells of the result; empty before there is one."""
+        """Return what run.json says of the result; empty before there is one."""
         described = self.described()
         return (described.result if described else None) or {}
 
     def rewind(self, step: int) -> None:
-        """Forget what was written down of the steps after a checkpoint: they are gone through again.
+        """Forget what was written down of the steps after a checkpoint: they are taken again.
 
         Args:
             step: optimizer steps that are done.
         """
         # The history counts the steps done, the others name the step they are about, from 0.
-        _keep(self.history, lambda row: row["step"] <= step)
+        for path in (self.history, self.throughput):
+            _keep(path, lambda row: row["step"] <= step)
         for path in (self.bad_samples, *self.path.glob("trace/*.jsonl")):
             _keep(path, lambda row: row["step"] < step)
+
+    def replace_model(self, folder: Path) -> None:
+        """Make a folder the run's model; one that is there goes."""
+        shutil.rmtree(self.model, ignore_errors=True)
+        folder.rename(self.model)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all."""

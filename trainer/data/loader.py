@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ...schema.errors import DatasetError, Phi3VDataError, RunError
+from ...schema.prompt import IGNORED
 from ...storage.outage import one_line, outage
+from .assign import Assignment
 from .bad_samples import BadSample
-from .deal import deal
 from .plan import Plan, SampleRef
 from .samples import Sample, SampleSource
 
@@ -39,19 +40,21 @@ class _Read(NamedTuple):
 
 
 class MicroBatch(NamedTuple):
-    """What one forward pass takes, and what is in it.
+    """The input of one forward pass, and what is in it.
 
     Args:
-        inputs: of the model; of one masked token where there is no sample.
+        inputs: of the model; of one unsupervised token where there is no sample.
         ids: the samples in it, as (place in the step, record id).
+        supervised: tokens with a label.
         bad: the samples that could not be read and are not in it.
-        trouble: why the run cannot go on; empty if it can. Errors do not travel well between processes.
+        failure: why the run cannot continue; empty if it can. Errors do not travel well between processes.
     """
 
     inputs: dict[str, Any]
     ids: list[tuple[int, str]]
+    supervised: int
     bad: list[BadSample]
-    trouble: str
+    failure: str
 
 
 @dataclass(frozen=True)
@@ -60,25 +63,25 @@ class RankSteps:
 
     Args:
         plan: the order of all samples.
-        costs: returns what samples of the plan cost, for a fair deal.
-        steps: the optimizer steps to go.
+        assign: spreads the samples of a step over ranks and micro-batches; a pure function.
+        steps: the optimizer steps to take.
         rank: which of the ranks this is.
-        ranks: how many there are.
-        pieces: micro-batches a rank in a step.
     """
 
     plan: Plan
-    costs: Callable[[Sequence[SampleRef]], Sequence[float]]
+    assign: Callable[[Sequence[SampleRef]], Assignment]
     steps: range
     rank: int
-    ranks: int
-    pieces: int
 
     def __iter__(self) -> Iterator[list[_Wanted]]:
         for number in self.steps:
             samples = self.plan.step(number)
-            for places in deal(self.costs(samples), self.ranks, self.pieces)[self.rank]:
+            for places in self.assign(samples)[self.rank]:
                 yield [_Wanted(place, samples[place]) for place in places]
+
+    def micro_batches(self, step: int) -> int:
+        """Return the number of micro-batches of a step; the same on every rank."""
+        return len(self.assign(self.plan.step(step))[self.rank])
 
 
 class _Samples(Dataset[_Read]):
@@ -94,12 +97,12 @@ class _Samples(Dataset[_Read]):
             return _Read(wanted, identity, source[number], "", fatal=False)
         except (Phi3VDataError, OSError, MemoryError) as error:
             # A store that was away for too long, a full disk: nothing the sample can be blamed for.
-            trouble = None if isinstance(error, RunError) else outage(error)
-            if isinstance(error, DatasetError) and trouble is None:
+            cause = None if isinstance(error, RunError) else outage(error)
+            if isinstance(error, DatasetError) and cause is None:
                 return _Read(wanted, identity, None, str(error), fatal=False)
-            if not isinstance(error, Phi3VDataError) or trouble is not None:
-                trouble = f"{trouble or one_line(error)}; mend it, and give the same command again"
-            return _Read(wanted, identity, None, trouble or str(error), fatal=True)
+            if not isinstance(error, Phi3VDataError) or cause is not None:
+                cause = f"{cause or one_line(error)}; fix it and rerun: the run resumes from its last checkpoint"
+            return _Read(wanted, identity, None, cause or str(error), fatal=True)
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,11 @@ class _Collate:
 
     def __call__(self, read: Iterable[_Read]) -> MicroBatch:
         read = list(read)
-        there = [each for each in read if each.sample is not None]
+        samples = [each.sample for each in read if each.sample is not None]
         return MicroBatch(
-            self.collator([each.sample for each in there if each.sample is not None]),
-            [(each.wanted.place, each.id) for each in there],
+            self.collator(samples),
+            [(each.wanted.place, each.id) for each in read if each.sample is not None],
+            sum(label != IGNORED for sample in samples for label in sample.text.labels),
             [BadSample(each.wanted.place, each.id, each.fault) for each in read if each.fault and not each.fatal],
             next((each.fault for each in read if each.fatal), ""),
         )
@@ -120,7 +124,7 @@ class _Collate:
 def micro_batches(
     steps: RankSteps, sources: Sequence[SampleSource], collator: Collator, workers: int
 ) -> DataLoader[_Read]:
-    """Make the loader of one rank: `steps.pieces` `MicroBatch`es for each optimizer step.
+    """Make the loader of one rank, which yields a `MicroBatch` for each that `steps` yields.
 
     Args:
         steps: which micro-batches.
@@ -137,14 +141,14 @@ def micro_batches(
         collate_fn=_Collate(collator),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_leave_interrupts_alone if workers else None,
+        worker_init_fn=_ignore_interrupts if workers else None,
         # Its own, or starting workers would draw from the generator that dropout draws from.
         generator=torch.Generator(),
     )
 
 
-def _leave_interrupts_alone(worker: int) -> None:
-    # Ctrl-C reaches the whole group; the process that trains says what there is to say.
+def _ignore_interrupts(worker: int) -> None:
+    # Ctrl-C reaches the whole group; the process that trains handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -164,7 +168,7 @@ def opened(batches: Iterable[Any]) -> Iterator[MicroBatch]:
             if "DataLoader worker" not in str(error):
                 raise
             hint = "if memory ran out, use fewer of them: --set data.workers"
-            raise RunError(f"a process that loads images died ({str(error).partition(' It is')[0]}); {hint}") from error
-        if batch.trouble:
-            raise RunError(batch.trouble)
+            raise RunError(f"a worker that loads images exited ({str(error).partition(' It is')[0]}); {hint}") from error
+        if batch.failure:
+            raise RunError(batch.failure)
         yield batch

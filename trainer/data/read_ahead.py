@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...schema.errors import Phi3VDataError, UsageError
+from ...schema.errors import UsageError
 from .plan import ShardNeed
 from .steady_folder import SteadyFolder
 
@@ -46,7 +46,7 @@ class ReadAhead:
         self._budget = budget
         self._step = 0
         self._stopped = False
-        self._trouble: Phi3VDataError | OSError | None = None
+        self._error: BaseException | None = None
         self._moved = threading.Condition()
         # Those still to be fetched, in order; and those whose copies are to stay for now.
         self._coming: deque[_Shard] = deque()
@@ -79,9 +79,9 @@ class ReadAhead:
                 self._peeked = None
             self._release_what_is_over()
             self._moved.notify_all()
-            self._moved.wait_for(lambda: self._trouble or all(shard.there for shard in self._needed_now()))
-            if self._trouble is not None:
-                raise self._trouble
+            self._moved.wait_for(lambda: self._error or all(shard.there for shard in self._needed_now()))
+            if self._error is not None:
+                raise self._error
 
     def _needed_now(self) -> Iterator[_Shard]:
         return (shard for shard in self._wanted if shard.need.first <= self._step)
@@ -105,9 +105,9 @@ class ReadAhead:
                 with self._moved:
                     shard.there = True
                     self._moved.notify_all()
-        except (Phi3VDataError, OSError) as error:
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the shards raises it
             with self._moved:
-                self._trouble = error
+                self._error = error
                 self._moved.notify_all()
 
     def _take(self) -> _Shard | None:

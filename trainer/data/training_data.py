@@ -13,12 +13,12 @@ import numpy.typing as npt
 from ...schema.errors import DatasetError
 from ...schema.index import Counting, RecordCosts, RecordIndex, record_costs
 from ..config import DataConfig
-from .deal import sample_cost
+from .cost_model import SampleSize, sample_sizes
 from .plan import Plan, SampleRef, Stream
 from .sources import Source, steady
 
 if TYPE_CHECKING:
-    from ..phi3v import Phi3VConfig, Phi3VProcessor
+    from ..phi3v import Phi3VProcessor
 
 __all__ = ["MeasuredData", "TrainingData"]
 
@@ -65,13 +65,13 @@ class TrainingData:
         return Plan(streams, batch_size, seed)
 
     def measure(
-        self, processor: Phi3VProcessor, say: Callable[[str], None] = lambda line: None, *, resumed: bool = False
+        self, processor: Phi3VProcessor, log: Callable[[str], None] = lambda line: None, *, resumed: bool = False
     ) -> MeasuredData:
         """Count tokens and crops of every record, and refuse what cannot be trained on.
 
         Args:
             processor: the model's own.
-            say: is told what is left out.
+            log: called with a line about what is left out.
             resumed: whether images that vanished meanwhile are left to be met as bad samples.
 
         Raises:
@@ -86,8 +86,8 @@ class TrainingData:
             costs = record_costs(index, counting)
             where = f"{index.dataset.folder.address}, split {split}"
             _refuse_unanswered(where, index, costs)
-            _refuse_faulty(where, index, costs, say, resumed=resumed)
-            _judge_length(where, index, costs, longest, say, drop=self.config.too_long == "drop")
+            _refuse_faulty(where, index, costs, log, resumed=resumed)
+            _refuse_too_long(where, index, costs, longest, log, drop=self.config.too_long == "drop")
             measured.append(costs)
         return MeasuredData(self, measured, [costs.kept(longest) for costs in measured])
 
@@ -105,6 +105,7 @@ class MeasuredData:
         self.data = data
         self._costs = costs
         self._kept = kept
+        self._sizes = [sample_sizes(each) for each in costs]
 
     @cached_property
     def digest(self) -> str:
@@ -120,10 +121,14 @@ class MeasuredData:
         shown = [None if all_of_it else kept for all_of_it, kept in zip(whole, self._kept, strict=True)]
         return self.data.plan(batch_size, seed, shown)
 
-    def pricing(self, model: Phi3VConfig) -> Callable[[Sequence[SampleRef]], list[float]]:
-        """Return a function that tells what samples cost to train on; see `sample_cost`."""
-        prices = [sample_cost(costs.tokens, costs.crops, model) for costs in self._costs]
-        return lambda samples: [float(prices[sample.dataset][sample.record]) for sample in samples]
+    def sizes(self, samples: Sequence[SampleRef]) -> SampleSize:
+        """Return the sizes of samples, in their order, as the index has them."""
+        rows = [[column[sample.record] for column in self._sizes[sample.dataset]] for sample in samples]
+        return SampleSize(*np.array(rows, dtype=np.int64).reshape(-1, len(SampleSize._fields)).T)
+
+    def ids(self, samples: Sequence[SampleRef]) -> list[str]:
+        """Return the record ids of samples."""
+        return [self.data.indexes[sample.dataset].ids([sample.record])[0] for sample in samples]
 
 
 def _split(source: Source, named: str) -> str:
@@ -141,12 +146,12 @@ def _refuse_unanswered(where: str, index: RecordIndex, costs: RecordCosts) -> No
     if len(costs.unanswered):
         named = index.ids(costs.unanswered[:_NAMED].tolist())
         listed = ", ".join(named) + _more(len(costs.unanswered))
-        hint = "there is nothing to learn from them; train on another split"
+        hint = "nothing in them is supervised; train on another split"
         raise DatasetError(f"{where}: records without an answer: {len(costs.unanswered)} ({listed}); {hint}")
 
 
 def _refuse_faulty(
-    where: str, index: RecordIndex, costs: RecordCosts, say: Callable[[str], None], *, resumed: bool
+    where: str, index: RecordIndex, costs: RecordCosts, log: Callable[[str], None], *, resumed: bool
 ) -> None:
     if not costs.faults:
         return
@@ -155,12 +160,12 @@ def _refuse_faulty(
     named = ", ".join(index.ids(list(costs.faults)[:_NAMED])) + _more(len(costs.faults))
     found = f"{where}: records that cannot be read: {len(costs.faults)} ({named}); of {first}, {reason}"
     if not resumed:
-        raise DatasetError(f"{found}; mend them, or take them out")
-    say(f"{found}; each will be counted as a bad sample when its turn comes")
+        raise DatasetError(f"{found}; fix or remove them")
+    log(f"{found}; each will be counted as a bad sample when its turn comes")
 
 
-def _judge_length(
-    where: str, index: RecordIndex, costs: RecordCosts, longest: int, say: Callable[[str], None], *, drop: bool
+def _refuse_too_long(
+    where: str, index: RecordIndex, costs: RecordCosts, longest: int, log: Callable[[str], None], *, drop: bool
 ) -> None:
     numbers = costs.too_long(longest)
     if not len(numbers):
@@ -171,7 +176,7 @@ def _judge_length(
     found = f"{where}: records of more than {longest} tokens: {len(numbers)} ({named})"
     if not drop:
         raise DatasetError(f"{found}; use fewer crops (--set data.num_crops), or leave them out: --too-long drop")
-    say(f"{found}; left out")
+    log(f"{found}; left out")
 
 
 def _more(count: int) -> str:

@@ -1,0 +1,105 @@
+"""One process: the model and its optimizer as torch has them. DDP and FSDP2 differ in little."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..optimizer import make_optimizer, set_learning_rates
+from .base import Backend, OptimizerProgress
+from .tensor_files import load_tensors, save_tensors
+
+__all__ = ["SingleProcess"]
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class SingleProcess(Backend):
+    """The whole model in this process."""
+
+    def prepare(self, model: nn.Module, groups: list[dict[str, Any]]) -> None:
+        """Place the model on the device, and make its optimizer; see `Backend.prepare`."""
+        self.bare = model
+        # The parameters of the groups, which sharding replaces by others.
+        of_group = [[name for name, p in model.named_parameters() if any(p is q for q in g["params"])] for g in groups]
+        self.model = self._distribute(model)
+        parameters = dict(model.named_parameters())
+        groups = [
+            {**group, "params": [parameters[name] for name in names]}
+            for group, names in zip(groups, of_group, strict=True)
+        ]
+        self.optimizer = make_optimizer(groups, self.config.optimizer, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtypes.scaled)
+
+    def _distribute(self, model: nn.Module) -> nn.Module:
+        """Place the model, and return what forward passes are taken with."""
+        return model.to(self.device)
+
+    def backward(self, loss: Tensor) -> None:
+        """See `Backend.backward`."""
+        self.scaler.scale(loss).backward()
+
+    def step(self, lr_share: float) -> Tensor:
+        """See `Backend.step`."""
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self._trained().values(), self.config.optimizer.max_grad_norm)
+        set_learning_rates(self.optimizer, lr_share)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def learning_rates(self, share: float) -> dict[str, float]:
+        """See `Backend.learning_rates`."""
+        return {group["name"]: group["peak_lr"] * share for group in self.optimizer.param_groups}
+
+    def progress(self) -> OptimizerProgress:
+        """See `Backend.progress`."""
+        states = list(self.optimizer.state.values())
+        return OptimizerProgress(int(states[0]["step"]) if states else 0, self.scaler.state_dict())
+
+    def save_state(self, folder: Path) -> Future[None]:
+        """See `Backend.save_state`."""
+        return save_tensors(self._tensors(), folder, self.processes)
+
+    def load_state(self, folder: Path, progress: OptimizerProgress) -> None:
+        """See `Backend.load_state`."""
+        on_device = self.device.type == "cuda"  # where the fused optimizer wants its count
+        for parameter in self._trained().values():
+            count = torch.tensor(float(progress.updates), device=self.device if on_device else None)
+            moments = {name: torch.zeros_like(parameter, requires_grad=False) for name in _MOMENTS}
+            self.optimizer.state[parameter] = {"step": count, **moments}
+        load_tensors(self._tensors(), folder, self.processes)
+        if self.scaler.is_enabled() and progress.scaler:
+            self.scaler.load_state_dict(progress.scaler)
+
+    def whole_state_dict(self) -> dict[str, Tensor]:
+        """See `Backend.whole_state_dict`."""
+        if not self.processes.first:
+            return {}
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self._to_save().items()}
+
+    @contextlib.contextmanager
+    def whole_model(self) -> Iterator[nn.Module]:
+        """See `Backend.whole_model`."""
+        yield self.bare
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        return {name: parameter for name, parameter in self.bare.named_parameters() if parameter.requires_grad}
+
+    def _to_save(self) -> dict[str, Tensor]:
+        adapters = hasattr(self.bare, "peft_config")
+        return dict(self._trained()) if adapters else self.bare.state_dict()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        trained = self._trained()
+        tensors = {f"weights.{name}": parameter.detach() for name, parameter in trained.items()}
+        for moment in _MOMENTS if self.optimizer.state else ():
+            tensors |= {f"{moment}.{name}": self.optimizer.state[p][moment] for name, p in trained.items()}
+        return tensors
