@@ -98,10 +98,10 @@ def command(
     first = Path(sources[0].dataset.folder.address).resolve().name
     out = out or Path("runs") / f"{first}-{config.strategy}"
     prepare_training_packages()
-    from ..trainer.train import plan_run, train
+    from ..trainer.train import outline_run, train
 
     if dry_run:
-        plan = plan_run(config, sources)
+        plan = outline_run(config, sources)
         click.echo(f"{plan.records} samples an epoch, {plan.steps} steps of {config.batch_size}; would go to {out}")
         click.echo(msgspec.json.format(msgspec.json.encode(config), indent=2))
         return

@@ -106,7 +106,8 @@ def complete_checkpoint(folder: Path, data: DataState, training: TrainingState) 
     here = LocalFolder(folder)
     here.write(_DATA, msgspec.json.encode(data))
     here.write(_TRAINING, msgspec.json.encode(training))
-    hashes = {entry.name: _Held(entry.size, here.sha256(entry.name)) for entry in here.files()}
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    hashes = {name: _Held(here.size(name), here.sha256(name)) for name in names}
     here.write(_COMPLETE, msgspec.json.encode(hashes))
 
 

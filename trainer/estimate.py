@@ -20,7 +20,7 @@ from .data.training_data import TrainingData
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["DataEstimate", "Balance", "LongRecord", "Spread", "estimate_data"]
+__all__ = ["Balance", "DataEstimate", "LongRecord", "Spread", "estimate_data"]
 
 _STEPS = 256  # that are assigned, to see how well it goes
 _BUDGET_TOKENS = 4096  # of a micro-batch, where a run would choose by the memory that it finds
@@ -79,6 +79,7 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
         epochs: how often as many samples as there are records.
         steps: optimizer steps.
         tokens: of a record, images included.
+        supervised: of these, with a label.
         images: of a record.
         crops: of a record, as the tower sees them.
         crop_padding: share of the crops that would be padding, were each image padded to the most it may have.
@@ -95,6 +96,7 @@ class DataEstimate(msgspec.Struct, frozen=True, kw_only=True):
     epochs: float
     steps: int
     tokens: Spread
+    supervised: Spread
     images: Spread
     crops: Spread
     crop_padding: float
@@ -145,6 +147,7 @@ def estimate_data(
         epochs=config.epochs,
         steps=steps,
         tokens=_spread(tokens),
+        supervised=_spread(supervised),
         images=_spread(images),
         crops=_spread(crops),
         crop_padding=1 - int(crops.sum()) / most_crops if most_crops else 0.0,

@@ -143,7 +143,8 @@ def _data_state(config: TrainConfig, data: MeasuredData, step: int, bad: BadSamp
         shards_per_block=config.data.shards_per_block if any(index.shards for index in data.data.indexes) else None,
         data=data.digest,
         weights=[None if source.weight is None else float(source.weight) for source in data.data.sources],
-        bad_samples=bad,
+        # As it is now: it is written later, while the run goes on.
+        bad_samples=msgspec.structs.replace(bad),
     )
 
 

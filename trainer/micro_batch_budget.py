@@ -38,9 +38,12 @@ def choose_budget(
     """
     if config.accumulate is not None:
         return None
-    tokens = config.micro_batch_tokens if known_tokens is None else known_tokens
-    if tokens == "auto":
+    if known_tokens is not None:
+        tokens = known_tokens
+    elif config.micro_batch_tokens == "auto":
         tokens = min(backend.processes.gather(_fitting_tokens(config, model, backend)))
+    else:
+        tokens = config.micro_batch_tokens
     # No image has fewer tokens than its crops bring.
     crops = max(1, tokens // model.crop_geometry.tokens_per_side**2)
     return Budget(tokens, config.micro_batch_crops or crops)

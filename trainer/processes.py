@@ -36,6 +36,7 @@ class Processes:
         self.rank = rank
         self.world = world
         self.local_rank = local_rank
+        self._is_own = False
         self.host_group: dist.ProcessGroup | None = None
         """Gloo, with a long timeout: for objects and barriers; None in a single process."""
         self.writer_group: dist.ProcessGroup | None = None
@@ -45,12 +46,26 @@ class Processes:
     def init(cls) -> Processes:
         """Initialise the process group: NCCL for tensors where there are GPUs, gloo for all else.
 
+        A group that a program has initialised itself is used, and left to it.
+
         Raises:
             UsageError: torchrun's variables are there in part, or a node has fewer GPUs than processes.
         """
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls()
+        is_own = not dist.is_initialized()
+        local_rank = cls._join() if is_own else int(os.environ["LOCAL_RANK"])
+        processes = cls(dist.get_rank(), dist.get_world_size(), local_rank)
+        processes._is_own = is_own
+        processes.host_group = dist.new_group(backend="gloo", timeout=_BETWEEN_STEPS)
+        processes.writer_group = dist.new_group(backend="gloo", timeout=_BETWEEN_STEPS)
+        return processes
+
+    @staticmethod
+    def _join() -> int:
+        """Initialise the default group, and return the number of this process on its node."""
+        world = os.environ["WORLD_SIZE"]
         missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
         if missing:
             hint = "start it as: torchrun --nproc-per-node N -m phi3v_data.cli train ..."
@@ -64,10 +79,7 @@ class Processes:
             dist.init_process_group("nccl", timeout=_IN_A_STEP, device_id=torch.device("cuda", local_rank))
         else:
             dist.init_process_group("gloo", timeout=_IN_A_STEP)
-        processes = cls(dist.get_rank(), dist.get_world_size(), local_rank)
-        processes.host_group = dist.new_group(backend="gloo", timeout=_BETWEEN_STEPS)
-        processes.writer_group = dist.new_group(backend="gloo", timeout=_BETWEEN_STEPS)
-        return processes
+        return local_rank
 
     @property
     def first(self) -> bool:
@@ -141,5 +153,5 @@ class Processes:
 
     def shutdown(self) -> None:
         """Destroy the process group, at the end of a run that went well."""
-        if self.world > 1:
+        if self._is_own:
             dist.destroy_process_group()

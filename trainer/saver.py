@@ -58,9 +58,9 @@ class CheckpointSaver:
     def __enter__(self) -> CheckpointSaver:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # A run that failed says why; what is being written is complete or torn.
-        self._writer.shutdown(wait=kind is None or issubclass(kind, Exception))
+    def __exit__(self, *_: object) -> None:
+        # Also of a run that failed or was interrupted: what is being written is soon a complete checkpoint.
+        self._writer.shutdown()
 
     def is_due(self, done: int) -> bool:
         """Tell whether a checkpoint is to be saved after so many steps; the same in every process."""

@@ -86,12 +86,12 @@ def train(
         log(f"{out}: this run is finished, its model is in {folder.model}; another --out starts another run")
         processes.shutdown()
         return _result(folder)
-    log(f"trained on split {', '.join(outline.train_splits)}; {outline.evaluation(enabled=config.evaluation.enabled)}")
-
     source = steady(sources, config.data)[0]
     if point.trained:
         log(f"{out}: all steps are done; what is missing is the evaluation of the model in {folder.model}")
     else:
+        evaluation = outline.evaluation(enabled=config.evaluation.enabled)
+        log(f"training on split {', '.join(outline.train_splits)}; {evaluation}")
         start = config.model.init_adapter or config.model.name
 
         def before() -> None:

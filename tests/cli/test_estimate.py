@@ -10,7 +10,8 @@ from phi3v_data.cli.main import run_command
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.storage import LocalFolder
-from phi3v_data.trainer.data.deal import sample_cost
+from phi3v_data.trainer.config import make_config
+from phi3v_data.trainer.data.cost_model import sample_cost, strategy_passes
 from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_processor
 
 
@@ -55,7 +56,9 @@ def test_operations_are_those_of_the_records(data: str, capsys: pytest.CaptureFi
     # Only the records without images are left, and all of those are alike.
     tokens = found["tokens"]["most"]
     assert tokens == found["tokens"]["least"]
-    assert found["teraflop"] * 1e12 == pytest.approx(sample_cost(tokens, 0, tiny_config()))
+    passes = strategy_passes(make_config({"strategy": "lora"}))
+    supervised = found["supervised"]["most"]
+    assert found["teraflop"] * 1e12 == pytest.approx(sample_cost(tokens, supervised, 0, tiny_config(), passes))
 
 
 def test_records_that_are_too_long_are_listed_and_left_out(data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,16 +72,16 @@ def test_records_that_are_too_long_are_listed_and_left_out(data: str, capsys: py
 def test_micro_batches_of_one_sample_have_nothing_to_pad_and_larger_ones_do(
     data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert estimate(capsys, data, "--batch-size", "5")["dealing"]["padding"] == 0
+    assert estimate(capsys, data, "--batch-size", "5", "--accumulate", "5")["balance"]["padding"] == 0
     whole = estimate(capsys, data, "--batch-size", "10", "--accumulate", "1")
     padded = 10 * whole["tokens"]["most"]
-    assert whole["dealing"]["padding"] == pytest.approx(1 - whole["tokens"]["total"] / padded)
+    assert whole["balance"]["padding"] == pytest.approx(1 - whole["tokens"]["total"] / padded)
 
 
-def test_dealing_by_cost_is_more_even_than_dealing_in_order(data: str, capsys: pytest.CaptureFixture[str]) -> None:
-    dealing = estimate(capsys, data, "--batch-size", "10", "--gpus", "2", "--max-tokens", "400")["dealing"]
-    assert 0 <= dealing["imbalance"] <= dealing["worst_imbalance"] < dealing["imbalance_in_order"]
-    assert estimate(capsys, data, "--ranks", "1")["dealing"]["worst_imbalance"] == 0
+def test_balancing_by_cost_is_more_even_than_the_order_itself(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    balance = estimate(capsys, data, "--batch-size", "10", "--gpus", "2", "--max-tokens", "400")["balance"]
+    assert 0 <= balance["imbalance"] <= balance["worst_imbalance"] < balance["imbalance_in_order"]
+    assert estimate(capsys, data, "--ranks", "1")["balance"]["worst_imbalance"] == 0
 
 
 def test_the_text_says_the_same_for_people(data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,4 +89,4 @@ def test_the_text_says_the_same_for_people(data: str, capsys: pytest.CaptureFixt
     text = capsys.readouterr().out
     assert text.startswith("records: 10; epochs: 1; steps: 3 of 3\n")
     assert "r9: " in text
-    assert "(steps: the first 3; GPUs: 1; micro-batches a GPU: 3)" in text
+    assert "(steps: the first 3; GPUs: 1; micro-batches a GPU: 1)" in text

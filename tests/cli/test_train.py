@@ -56,5 +56,5 @@ def test_the_same_command_again_says_that_the_run_is_finished(here: Path, capsys
     assert run_command(command) == 0
     wanted = "runs/a-full: this run is finished, its model is in runs/a-full/model; another --out starts another run\n"
     assert capsys.readouterr().out == wanted
-    with pytest.raises(OutputError, match="holds a finished or broken-off run"):
+    with pytest.raises(OutputError, match="holds a finished or unfinished run"):
         run_command([*command, "--resume", "never"])

@@ -34,19 +34,19 @@ def tiny_config(settings: Mapping[str, Any] = MappingProxyType({})) -> TrainConf
 
 
 class Killed(BaseException):
-    """Ends a run as suddenly as a signal, at the moment it says something."""
+    """Ends a run as suddenly as a signal, at the moment it logs something."""
 
 
 def broken_off(config: TrainConfig, data: Dataset, out: Path, step: int) -> Path:
     """Train until a step has been logged."""
     from phi3v_data.trainer.train import train
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if line.startswith(f"step {step}/"):
             raise Killed
 
     with pytest.raises(Killed):
-        train(config, [Source(data)], out, say)
+        train(config, [Source(data)], out, log)
     return out
 
 

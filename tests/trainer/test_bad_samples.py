@@ -41,16 +41,16 @@ def image(data: Dataset, number: int) -> Path:
 
 
 def run_with(
-    data: Dataset, out: Path, said: list[str], after_first_step: Callable[[], object], **more: object
+    data: Dataset, out: Path, logged: list[str], after_first_step: Callable[[], object], **more: object
 ) -> RunResult:
     """Train; once the first step is done, something happens to the data."""
 
-    def say(line: str) -> None:
-        said.append(line)
+    def log(line: str) -> None:
+        logged.append(line)
         if line.startswith("step 1/"):
             after_first_step()
 
-    return train(tiny_config({**SETTINGS, **more}), [Source(data)], out, say)
+    return train(tiny_config({**SETTINGS, **more}), [Source(data)], out, log)
 
 
 def shown_at(step: int) -> list[int]:
@@ -61,15 +61,15 @@ def shown_at(step: int) -> list[int]:
 def test_a_bad_sample_is_replaced_by_nothing_counted_and_named(data: Dataset, tmp_path: Path, damage: str) -> None:
     lost, kept = shown_at(2)
     path = image(data, lost)
-    said: list[str] = []
+    logged: list[str] = []
     happen = path.unlink if damage == "vanished" else lambda: path.write_bytes(path.read_bytes()[:60])
-    result = run_with(data, tmp_path / "run", said, happen)
+    result = run_with(data, tmp_path / "run", logged, happen)
     assert result.bad_samples == 1
     assert traced(tmp_path / "run")[2] == [f"train-{kept}"]
     (row,) = map(json.loads, (tmp_path / "run" / "bad_samples.jsonl").read_text().splitlines())
     assert (row["step"], row["place"], row["id"]) == (2, 0, f"train-{lost}")
     assert path.name in row["reason"]
-    assert sum(f"step 3: sample train-{lost} cannot be read and is left out" in line for line in said) == 1
+    assert sum(f"step 3: sample train-{lost} cannot be read and is left out" in line for line in logged) == 1
     state = json.loads((tmp_path / "run" / "checkpoint-3" / "data_state.json").read_text())
     assert state["bad_samples"] == {"count": 1, "in_a_row": 0, "last": [f"train-{lost}"]}
     assert json.loads((tmp_path / "run" / "run.json").read_text())["result"]["bad_samples"] == 1
@@ -127,7 +127,7 @@ def test_what_no_sample_can_be_blamed_for_is_fatal_at_once(
     def happen() -> None:
         folder.error = OSError(code, os.strerror(code))
 
-    with pytest.raises(RunError, match=f"{wanted} .*mend it, and give the same command again"):
+    with pytest.raises(RunError, match=f"{wanted} .*fix it and rerun"):
         run_with(failing, tmp_path / "run", [], happen)
     assert not (tmp_path / "run" / "bad_samples.jsonl").exists()
 
@@ -140,11 +140,11 @@ def test_workers_say_what_they_could_not_read(data: Dataset, tmp_path: Path) -> 
     image(data, lost).unlink()
     # What was measured before is gone, too, so it is known from the start; a run that goes on is not stopped by it.
     shutil.rmtree(Path(data.folder.address) / ".index")
-    said: list[str] = []
-    result = run_with(data, tmp_path / "run", said, lambda: None, **{"data.workers": 2})
+    logged: list[str] = []
+    result = run_with(data, tmp_path / "run", logged, lambda: None, **{"data.workers": 2})
     assert result.bad_samples == 1
-    assert any(f"records that cannot be read: 1 (train-{lost})" in line and "bad sample" in line for line in said)
-    assert any(f"step 4: sample train-{lost} cannot be read" in line for line in said)
+    assert any(f"records that cannot be read: 1 (train-{lost})" in line and "bad sample" in line for line in logged)
+    assert any(f"step 4: sample train-{lost} cannot be read" in line for line in logged)
 
 
 def _stop() -> None:

@@ -41,10 +41,11 @@ def test_a_value_out_of_its_bounds_is_refused_by_name(setting: str, value: objec
         make_config({setting: value})
 
 
-@pytest.mark.parametrize(("ranks", "pieces"), [(1, 6), (4, 2), (6, 1), (8, 1)])
-def test_a_rank_takes_a_forward_pass_a_record_unless_told_otherwise(ranks: int, pieces: int) -> None:
-    assert make_config({"batch_size": 6}).pieces(ranks) == pieces
-    assert make_config({"batch_size": 6, "accumulate": 4}).pieces(ranks) == 4
+@pytest.mark.parametrize(("given", "expected"), [("auto", "auto"), ("4096", 4096), (8192, 8192)])
+def test_a_micro_batch_holds_a_number_of_tokens_or_as_many_as_fit(given: object, expected: object) -> None:
+    assert make_config({"micro_batch_tokens": given}).micro_batch_tokens == expected
+    with pytest.raises(UsageError, match="micro_batch_tokens"):
+        make_config({"micro_batch_tokens": "many"})
 
 
 def test_every_setting_says_what_it_does() -> None:

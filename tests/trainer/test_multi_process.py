@@ -61,11 +61,11 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
     image, kept = tmp_path / "data" / "images" / name, tmp_path / "kept.png"
     run = tmp_path / "run"
     launcher = start(tmp_path / "data", run)
-    said: list[str] = []
+    logged: list[str] = []
     try:
         assert launcher.stdout is not None
         for line in launcher.stdout:
-            said.append(line)
+            logged.append(line)
             if line.startswith("eval_before.json"):
                 image.rename(kept)
                 os.mkfifo(image)
@@ -73,15 +73,15 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
                 break
     finally:
         kill(launcher)
-    assert said, "torchrun said nothing"
-    assert said[-1].startswith(f"step {STALLED}/"), "".join(said)
+    assert logged, "torchrun printed nothing"
+    assert logged[-1].startswith(f"step {STALLED}/"), "".join(logged)
     assert (run / "eval_before.json").read_bytes() == (whole / "eval_before.json").read_bytes()
     image.unlink()
     kept.rename(image)
 
     lines: list[str] = []
     train(tiny_config(SETTINGS), [Source(data)], run, lines.append)
-    assert any("going on from" in line and line.endswith("after step 8") for line in lines)
+    assert any("resuming from" in line and line.endswith("after step 8") for line in lines)
     assert traced(run) == expected
     assert [row["step"] for row in history(run)] == [row["step"] for row in history(whole)]
     losses = [row["loss"] for row in history(run)]
@@ -90,15 +90,15 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
 
 @pytest.mark.slow
 def test_processes_wait_longer_for_one_another_than_an_index_takes_to_build(tmp_path: Path) -> None:
-    script = tmp_path / "meet.py"
+    script = tmp_path / "init.py"
     script.write_text(
         "import pathlib, torch\n"
         "from phi3v_data.trainer.processes import Processes\n"
-        "processes = Processes.meet()\n"
-        "group = torch.distributed.distributed_c10d._get_default_group()\n"
+        "processes = Processes.init()\n"
+        "group = processes.host_group\n"
         "timeout = group._get_backend(torch.device('cpu')).options._timeout.total_seconds()\n"
         "pathlib.Path(__file__).with_name(f'waits-{processes.rank}').write_text(str(timeout))\n"
-        "processes.part()\n"
+        "processes.shutdown()\n"
     )
     subprocess.run([*TORCHRUN, str(script)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert [float((tmp_path / f"waits-{rank}").read_text()) > 6 * 3600 for rank in range(2)] == [True, True]

@@ -16,7 +16,7 @@ from tiny_runs import Killed, broken_off, history, tiny_config, traced
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import ModelFolderError, OutputError, UsageError
-from phi3v_data.trainer.checkpoints import DataState, last_checkpoint
+from phi3v_data.trainer.checkpoints import DataState, find_checkpoint
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.bad_samples import BadSamples
 from phi3v_data.trainer.data.plan import Plan, Stream
@@ -60,9 +60,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
 ) -> None:
     config = tiny_run({**SETTINGS, **more})
     run = broken_off(config, colours, tmp_path / "run", step=6)
-    said: list[str] = []
-    train(config, [Source(colours)], run, said.append)
-    assert any("going on from" in line and line.endswith("checkpoint-4, after step 4") for line in said)
+    logged: list[str] = []
+    train(config, [Source(colours)], run, logged.append)
+    assert any("resuming from" in line and line.endswith("checkpoint-4, after step 4") for line in logged)
     assert history(run) == history(whole(more))
     assert weights(run) == weights(whole(more))
     assert traced(run) == traced(whole(more))
@@ -92,12 +92,12 @@ def test_a_torn_checkpoint_is_passed_over(
     if tear == "unfinished":
         (run / "checkpoint-4" / "complete.json").unlink()
     else:
-        (run / "checkpoint-4" / "optimizer.pt").write_bytes(b"half")
-    assert last_checkpoint(run) == run / "checkpoint-2"
-    (run / "checkpoint-4" / "rng_state_1.pth").write_bytes(b"of a process that is no more")
+        (run / "checkpoint-4" / "state/.metadata").write_bytes(b"half")
+    assert find_checkpoint(run) == run / "checkpoint-2"
+    (run / "checkpoint-4" / "stray").write_bytes(b"of a process that is no more")
     train(config, [Source(colours)], run)
     assert history(run) == history(whole())
-    assert not list(run.glob("*/rng_state_1.pth"))
+    assert not list(run.glob("*/stray"))
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_begins_again(
@@ -112,41 +112,41 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_again(
 def test_a_finished_run_says_so_and_is_left_alone(colours: Dataset, tiny_run: Run, whole: Callable[..., Path]) -> None:
     run = whole()
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    said: list[str] = []
-    result = train(tiny_run(SETTINGS), [Source(colours)], run, said.append)
-    assert said == [f"{run}: this run is finished, its model is in {run / 'model'}; another --out starts another run"]
+    logged: list[str] = []
+    result = train(tiny_run(SETTINGS), [Source(colours)], run, logged.append)
+    assert logged == [f"{run}: this run is finished, its model is in {run / 'model'}; another --out starts another run"]
     assert result == RunResult([row["loss"] for row in history(run)], None, None, result.trained, 0)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora"])
-def test_a_run_whose_last_judgement_was_killed_has_only_that_left_to_do(
+def test_a_run_whose_last_evaluation_was_killed_has_only_that_left_to_do(
     colours: Dataset, tmp_path: Path, tiny_run: Run, strategy: str
 ) -> None:
     config = tiny_run({"epochs": 2, "strategy": strategy, "optimizer.lr": 1e-2})
     whole, run = tmp_path / "whole", tmp_path / "run"
     expected = train(config, [Source(colours)], whole)
     shutil.copytree(whole, run)
-    # As if it had been killed before its judgement was written.
+    # As if it had been killed before its evaluation was written.
     (run / "eval_after.json").unlink()
     described = json.loads((run / "run.json").read_text())
     del described["result"]["accuracy_after"], described["result"]["accuracy_before"]
     (run / "run.json").write_text(json.dumps(described))
-    said: list[str] = []
-    assert train(config, [Source(colours)], run, said.append) == expected
-    assert said[0] == f"{run}: all steps are done; what is missing is the judgement of the model in {run / 'model'}"
-    assert not any(line.startswith("step ") for line in said)
+    logged: list[str] = []
+    assert train(config, [Source(colours)], run, logged.append) == expected
+    assert logged[0] == f"{run}: all steps are done; what is missing is the evaluation of the model in {run / 'model'}"
+    assert not any(line.startswith("step ") for line in logged)
     assert (run / "eval_after.json").read_bytes() == (whole / "eval_after.json").read_bytes()
     assert json.loads((run / "run.json").read_text()) == json.loads((whole / "run.json").read_text())
 
 
-def test_a_model_is_known_to_be_trained_before_it_is_judged(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
-    def say(line: str) -> None:
+def test_a_model_is_known_to_be_trained_before_it_is_evaluated(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+    def log(line: str) -> None:
         if line.startswith("eval_after.json"):
             raise Killed
 
     with pytest.raises(Killed):
-        train(tiny_run(), [Source(colours)], tmp_path / "run", say)
+        train(tiny_run(), [Source(colours)], tmp_path / "run", log)
     described = RunFolder(tmp_path / "run").described()
     assert described is not None
     assert described.trained
@@ -169,7 +169,7 @@ def test_accumulation_and_workers_may_change_on_the_way(
     assert losses == pytest.approx([row["loss"] for row in history(whole())], rel=1e-5)
 
 
-def test_another_configuration_does_not_go_on_with_a_run(
+def test_another_configuration_does_not_resume_a_run(
     colours: Dataset, tiny_run: Run, whole: Callable[..., Path]
 ) -> None:
     wanted = r"holds a run with other settings \(batch_size is 3 there, 4 here, and 1 more\); choose another --out"
@@ -178,11 +178,11 @@ def test_another_configuration_does_not_go_on_with_a_run(
 
 
 def test_never_takes_an_empty_folder_only(colours: Dataset, tiny_run: Run, whole: Callable[..., Path]) -> None:
-    with pytest.raises(OutputError, match="holds a finished or broken-off run"):
+    with pytest.raises(OutputError, match="holds a finished or unfinished run"):
         train(tiny_run(SETTINGS), [Source(colours)], whole(), resume="never")
 
 
-def test_a_checkpoint_that_is_named_goes_on_in_another_folder(
+def test_a_checkpoint_that_is_named_resumes_in_another_folder(
     colours: Dataset, tmp_path: Path, tiny_run: Run, whole: Callable[..., Path]
 ) -> None:
     run = broken_off(tiny_run(SETTINGS), colours, tmp_path / "run", step=6)
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_another_mixture_is_refused(colours: Dataset, tmp_path: 
         train(config, [Source(colours, Fraction(1))] * 2, tmp_path / "other", resume=str(tmp_path / "run"))
 
 
-def test_a_run_does_not_go_on_with_other_data(tmp_path: Path, tiny_run: Run) -> None:
+def test_a_run_does_not_resume_with_other_data(tmp_path: Path, tiny_run: Run) -> None:
     data = write_dataset(tmp_path / "data", {"train": colour_records("train", 9)})
     run = broken_off(tiny_run(SETTINGS), data, tmp_path / "run", step=6)
     changed = write_dataset(tmp_path / "data", {"train": colour_records("train", 10)})
@@ -231,11 +231,19 @@ def test_what_a_checkpoint_keeps_of_the_data_is_small(whole: Callable[..., Path]
     assert json.loads(state.read_text())["step"] == 8
     assert state.stat().st_size < 1000
     bad = BadSamples(count=10**9, in_a_row=9, last=["x" * 80] * 4)
-    largest = DataState(step=10**9, seed=2**63, batch_size=10**6, data="f" * 64, weights=[0.1] * 20, bad_samples=bad)
+    largest = DataState(
+        step=10**9,
+        seed=2**63,
+        batch_size=10**6,
+        shards_per_block=10**6,
+        data="f" * 64,
+        weights=[0.1] * 20,
+        bad_samples=bad,
+    )
     assert len(msgspec.json.encode(largest)) < 1000
 
 
-def test_a_checkpoint_is_a_model_that_can_be_judged(
+def test_a_checkpoint_is_a_model_that_can_be_evaluated(
     colours: Dataset, tiny_run: Run, whole: Callable[..., Path]
 ) -> None:
 

@@ -19,13 +19,18 @@ from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation import evaluate
 from phi3v_data.trainer.model_folder import load_for_evaluation
-from phi3v_data.trainer.train import plan_run, train
+from phi3v_data.trainer.train import outline_run, train
 
 Run = Callable[..., TrainConfig]
 
 
 def history(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+
+
+def accuracy(evaluation: dict[str, Any]) -> float:
+    value: float = evaluation["metrics"]["accuracy"]["value"]
+    return value
 
 
 def result_of(run: Path) -> dict[str, Any]:
@@ -45,16 +50,16 @@ def test_two_runs_with_one_seed_have_the_same_losses_bit_for_bit(
     assert other != first
 
 
-def test_a_step_cut_into_pieces_trains_as_the_whole_step_does(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+def test_a_step_in_micro_batches_trains_as_the_whole_step_does(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     settings = {"epochs": 2, "evaluation.enabled": False}
     whole = train(tiny_run(settings), [Source(colours)], tmp_path / "whole").losses
-    pieces = train(tiny_run({**settings, "accumulate": 3}), [Source(colours)], tmp_path / "pieces").losses
-    assert pieces == pytest.approx(whole, rel=1e-3)
+    parts = train(tiny_run({**settings, "accumulate": 3}), [Source(colours)], tmp_path / "parts").losses
+    assert parts == pytest.approx(whole, rel=1e-3)
 
 
 def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
-    said: list[str] = []
-    result = train(tiny_run({"epochs": 30}), [Source(colours)], tmp_path / "run", said.append)
+    logged: list[str] = []
+    result = train(tiny_run({"epochs": 30}), [Source(colours)], tmp_path / "run", logged.append)
     assert result.after is not None
     assert result.after.accuracy == 1.0
     assert result.losses[-1] < 0.1 * result.losses[0]
@@ -64,7 +69,7 @@ def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_
     assert [answer["id"] for answer in after["answers"]] == ["val-0", "val-1", "val-2"]
     assert [answer["expected"] for answer in after["answers"]] == ["red", "green", "blue"]
     assert [answer["given"] for answer in after["answers"]] == ["red", "green", "blue"]
-    assert (after["accuracy"], before["accuracy"]) == (1.0, result_of(run)["accuracy_before"])
+    assert (accuracy(after), accuracy(before)) == (1.0, result_of(run)["accuracy_before"])
     described = json.loads((run / "run.json").read_text())
     assert described["data"][0]["sha256"] == colours.digest()
     assert described["config"]["model"]["name"] == "tiny"
@@ -72,7 +77,7 @@ def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_
     assert described["result"]["learning_rate"] == 1e-3
     assert [row["step"] for row in history(run)] == list(range(1, 91))
     assert list((run / "logs").glob("events.out.tfevents.*"))
-    assert any("eval_after.json: accuracy 1.000" in line for line in said)
+    assert any("eval_after.json: accuracy 1.000" in line for line in logged)
 
     # What was saved answers as what was trained.
     model, processor = load_for_evaluation(tiny_run({"model.name": str(run)}))
@@ -125,37 +130,37 @@ def test_conversations_of_every_shape_are_trained_on_together(
 
 
 def test_warm_up_takes_at_most_a_tenth_of_the_run(colours: Dataset, tiny_run: Run) -> None:
-    assert plan_run(tiny_run({"epochs": 10}), [Source(colours)]).warmup_steps == 3
-    assert plan_run(tiny_run({"epochs": 1000}), [Source(colours)]).warmup_steps == 50
+    assert outline_run(tiny_run({"epochs": 10}), [Source(colours)]).warmup_steps == 3
+    assert outline_run(tiny_run({"epochs": 1000}), [Source(colours)]).warmup_steps == 50
 
 
-def test_the_split_to_judge_on_is_found_or_named(colours: Dataset, tiny_run: Run) -> None:
-    assert plan_run(tiny_run(), [Source(colours)]).eval_split == "val"
-    assert plan_run(tiny_run({"data.eval_split": "train"}), [Source(colours)]).eval_split == "train"
-    assert plan_run(tiny_run({"evaluation.enabled": False}), [Source(colours)]).eval_split is None
-    with pytest.raises(DatasetError, match="no split 'dev' to judge on; there are: train, val"):
-        plan_run(tiny_run({"data.eval_split": "dev"}), [Source(colours)])
+def test_the_split_to_evaluate_on_is_found_or_named(colours: Dataset, tiny_run: Run) -> None:
+    assert outline_run(tiny_run(), [Source(colours)]).eval_split == "val"
+    assert outline_run(tiny_run({"data.eval_split": "train"}), [Source(colours)]).eval_split == "train"
+    assert outline_run(tiny_run({"evaluation.enabled": False}), [Source(colours)]).eval_split is None
+    with pytest.raises(DatasetError, match="no split 'dev' to evaluate on; there are: train, val"):
+        outline_run(tiny_run({"data.eval_split": "dev"}), [Source(colours)])
 
 
-def test_a_split_that_was_not_converted_is_not_judged_on(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
+def test_a_split_that_was_not_converted_is_not_evaluated_on(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     (tmp_path / "x_train.jsonl").write_bytes(colours.folder.read("colours_train.jsonl"))
     (tmp_path / "x_val.jsonl").touch()
     (tmp_path / "x_test.jsonl").write_bytes(colours.folder.read("colours_val.jsonl"))
     dataset = open_dataset(str(tmp_path))
-    assert plan_run(tiny_run(), [Source(dataset)]).eval_split == "test"
-    with pytest.raises(DatasetError, match="no split 'val' to judge on; there are: test, train"):
-        plan_run(tiny_run({"data.eval_split": "val"}), [Source(dataset)])
+    assert outline_run(tiny_run(), [Source(dataset)]).eval_split == "test"
+    with pytest.raises(DatasetError, match="no split 'val' to evaluate on; there are: test, train"):
+        outline_run(tiny_run({"data.eval_split": "val"}), [Source(dataset)])
 
 
 def test_one_file_of_records_is_trained_on_whatever_its_name(mixed_conversations: Dataset, tiny_run: Run) -> None:
     one = open_dataset(f"{mixed_conversations.folder.address}/colours_train.jsonl")
-    plan = plan_run(tiny_run({"data.train_split": "anything"}), [Source(one)])
+    plan = outline_run(tiny_run({"data.train_split": "anything"}), [Source(one)])
     assert (plan.train_splits, plan.records, plan.eval_split) == (["train"], 3, None)
 
 
 def test_a_split_to_train_on_that_is_not_there_is_refused(colours: Dataset, tiny_run: Run) -> None:
     with pytest.raises(DatasetError, match="no split 'training' to train on; there are: train, val"):
-        plan_run(tiny_run({"data.train_split": "training"}), [Source(colours)])
+        outline_run(tiny_run({"data.train_split": "training"}), [Source(colours)])
 
 
 def test_a_folder_that_holds_something_is_not_written_into(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
@@ -173,7 +178,7 @@ def test_a_image_that_is_missing_is_named_before_anything_is_trained(tmp_path: P
         train(tiny_run(), [Source(dataset)], tmp_path / "run")
 
 
-def test_a_run_that_broke_off_has_no_model_to_judge(tmp_path: Path, tiny_run: Run) -> None:
+def test_a_run_that_ended_early_has_no_model_to_evaluate(tmp_path: Path, tiny_run: Run) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(ModelFolderError, match="this run has saved no model"):
         load_for_evaluation(tiny_run({"model.name": str(tmp_path)}))

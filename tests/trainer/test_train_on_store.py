@@ -20,8 +20,8 @@ from phi3v_data.schema.record import Record, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import Folder, open_folder
 from phi3v_data.storage.retry import RetryPolicy
-from phi3v_data.trainer import fit
-from phi3v_data.trainer.data import sources
+
+from phi3v_data.trainer.data import sources, step_batches
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.shard_cache import ShardCache
 from phi3v_data.trainer.data.sources import Source
@@ -106,15 +106,15 @@ def test_while_the_store_is_away_a_run_waits_and_nothing_is_lost_or_doubled(
     # All but one of the shards fit, so each pass fetches again while the store is away.
     limit = 4 * max(data.folder.size(name) for name in names)
     cache = ShardCache(tmp_path / "shards", limit, RetryPolicy(6, wait))
-    for module in (sources, fit):
+    for module in (sources, step_batches):
         monkeypatch.setattr(module, "shard_cache", lambda config: cache)
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if line.startswith("step 1/"):
             server.stop()
             threading.Thread(target=come_back).start()
 
-    train(tiny_config({**SETTINGS, "data.workers": workers}), [Source(data)], tmp_path / "run", say)
+    train(tiny_config({**SETTINGS, "data.workers": workers}), [Source(data)], tmp_path / "run", log)
     assert missed.is_set()
     plan = Plan([Stream(RECORDS, sizes, shards_per_block=2)], 2, seed=0)
     expected = {step: [f"r-{ref.record}" for ref in plan.step(step)] for step in range(RECORDS)}

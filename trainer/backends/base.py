@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import abc
 import contextlib
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..precision import dtypes_of
 from ..processes import Processes
+from ..strategies.groups import ParameterGroup
 
 __all__ = ["Backend", "OptimizerProgress"]
 
@@ -61,7 +62,7 @@ class Backend(abc.ABC):
         return self.device
 
     @abc.abstractmethod
-    def prepare(self, model: nn.Module, groups: list[dict[str, Any]]) -> None:
+    def prepare(self, model: nn.Module, groups: Sequence[ParameterGroup]) -> None:
         """Take a model over: place or shard it, and make its optimizer.
 
         Args:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..optimizer import make_optimizer, set_learning_rates
+from ..strategies.groups import ParameterGroup
 from .base import Backend, OptimizerProgress
 from .tensor_files import load_tensors, save_tensors
 
@@ -23,18 +23,18 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class SingleProcess(Backend):
     """The whole model in this process."""
 
-    def prepare(self, model: nn.Module, groups: list[dict[str, Any]]) -> None:
+    def prepare(self, model: nn.Module, groups: Sequence[ParameterGroup]) -> None:
         """Place the model on the device, and make its optimizer; see `Backend.prepare`."""
         self.bare = model
-        # The parameters of the groups, which sharding replaces by others.
-        of_group = [[name for name, p in model.named_parameters() if any(p is q for q in g["params"])] for g in groups]
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        of_group = [[names[parameter] for parameter in group["params"]] for group in groups]
         self.model = self._distribute(model)
-        parameters = dict(model.named_parameters())
-        groups = [
-            {**group, "params": [parameters[name] for name in names]}
-            for group, names in zip(groups, of_group, strict=True)
+        # Sharding puts other parameters in the place of those that there were.
+        now = dict(model.named_parameters())
+        placed = [
+            {**group, "params": [now[name] for name in named]} for group, named in zip(groups, of_group, strict=True)
         ]
-        self.optimizer = make_optimizer(groups, self.config.optimizer, self.device)
+        self.optimizer = make_optimizer(placed, self.config.optimizer, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtypes.scaled)
 
     def _distribute(self, model: nn.Module) -> nn.Module:

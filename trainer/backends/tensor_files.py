@@ -15,10 +15,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from ...schema.errors import ModelFolderError, RunError
 from ..processes import Processes
@@ -49,18 +51,25 @@ _PLAIN = {
 }
 
 
-def save_tensors(tensors: Mapping[str, Tensor], folder: Path, processes: Processes) -> Future[None]:
-    """Copy tensors to memory, and write them from there while the run goes on; called by every process.
+def save_tensors(
+    tensors: Mapping[str, Tensor], folder: Path, processes: Processes, *, spread: bool = True
+) -> Future[None]:
+    """Copy tensors to memory, and write them from there while the run goes on.
+
+    Args:
+        tensors: by name; every process passes its own parts, or the same whole tensors.
+        folder: where to.
+        processes: those that train.
+        spread: whether every process calls this; otherwise one does, with whole tensors.
 
     Returns:
         Is done when all processes have written their parts. Raises RunError where one of them could not.
     """
-    alone = processes.world == 1
-    writing = dcp.async_save(
+    writing = async_save(
         dict(tensors),
-        storage_writer=dcp.FileSystemWriter(folder, sync_files=True),
+        storage_writer=FileSystemWriter(folder, sync_files=True),
         process_group=processes.writer_group,
-        no_dist=alone,
+        no_dist=not spread or processes.world == 1,
     )
     if not isinstance(writing, Future):
         raise TypeError(f"async_save returned a {type(writing).__name__}, not a future")
@@ -87,7 +96,7 @@ def load_tensors(tensors: Mapping[str, Tensor], folder: Path, processes: Process
     try:
         held = reader.read_metadata().state_dict_metadata
         _compare(tensors, held, folder)
-        dcp.load(dict(tensors), storage_reader=reader, process_group=processes.host_group, no_dist=processes.world == 1)
+        load(dict(tensors), storage_reader=reader, process_group=processes.host_group, no_dist=processes.world == 1)
     except (OSError, EOFError, pickle.UnpicklingError, AttributeError, CheckpointException) as error:
         raise ModelFolderError(f"{folder}: cannot be read ({_reason(error)}); use an earlier checkpoint") from error
 
@@ -99,7 +108,7 @@ class _PlainUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-class _PlainReader(dcp.FileSystemReader):
+class _PlainReader(FileSystemReader):
     """torch's reader, without its unguarded unpickling of the table of contents."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:

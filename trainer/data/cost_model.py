@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..config import TrainConfig
     from ..phi3v import Phi3VConfig
 
-__all__ = ["Passes", "SampleSize", "StepSize", "sample_cost", "sample_sizes", "strategy_passes"]
+__all__ = ["FULL_PASSES", "Passes", "SampleSize", "StepSize", "sample_cost", "sample_sizes", "strategy_passes"]
 
 Number = TypeVar("Number", int, "npt.NDArray[np.int64]")
 
@@ -35,6 +35,9 @@ class Passes(NamedTuple):
     tower: float = _TRAINED_WEIGHTS
     projector: float = _TRAINED_WEIGHTS
     language: float = _TRAINED_WEIGHTS
+
+
+FULL_PASSES = Passes()
 
 
 class SampleSize(NamedTuple):
@@ -72,8 +75,10 @@ class StepSize(NamedTuple):
     def of(cls, samples: SampleSize, model: Phi3VConfig, passes: Passes) -> StepSize:
         """Add up the samples of a step."""
         costs = sample_cost(samples.tokens, samples.supervised, samples.crops, model, passes)
-        sums = (int(column.sum()) for column in (samples.images, samples.tokens, samples.supervised))
-        return cls(*sums, float(costs.sum()))
+        images, tokens, supervised = (
+            int(column.sum()) for column in (samples.images, samples.tokens, samples.supervised)
+        )
+        return cls(images, tokens, supervised, float(costs.sum()))
 
 
 def sample_sizes(costs: RecordCosts) -> SampleSize:
@@ -93,7 +98,7 @@ def strategy_passes(config: TrainConfig) -> Passes:
 
 
 def sample_cost(
-    tokens: Number, supervised: Number, crops: Number, config: Phi3VConfig, passes: Passes = Passes()
+    tokens: Number, supervised: Number, crops: Number, config: Phi3VConfig, passes: Passes = FULL_PASSES
 ) -> Number:
     """Return the floating-point operations of training on one sample; what is recomputed is not counted.
 

@@ -168,7 +168,9 @@ def opened(batches: Iterable[Any]) -> Iterator[MicroBatch]:
             if "DataLoader worker" not in str(error):
                 raise
             hint = "if memory ran out, use fewer of them: --set data.workers"
-            raise RunError(f"a worker that loads images exited ({str(error).partition(' It is')[0]}); {hint}") from error
+            raise RunError(
+                f"a worker that loads images exited ({str(error).partition(' It is')[0]}); {hint}"
+            ) from error
         if batch.failure:
             raise RunError(batch.failure)
         yield batch

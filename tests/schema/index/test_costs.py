@@ -355,7 +355,7 @@ def test_pieces_have_the_published_tokenizers_ids(golden: Path) -> None:
 
 
 def test_what_plans_and_indexes_needs_no_torch() -> None:
-    modules = ["trainer.data.plan", "trainer.data.deal", "schema.index", "schema.prompt"]
+    modules = ["trainer.data.plan", "trainer.data.assign", "schema.index", "schema.prompt"]
     code = "; ".join(f"import phi3v_data.{name}" for name in modules)
     heavy = "{'torch', 'transformers'} & set(__import__('sys').modules)"
     done = subprocess.run([sys.executable, "-c", f"{code}; print({heavy})"], capture_output=True, text=True, check=True)

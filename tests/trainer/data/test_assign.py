@@ -3,47 +3,51 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.schema.vision_tokens import crop_grid
-from phi3v_data.trainer.data.deal import deal, imbalance, sample_cost
+from phi3v_data.trainer.data.assign import Budget, assign, assign_by_budget, imbalance
+from phi3v_data.trainer.data.cost_model import sample_cost
 from phi3v_data.trainer.phi3v.configuration import Phi3VConfig
-from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_model
 
 PUBLISHED = Phi3VConfig(
     vocab_size=32064, hidden_size=3072, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=32
 )
 
+
+def cost(tokens: int, crops: int) -> float:
+    return float(sample_cost(tokens, 30, crops, PUBLISHED))
+
+
 costs_of_a_step = st.lists(st.integers(0, 1000) | st.floats(0, 1e15), max_size=40)
 
 
 @given(costs_of_a_step, st.integers(1, 9), st.integers(1, 5))
-def test_every_sample_is_dealt_once_and_every_rank_has_all_its_micro_batches(
-    costs: list[float], ranks: int, pieces: int
+def test_every_sample_is_assigned_once_and_every_rank_has_all_its_micro_batches(
+    costs: list[float], ranks: int, micro_batches: int
 ) -> None:
-    dealt = deal(costs, ranks, pieces)
-    assert [len(rank) for rank in dealt] == [pieces] * ranks
-    assert sorted(place for rank in dealt for part in rank for place in part) == list(range(len(costs)))
-    assert all(part == sorted(part) for rank in dealt for part in rank)
-    assert deal(costs, ranks, pieces) == dealt
+    assigned = assign(costs, ranks, micro_batches)
+    assert [len(rank) for rank in assigned] == [micro_batches] * ranks
+    assert sorted(place for rank in assigned for part in rank for place in part) == list(range(len(costs)))
+    assert all(part == sorted(part) for rank in assigned for part in rank)
+    assert assign(costs, ranks, micro_batches) == assigned
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 5))
 def test_no_rank_and_no_micro_batch_is_empty_while_there_are_enough_samples(
-    costs: list[int], ranks: int, pieces: int
+    costs: list[int], ranks: int, micro_batches: int
 ) -> None:
-    for rank in deal(costs, ranks, pieces):
+    for rank in assign(costs, ranks, micro_batches):
         samples = sum(map(len, rank))
         assert samples > 0 or len(costs) < ranks
-        assert sum(1 for part in rank if part) == min(pieces, samples)
+        assert sum(1 for part in rank if part) == min(micro_batches, samples)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40), st.integers(1, 9))
 def test_the_costliest_rank_has_at_most_the_mean_and_one_sample_more(costs: list[int], ranks: int) -> None:
-    loads = [sum(costs[place] for part in rank for place in part) for rank in deal(costs, ranks, 2)]
+    loads = [sum(costs[place] for part in rank for place in part) for rank in assign(costs, ranks, 2)]
     assert max(loads) <= sum(costs) / ranks + max(costs)
 
 
@@ -70,60 +74,57 @@ def test_with_8_ranks_and_64_samples_the_costliest_rank_is_within_5_percent_of_t
 ) -> None:
     for seed in range(200):
         draw = random.Random(seed)
-        costs = [float(sample_cost(*lengths(draw), PUBLISHED)) for _ in range(64)]
-        for pieces in (1, 4):
-            assert imbalance(costs, deal(costs, 8, pieces)) < 0.05
+        costs = [cost(*lengths(draw)) for _ in range(64)]
+        for micro_batches in (1, 4):
+            assert imbalance(costs, assign(costs, 8, micro_batches)) < 0.05
 
 
-def test_dealt_in_their_order_the_same_samples_would_be_out_of_balance() -> None:
+def test_assigned_in_their_order_the_same_samples_would_be_out_of_balance() -> None:
     draw = random.Random(0)
-    costs = [float(sample_cost(*mixed(draw), PUBLISHED)) for _ in range(64)]
+    costs = [cost(*mixed(draw)) for _ in range(64)]
     assert imbalance(costs, [[list(range(first, first + 8))] for first in range(0, 64, 8)]) > 0.2
 
 
 def test_micro_batches_that_run_at_the_same_time_cost_about_the_same() -> None:
     draw = random.Random(0)
-    costs = [float(sample_cost(*mixed(draw), PUBLISHED)) for _ in range(128)]
-    dealt = deal(costs, 8, 4)
-    for piece in range(4):
-        loads = [sum(costs[place] for place in rank[piece]) for rank in dealt]
+    costs = [cost(*mixed(draw)) for _ in range(128)]
+    assigned = assign(costs, 8, 4)
+    for number in range(4):
+        loads = [sum(costs[place] for place in rank[number]) for rank in assigned]
         assert max(loads) < 1.15 * sum(loads) / len(loads)
 
 
 def test_a_step_of_nothing_is_in_balance() -> None:
-    assert imbalance([], deal([], 3, 2)) == 0
+    assert imbalance([], assign([], 3, 2)) == 0
 
 
-def test_the_cost_of_a_sample_is_the_published_one() -> None:
-    assert sample_cost(2443, 17, PUBLISHED) == pytest.approx(77e12, rel=0.01)
-    assert sample_cost(0, 17, PUBLISHED) == pytest.approx(77e12 / 4, rel=0.05)
-    many = sample_cost(np.array([10, 2443]), np.array([0, 17]), PUBLISHED)
-    assert many.tolist() == [sample_cost(10, 0, PUBLISHED), sample_cost(2443, 17, PUBLISHED)]
+sizes_of_a_step = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 30)), max_size=40)
 
 
-def test_the_cost_of_text_follows_from_the_models_own_matrices() -> None:
-    model = tiny_model()
-    matrices = [
-        parameter
-        for name, parameter in model.named_parameters()
-        if parameter.dim() == 2 and "vision" not in name and "embed_tokens" not in name
-    ]
-    attention = 2 * 2 * 96 * 100 * 100  # 2 layers, width 96, half of the pairs of 100 positions
-    assert sample_cost(100, 0, tiny_config()) == 3 * (2 * sum(m.numel() for m in matrices) * 100 + attention)
+@given(sizes_of_a_step, st.integers(1, 5), st.integers(1, 400), st.integers(1, 40))
+def test_every_rank_has_as_many_micro_batches_and_none_but_a_larger_sample_is_over_the_budget(
+    sizes: list[tuple[int, int]], ranks: int, tokens: int, crops: int
+) -> None:
+    budget = Budget(tokens, crops)
+    of_tokens, of_crops = [size[0] for size in sizes], [size[1] for size in sizes]
+    costs = [float(size[0]) for size in sizes]
+    assigned = assign_by_budget(costs, of_tokens, of_crops, ranks, budget)
+    assert len({len(rank) for rank in assigned}) == 1
+    parts = [part for rank in assigned for part in rank]
+    assert sorted(place for part in parts for place in part) == list(range(len(sizes)))
+    for part in parts:
+        if len(part) > 1:
+            assert sum(of_tokens[place] for place in part) <= tokens
+            assert sum(of_crops[place] for place in part) <= crops
+    assert assign_by_budget(costs, of_tokens, of_crops, ranks, budget) == assigned
 
 
-def test_the_cost_of_a_crop_follows_from_the_towers_own_matrices() -> None:
-    model, config = tiny_model(), tiny_config()
-    positions, tokens, layers = 37, 9, 2  # 6 x 6 patches and a class; of 3 layers the last is not run
-    of_layers = [
-        parameter
-        for name, parameter in model.named_parameters()
-        if parameter.dim() == 2 and ".layers." in name and "vision" in name and ".layers.2." not in name
-    ]
-    projection = [p for name, p in model.named_parameters() if "img_projection" in name and p.dim() == 2]
-    expected = (
-        2 * positions * sum(m.numel() for m in of_layers)
-        + 4 * layers * config.tower_config.hidden_size * positions**2
-        + 2 * tokens * sum(m.numel() for m in projection)
-    )
-    assert sample_cost(0, 1, config) == 3 * expected
+def test_a_budget_is_filled() -> None:
+    draw = random.Random(0)
+    sizes = [ucf(draw) for _ in range(64)]
+    tokens, crops = [size[0] for size in sizes], [size[1] for size in sizes]
+    costs = [cost(*size) for size in sizes]
+    (rank,) = assign_by_budget(costs, tokens, crops, 1, Budget(16384, 10**6))
+    assert len(rank) <= 1.1 * sum(tokens) / 16384 + 1
+    held = [sum(tokens[place] for place in part) for part in rank]
+    assert min(held) > 0.7 * 16384

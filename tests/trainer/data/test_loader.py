@@ -13,6 +13,7 @@ from colours import colour_records, write_dataset
 
 from phi3v_data.schema.errors import RunError
 from phi3v_data.schema.index import RecordIndex
+from phi3v_data.trainer.data.assign import Assignment, assign
 from phi3v_data.trainer.data.collate import PackedCollator
 from phi3v_data.trainer.data.loader import MicroBatch, RankSteps, micro_batches, opened
 from phi3v_data.trainer.data.plan import Plan, SampleRef, Stream
@@ -29,32 +30,31 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> SampleSource:
     return SampleSource(RecordIndex(dataset, "train"), tiny_processor())
 
 
-def even(samples: Sequence[SampleRef]) -> list[float]:
-    return [1.0] * len(samples)
+def steps(first: int, end: int, rank: int = 0, ranks: int = 1, micro_batches: int = 1) -> RankSteps:
+    def evenly(samples: Sequence[SampleRef]) -> Assignment:
+        return assign([1.0] * len(samples), ranks, micro_batches)
 
-
-def steps(first: int, end: int, rank: int = 0, ranks: int = 1, pieces: int = 1) -> RankSteps:
-    return RankSteps(Plan([Stream(RECORDS)], BATCH, seed=0), even, range(first, end), rank, ranks, pieces)
+    return RankSteps(Plan([Stream(RECORDS)], BATCH, seed=0), evenly, range(first, end), rank)
 
 
 def load(source: SampleSource, of: RankSteps, workers: int = 0) -> list[MicroBatch]:
     return list(opened(micro_batches(of, [source], PackedCollator(0, 264), workers)))
 
 
-@pytest.mark.parametrize(("ranks", "pieces"), [(1, 1), (2, 1), (2, 3), (5, 1)])
+@pytest.mark.parametrize(("ranks", "count"), [(1, 1), (2, 1), (2, 3), (5, 1)])
 def test_every_rank_has_as_many_micro_batches_and_together_they_are_the_step(
-    source: SampleSource, ranks: int, pieces: int
+    source: SampleSource, ranks: int, count: int
 ) -> None:
-    of_ranks = [load(source, steps(0, 4, rank, ranks, pieces)) for rank in range(ranks)]
-    assert {len(of_rank) for of_rank in of_ranks} == {4 * pieces}
+    of_ranks = [load(source, steps(0, 4, rank, ranks, count)) for rank in range(ranks)]
+    assert {len(of_rank) for of_rank in of_ranks} == {4 * count}
     plan = Plan([Stream(RECORDS)], BATCH, seed=0)
     for step in range(4):
-        shown = [each for rank in of_ranks for batch in rank[step * pieces :][:pieces] for each in batch.ids]
+        shown = [each for rank in of_ranks for batch in rank[step * count :][:count] for each in batch.ids]
         assert sorted(shown) == [(place, f"train-{ref.record}") for place, ref in enumerate(plan.step(step))]
 
 
-def test_a_micro_batch_without_samples_is_one_masked_token(source: SampleSource) -> None:
-    empty = [batch for batch in load(source, steps(0, 1, rank=0, ranks=1, pieces=5)) if not batch.ids]
+def test_a_micro_batch_without_samples_is_one_unsupervised_token(source: SampleSource) -> None:
+    empty = [batch for batch in load(source, steps(0, 1, rank=0, ranks=1, micro_batches=5)) if not batch.ids]
     assert len(empty) == 2
     for batch in empty:
         assert batch.inputs["input_ids"].shape == (1, 1)
@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line(source: SampleSource) 
             return super().__call__(samples)
 
     batches = micro_batches(steps(0, 2), [source], Dying(0, 264), workers=1)
-    with pytest.raises(RunError, match=r"a process that loads images died \(.*\); .*--set data\.workers"):
+    with pytest.raises(RunError, match=r"a worker that loads images exited \(.*\); .*--set data\.workers"):
         list(opened(batches))
 
 

@@ -1,4 +1,4 @@
-"""A cluster without processes: each rank works its micro-batches out for itself, from the plan and the deal alone."""
+"""A cluster without processes: each rank works out its micro-batches from the plan and the assignment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phi3v_data.trainer.data.deal import deal
+from phi3v_data.trainer.data.assign import assign
 from phi3v_data.trainer.data.plan import Plan, SampleRef, Stream
 
 
@@ -36,7 +36,7 @@ class Data:
 class Cluster:
     world: int
     workers: int
-    pieces: int
+    micro_batches: int
 
 
 class Step:
@@ -53,10 +53,10 @@ class Step:
         return [both[place] for place in sorted(both)]
 
 
-Deal = Callable[[Sequence[float], int, int], list[list[list[int]]]]
+Assign = Callable[[Sequence[float], int, int], list[list[list[int]]]]
 
 
-def run(data: Data, cluster: Cluster, steps: range, dealing: Deal = deal) -> list[Step]:
+def run(data: Data, cluster: Cluster, steps: range, assigning: Assign = assign) -> list[Step]:
     """Run some steps; nothing is carried into them but the number of the first."""
     done = [Step() for _ in steps]
     for rank in range(cluster.world):
@@ -64,7 +64,7 @@ def run(data: Data, cluster: Cluster, steps: range, dealing: Deal = deal) -> lis
         batches = [
             (number, part, plan.step(number))
             for number in steps
-            for part in dealing(data.costs(plan.step(number)), cluster.world, cluster.pieces)[rank]
+            for part in assigning(data.costs(plan.step(number)), cluster.world, cluster.micro_batches)[rank]
         ]
         # Worker w prepares each w-th micro-batch; they are taken in turns, as a DataLoader does.
         prepared = [iter(batches[worker :: cluster.workers]) for worker in range(cluster.workers)]
@@ -118,7 +118,7 @@ def test_stopped_anywhere_and_continued_by_any_cluster_the_ids_by_step_are_the_c
         assert [step.ids for step in done] == [plan.step(number) for number in steps]
         for step in done:
             # Every rank makes as many passes as all others, or they would wait for one another for ever.
-            assert step.passes == [cluster.pieces] * cluster.world
+            assert step.passes == [cluster.micro_batches] * cluster.world
             assert set(step.lost.values()) == set(step.ids) & data.bad
         first += length
 
@@ -141,14 +141,14 @@ def test_over_a_whole_pass_each_record_is_read_once_or_counted_as_bad_though_the
     assert lost <= data.bad
 
 
-def test_a_deal_that_loses_or_doubles_a_sample_is_seen() -> None:
+def test_an_assignment_that_loses_or_doubles_a_sample_is_seen() -> None:
     data, cluster = Data([Stream(10)], 6, 0, frozenset()), Cluster(2, 1, 2)
 
-    def losing(costs: Sequence[float], ranks: int, pieces: int) -> list[list[list[int]]]:
-        return [[part[:1] for part in rank] for rank in deal(costs, ranks, pieces)]
+    def losing(costs: Sequence[float], ranks: int, micro_batches: int) -> list[list[list[int]]]:
+        return [[part[:1] for part in rank] for rank in assign(costs, ranks, micro_batches)]
 
-    def doubling(costs: Sequence[float], ranks: int, pieces: int) -> list[list[list[int]]]:
-        return [deal(costs, ranks, pieces)[0]] * ranks
+    def doubling(costs: Sequence[float], ranks: int, micro_batches: int) -> list[list[list[int]]]:
+        return [assign(costs, ranks, micro_batches)[0]] * ranks
 
     assert run(data, cluster, range(1), losing)[0].ids != data.plan().step(0)
     with pytest.raises(AssertionError):

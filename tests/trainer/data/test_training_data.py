@@ -13,7 +13,6 @@ from phi3v_data.schema.record import Record
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.data.steady_folder import SteadyFolder
 from phi3v_data.trainer.data.training_data import TrainingData
-from phi3v_data.trainer.phi3v.tiny import tiny_config as tiny_model_config
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
 
 PROCESSOR = tiny_processor()
@@ -81,9 +80,11 @@ def test_several_datasets_are_mixed_by_weight(tmp_path: Path) -> None:
     plan = measured.plan(batch_size=3, seed=0)
     drawn = [sample for step in range(10) for sample in plan.step(step)]
     assert [sum(sample.dataset == number for sample in drawn) for number in (0, 1)] == [20, 10]
-    prices = measured.pricing(tiny_model_config())(drawn[:4])
-    assert len(prices) == 4
-    assert min(prices) > 0
+    sizes = measured.sizes(drawn[:4])
+    assert sizes.images.tolist() == [1] * 4
+    assert (sizes.tokens > sizes.supervised).all()
+    assert (sizes.supervised > 0).all()
+    assert measured.ids(drawn[:1])[0].startswith("train-")
 
 
 def test_data_is_read_from_copies_where_it_lies_on_a_store_or_a_cache_folder_is_named(tmp_path: Path) -> None:
