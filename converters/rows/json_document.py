@@ -1,52 +1,67 @@
-"""A `.json` file: one document with an array of rows in it, or JSON lines after all."""
+"""A `.json` file: one document with an array of rows in it, or JSON lines after all.
+
+A document is mapped into memory and split into the texts of its rows, which are decoded one by one: beside the mapped
+file, a row that waits takes some 70 bytes.
+"""
 
 from __future__ import annotations
 
-import io
+import mmap
 import re
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
+import numpy as np
 
 from ...storage import Folder
 from .json_lines import read_json_lines
-from .json_scan import JsonScan
 from .row import LONGEST_ROW, Row, decoded_row, other_encoding
 
 __all__ = ["read_json"]
 
-_CLOSING = {b"{": b"}", b"[": b"]"}
 _LONGEST_FIRST_LINE = 1 << 20
-_DATA = b'"data"'
+_EXPECTED = 'expected [{...}, ...] or {"data": [{...}, ...]}'
 _BOM = b"\xef\xbb\xbf"
+# The first row of an array with each row on lines of its own, as json.dump writes it with an indent.
+_FIRST_ON_ITS_LINE = re.compile(rb"\s*\[\s*?(\n[ \t]+)\{")
+_BLANK = b" \t\r\n"
+
+_whole = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+_array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def read_json(folder: Folder, name: str) -> Iterator[Row]:
-    """Yield the rows of a document, or of JSON lines. A broken row is a fault, and the next is looked for behind it."""
-    with folder.open(name) as stream:
-        start = stream.read(4)
-    if encoding := other_encoding(start):
-        yield Row(f"{name}:1", 0, None, encoding)
-    elif _is_lines(folder, name):
-        yield from read_json_lines(folder, name)
-    else:
-        yield from _read_document(folder, name)
+    """Yield the rows of a document, or of JSON lines.
+
+    A row that is not valid keeps its place and says why, where the others can be told from it: where it breaks its own
+    structure, this needs an array with each row on lines of its own.
+    """
+    with folder.local(name) as path, path.open("rb") as stream:
+        encoding = other_encoding(stream.read(4))
+        stream.seek(0)
+        is_lines = not encoding and _is_lines(stream)
+        stream.seek(0)
+        if encoding:
+            yield Row(f"{name}:1", 0, None, encoding)
+        elif is_lines:
+            yield from read_json_lines(stream, name)
+        else:
+            yield from _read_document(stream, name)
 
 
-def _is_lines(folder: Folder, name: str) -> bool:
-    """Tell whether the file's lines are objects by themselves, looking at the first two that are not empty.
+def _is_lines(stream: IO[bytes]) -> bool:
+    """Tell whether the lines are objects by themselves, looking at the first two that are not empty.
 
     A document may be a single line, so no more of a line is read than a row is likely to have. An only line is a row if
     no rows lie in it.
     """
     lines: list[bytes] = []
-    with folder.open(name) as stream:
-        while len(lines) < 2 and (line := stream.readline(_LONGEST_FIRST_LINE)):
-            if text := line.removeprefix(_BOM).strip():
-                lines.append(text)
+    while len(lines) < 2 and (line := stream.readline(_LONGEST_FIRST_LINE)):
+        if text := line.removeprefix(_BOM).strip():
+            lines.append(text)
     if len(lines) == 1:
-        return _is_object(lines[0]) and not _arrays_of_objects(JsonScan(io.BytesIO(lines[0])))
+        return _is_object(lines[0]) and not _arrays_of_rows(_whole.decode(lines[0]))
     if not lines or not lines[0].startswith(b"{"):
         return False
     return _is_object(lines[0]) or (not lines[0].endswith((b"{", b"[", b",")) and _is_object(lines[1]))
@@ -59,157 +74,93 @@ def _is_object(text: bytes) -> bool:
         return False
 
 
-def _read_document(folder: Folder, name: str) -> Iterator[Row]:
-    found = _find_array(folder, name)
-    if isinstance(found, Row):
-        yield found
+def _read_document(stream: IO[bytes], name: str) -> Iterator[Row]:
+    if not stream.read(1):
+        yield Row(f"{name}:1", 0, None, f"not a JSON document; {_EXPECTED}")
         return
-    with folder.open(name) as stream:
-        scan = _scanned(stream)
-        while scan.at < found.begin:
-            scan.token()
-        yield from _Elements(scan, name, after=found.after).rows()
+    # Not closed here: the rows' texts are views of it.
+    text = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    text = text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text
+    try:
+        found = _rows_of(_whole.decode(text))
+    except msgspec.ValidationError:
+        found = f"not a JSON document; {_EXPECTED}"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        yield from _damaged(text, name, error)
+        return
+    if isinstance(found, str):
+        yield Row(f"{name}:1", 0, None, found)
+        return
+    places, start = _Places(text, name), _address(text)
+    for number, raw in enumerate(found):
+        yield _row(places.place(_address(raw) - start, number), number, memoryview(raw))
 
 
-def _scanned(stream: IO[bytes]) -> JsonScan:
-    """Scan a text from behind its byte order mark, where it has one."""
-    if stream.read(len(_BOM)) != _BOM:
-        stream.seek(0)
-    return JsonScan(stream)
+def _rows_of(document: list[msgspec.Raw] | dict[str, msgspec.Raw]) -> list[msgspec.Raw] | str:
+    """Return the one array of rows in a document, or why there is none."""
+    if isinstance(document, list):
+        return document
+    arrays = _arrays_of_rows(document)
+    if "data" in arrays or len(arrays) == 1:
+        return arrays["data" if "data" in arrays else next(iter(arrays))]
+    if not arrays:
+        return f"no array of rows in it; {_EXPECTED}"
+    keys = ", ".join(f'"{key}"' for key in arrays)
+    return f"rows lie under {keys}; keep the right ones in a file of their own"
 
 
-class _Array(NamedTuple):
-    """An array of rows: its key, where it begins (behind its bracket), what may follow its end."""
-
-    key: bytes
-    begin: int
-    after: tuple[bytes, ...]
-
-
-def _find_array(folder: Folder, name: str) -> _Array | Row:
-    """Find the one array of rows in a document; the answer is a fault where there is none, or several."""
-    with folder.open(name) as stream:
-        scan = _scanned(stream)
-        first = scan.byte()
-        place = f"{name}:{scan.line(scan.at)}"
-        if first == b"[":
-            return _Array(b"", scan.at + 1, (b"",))
-        if first != b"{":
-            return Row(place, 0, None, 'no JSON document; expected [{...}, ...] or {"data": [{...}, ...]}')
-        arrays = _arrays_of_objects(scan)
-    chosen = [array for array in arrays if array.key == _DATA] or arrays
-    if not chosen:
-        return Row(place, 0, None, 'no array of rows in it; expected [{...}, ...] or {"data": [{...}, ...]}')
-    if len(chosen) > 1:
-        keys = ", ".join(array.key.decode("utf-8", "replace") for array in chosen)
-        return Row(place, 0, None, f"rows lie under {keys}; keep the right ones in a file of their own")
-    return chosen[0]
-
-
-def _arrays_of_objects(scan: JsonScan) -> list[_Array]:
-    """List the arrays directly inside an object whose first element is an object, or that are its empty data."""
-    arrays: list[_Array] = []
-    depth, key = 0, b""
-    while (token := scan.token()) is not None:
-        if token.kind in b"{[":
-            depth += 1
-            first = scan.byte() if depth == 2 and token.kind == b"[" else b""
-            if first == b"{" or (first == b"]" and key == _DATA):
-                arrays.append(_Array(key, token.stop, (b"}", b',"')))
-        elif token.kind in b"}]":
-            depth -= 1
-            if depth == 0:
-                break
-        elif depth == 1 and token.kind == b'"' and token.stop - token.start < 1000:
-            key = scan.text(token.start, token.stop)
+def _arrays_of_rows(document: list[msgspec.Raw] | dict[str, msgspec.Raw]) -> dict[str, list[msgspec.Raw]]:
+    """Return the arrays directly inside an object whose first element is an object, or that are its empty data."""
+    arrays: dict[str, list[msgspec.Raw]] = {}
+    for key, value in document.items() if isinstance(document, dict) else ():
+        if bytes(memoryview(value)[:1]) == b"[":
+            rows = _array.decode(value)
+            if bytes(memoryview(rows[0])[:1]) == b"{" if rows else key == "data":
+                arrays[key] = rows
     return arrays
 
 
-class _Elements:
-    """The elements of an array, one after the other.
+def _damaged(text: memoryview, name: str, error: Exception) -> Iterator[Row]:
+    """Yield the rows of a document that is not valid, where each is on lines of its own."""
+    first = _FIRST_ON_ITS_LINE.match(text)
+    if first is None:
+        yield Row(f"{name}:1", 0, None, f"not valid JSON ({error}), and its rows cannot be told apart; is it complete?")
+        return
+    starts = [found.end() - 1 for found in re.finditer(re.escape(first[1]) + rb"\{", text)]
+    places = _Places(text, name)
+    for number, (start, stop) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True)):
+        row, place = bytes(text[start:stop]).rstrip(_BLANK), places.place(start, number)
+        is_last = stop == len(text)
+        if not row.endswith(b"]" if is_last else b","):
+            reason = "the file ends within it; is it complete?" if is_last else "no comma behind it"
+            yield Row(place, number, None, f"not valid JSON ({reason})")
+            continue
+        yield _row(place, number, row[:-1].rstrip(_BLANK))
 
-    Args:
-        scan: stands behind the array's opening bracket.
-        name: the file's.
-        after: what may follow the array's closing bracket, b"" for the end of the file.
-    """
 
-    def __init__(self, scan: JsonScan, name: str, after: tuple[bytes, ...]) -> None:
-        self._scan = scan
+def _row(place: str, number: int, text: bytes | memoryview) -> Row:
+    if len(text) > LONGEST_ROW:
+        return Row(place, number, None, f"longer than {LONGEST_ROW >> 20} MiB; no row is")
+    return decoded_row(place, number, text)
+
+
+class _Places:
+    """Lines of rows, asked for in their order."""
+
+    def __init__(self, text: memoryview, name: str) -> None:
+        self._text = text
         self._name = name
-        self._after = after
-        self._last_line = 0
-        self._ends_early = True
+        self._at, self._line, self._last = 0, 1, 0
 
-    def rows(self) -> Iterator[Row]:
-        """Yield each element as a row or a fault, up to the array's end."""
-        number = 0
-        while True:
-            gap = self._scan.keep = self._scan.at
-            first = self._scan.byte()
-            if first in (b"]", b""):
-                break
-            if first == b",":
-                self._scan.at += 1
-                continue
-            row = self._element(number, next_one=_next_one(self._scan.text(gap, self._scan.at)))
-            yield row
-            number += 1
-        place = self._place(self._scan.at, number)
-        if first == b"":
-            if self._ends_early:
-                yield Row(place, number, None, "the file ends within the array of rows; is it complete?")
-            return
-        self._scan.at += 1
-        follows = self._scan.byte()
-        if follows == b",":
-            self._scan.at += 1
-            follows += self._scan.byte()
-        if follows not in self._after:
-            yield Row(place, number, None, "the array of rows ends here, but not the file: rows behind it are left out")
-
-    def _element(self, number: int, next_one: re.Pattern[bytes]) -> Row:
-        start = self._scan.at
-        place = self._place(start, number)
-        stop = self._end_of_element()
-        if stop is not None:
-            text = self._scan.text(start, stop)
-            row = decoded_row(place, number, text)
-            if row.values is None and (other := next_one.search(text)):
-                self._scan.at = start + other.start()
-            return row
-        self._scan.keep = None
-        if self._scan.find(next_one, start) is not None:
-            return Row(place, number, None, "no JSON (its brackets or quotes do not close)")
-        self._ends_early = False
-        return Row(place, number, None, "no JSON (its brackets or quotes do not close), and no row is found behind it")
-
-    def _place(self, at: int, number: int) -> str:
-        line = self._scan.line(at)
-        is_first, self._last_line = line != self._last_line, line
-        return f"{self._name}:{line}" if is_first else f"{self._name}:{line}, row {number}"
-
-    def _end_of_element(self) -> int | None:
-        """Step behind the element, and return where it ends; None where its structure is broken."""
-        open_brackets: list[bytes] = []
-        start = self._scan.at
-        while (token := self._scan.token()) is not None and token.stop - start < LONGEST_ROW:
-            if token.kind in b"{[":
-                open_brackets.append(_CLOSING[token.kind])
-            elif token.kind in b"}]":
-                if not open_brackets and token.kind == b"]":
-                    self._scan.at = token.start
-                    return token.start
-                if not open_brackets or open_brackets.pop() != token.kind:
-                    return None
-            elif token.kind == b"," and not open_brackets:
-                return token.start
-            elif token.kind == b'"' and token.stop - token.start == 1:
-                return None
-        return None
+    def place(self, at: int, number: int) -> str:
+        """Name the place of a row that begins at a byte; the second one of a line is told by its number, too."""
+        self._line += bytes(self._text[self._at : at]).count(b"\n")
+        self._at = at
+        is_first, self._last = self._line != self._last, self._line
+        return f"{self._name}:{self._line}" if is_first else f"{self._name}:{self._line}, row {number + 1}"
 
 
-def _next_one(gap: bytes) -> re.Pattern[bytes]:
-    """Return what the next element looks like: an object on a line of its own, indented as the one behind this gap."""
-    _, newline, indent = gap.rpartition(b"\n")
-    return re.compile(rb"\n%s(?=\{)" % (indent if newline else rb"[ \t]*"))
+def _address(view: memoryview | msgspec.Raw) -> int:
+    """Return where in memory a view begins: the texts of rows are views of the document."""
+    address: int = np.frombuffer(view, np.uint8).ctypes.data
+    return address

@@ -45,7 +45,8 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
         elif suffix == ".jsonl":
             from .json_lines import read_json_lines
 
-            yield from read_json_lines(folder, name)
+            with folder.open(name) as stream:
+                yield from read_json_lines(stream, name)
         elif suffix in (".csv", ".tsv"):
             from .csv_rows import read_csv
 

@@ -43,7 +43,7 @@ class Row(NamedTuple):
         return self.values
 
 
-def decoded_row(place: str, number: int, text: bytes) -> Row:
+def decoded_row(place: str, number: int, text: bytes | memoryview) -> Row:
     """Read one JSON object as a row; anything else is a failure."""
     try:
         values = msgspec.json.decode(text)
