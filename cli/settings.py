@@ -32,7 +32,7 @@ def prepare_training_packages() -> None:
     Raises:
         MissingDependencyError: one is not; names the extra that brings them all.
     """
-    for module in ("torch", "transformers", "accelerate", "peft", "safetensors", "tensorboard"):
+    for module in ("torch", "transformers", "peft", "safetensors", "tensorboard"):
         require(module, purpose="training", extra="train")
     from ..trainer.quiet import quiet_libraries
 

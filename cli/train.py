@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
-from ..trainer.config import Attention, Precision, Strategy, TooLong
+from ..trainer.config import Attention, BackendName, Precision, Strategy, TooLong, Tracker
 from .mixture import mixture_option, open_sources
 from .settings import parse_settings, prepare_training_packages
+from .settings_file import read_settings, settings_yaml
 
 __all__ = ["command"]
 
@@ -21,21 +24,32 @@ _SETTINGS = {
     "train_projector": "train_projector",
     "precision": "model.precision",
     "attention": "model.attention",
+    "backend": "backend",
     "batch_size": "batch_size",
+    "micro_batch_tokens": "micro_batch_tokens",
     "accumulate": "accumulate",
     "epochs": "epochs",
     "lr": "optimizer.lr",
     "seed": "seed",
+    "train_split": "data.train_split",
+    "eval_split": "data.eval_split",
+    "num_crops": "data.num_crops",
     "max_tokens": "data.max_tokens",
     "too_long": "data.too_long",
     "exact_pixels": "data.exact_pixels",
     "save_every": "save_every",
+    "save_minutes": "save_minutes",
+    "keep": "keep_checkpoints",
+    "track": "track",
+    "profile": "profile",
 }
 
 
 @click.command("train", short_help="Fine-tune a model on a dataset.")
 @click.argument("data", required=False)
 @mixture_option
+@click.option("--recipe", metavar="NAME", help="Settings of a named run; `phi3v-data recipes` lists them.")
+@click.option("--config", "config_file", metavar="FILE", help="YAML file of settings; options override it.")
 @click.option(
     "--strategy", type=click.Choice(get_args(Strategy)), help="Which parameters are trained.  [default: lora]"
 )
@@ -45,64 +59,101 @@ _SETTINGS = {
     "--train-projector", is_flag=True, default=None, help="Frozen vision: train projector and separators too."
 )
 @click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
+@click.option("--attention", type=click.Choice(get_args(Attention)), help="Attention kernel.  [default: auto]")
+@click.option("--gpus", type=click.IntRange(min=1), help="Processes to start on this machine, one a GPU.  [default: 1]")
 @click.option(
-    "--attention",
-    type=click.Choice(get_args(Attention)),
-    help="Attention kernel.  [default: auto]",
+    "--backend", type=click.Choice(get_args(BackendName)), help="What several GPUs share.  [default: auto, by strategy]"
 )
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
-@click.option("--accumulate", type=int, help="Forward passes a GPU takes for a step.  [default: one a record]")
+@click.option(
+    "--micro-batch-tokens", metavar="N|auto", help="Tokens in a micro-batch, at most.  [default: auto, what fits]"
+)
+@click.option("--accumulate", type=int, help="Micro-batches of a step, in place of a number of tokens in each.")
 @click.option("--epochs", type=float, help="Passes over the training split.  [default: 1]")
 @click.option("--lr", type=float, help="Peak learning rate.  [default: 1e-5 full, 2e-5 frozen-vision, 2e-4 others]")
 @click.option("--seed", type=int, help="Of the order of records, adapters and dropout.  [default: 0]")
+@click.option("--train-split", help="Split to train on.  [default: train]")
+@click.option("--eval-split", help="Split to evaluate on.  [default: val, dev or test]")
+@click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
 @click.option("--max-tokens", type=int, help="Longest record.  [default: as long as the model takes]")
 @click.option(
     "--too-long", type=click.Choice(get_args(TooLong)), help="What is done about longer ones.  [default: error]"
 )
 @click.option("--exact-pixels", is_flag=True, default=None, help="The published pixels bit for bit, by Pillow; slower.")
 @click.option("--save-every", type=int, help="Steps between two checkpoints.  [default: 500]")
+@click.option("--save-minutes", type=float, help="Minutes between two checkpoints, too.")
+@click.option("--keep", type=int, help="Checkpoints that are kept, the newest.  [default: 2]")
+@click.option("--track", type=click.Choice(get_args(Tracker)), help="Where curves go.  [default: tensorboard]")
+@click.option("--profile", metavar="A:B", help="Steps of which a torch trace is written, from A up to but without B.")
 @click.option(
     "--resume",
     default="auto",
     show_default=True,
     metavar="auto|never|PATH",
-    help="Go on with what --out holds; begin anew in an empty folder; or go on from a checkpoint.",
+    help="Resume what --out holds; take an empty folder only; or resume from a checkpoint.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/<data>-<strategy>]")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting; --dry-run shows them all."
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of --show-config.")
+@click.option("--show-config", is_flag=True, help="Print all settings as a file for --config and exit.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and exit; no model is loaded.")
 def command(
     data: str | None,
     mixture: tuple[str, ...],
+    recipe: str | None,
+    config_file: str | None,
+    gpus: int | None,
     resume: str,
     out: Path | None,
     settings: tuple[str, ...],
+    show_config: bool,
     dry_run: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune a model on a dataset, judge it before and after, and save it.
+    """Fine-tune a model on a dataset, evaluate it before and after, and save it.
 
     DATA is a dataset folder, one split's JSONL or a pattern of shards, here or on an object store; left out, the one
-    dataset under data/. Given again, the same command goes on where it ended. Under torchrun all processes train
-    together.
+    dataset under data/. The same command again resumes where the run ended. --gpus starts a process a GPU; under
+    torchrun, srun or mpirun all processes train together.
     """
-    import msgspec
-
     from ..trainer.config import make_config
+    from ..trainer.recipes import load_recipe
 
     given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
-    config = make_config({**given, **parse_settings(settings)})
+    of_recipe = load_recipe(recipe).settings if recipe else {}
+    of_file = read_settings(config_file) if config_file else {}
+    flags = {setting: f"--{name.replace('_', '-')}" for name, setting in _SETTINGS.items() if setting in given}
+    config = make_config({**of_recipe, **of_file, **given, **parse_settings(settings)}, flags)
+    if show_config:
+        click.echo(settings_yaml(config), nl=False)
+        return
     sources = open_sources(data, mixture)
     first = Path(sources[0].dataset.folder.address).resolve().name
     out = out or Path("runs") / f"{first}-{config.strategy}"
-    prepare_training_packages()
-    from ..trainer.train import outline_run, train
-
     if dry_run:
-        plan = outline_run(config, sources)
-        click.echo(f"{plan.records} samples an epoch, {plan.steps} steps of {config.batch_size}; would go to {out}")
-        click.echo(msgspec.json.format(msgspec.json.encode(config), indent=2))
+        from ..trainer.outline import locate_model, outline_run
+
+        outline = outline_run(config, sources)
+        click.echo(f"{outline.records} samples an epoch, {outline.steps} steps of {config.batch_size}; goes to {out}")
+        click.echo(f"training on split {', '.join(outline.train_splits)}; {outline.evaluation(config)}")
+        click.echo(f"model {locate_model(config)}")
+        click.echo(settings_yaml(config), nl=False)
         return
+    prepare_training_packages()
+    if gpus is not None:
+        _launch(gpus)
+    from ..trainer.train import train
+
     train(config, sources, out, click.echo, resume)
+
+
+def _launch(gpus: int) -> None:
+    """Start the processes that were asked for, unless this is one of them."""
+    import torch
+
+    from ..trainer.launch import check_gpus, is_launched, launch
+
+    if is_launched(os.environ):
+        return
+    check_gpus(gpus, torch.cuda.device_count())
+    if gpus > 1:
+        launch(gpus, sys.argv[1:])

@@ -33,12 +33,14 @@ class Dataset:
         files: the JSONL file of each split, relative to the folder; empty where DATA names shards.
         manifest: its dataset.json; None for what was not made by `convert`, or is not the whole of it.
         shards: the tars of each split, where its images are in tars alone.
+        is_one_file: whether DATA names a JSONL file, or the shards of one split: its only split, whatever its name.
     """
 
     folder: Folder
     files: dict[str, str]
     manifest: Manifest | None
     shards: dict[str, list[str]] = field(default_factory=dict)
+    is_one_file: bool = False
 
     @property
     def splits(self) -> list[str]:
@@ -96,7 +98,7 @@ def open_dataset(address: str) -> Dataset:
         folder = open_folder(parent or ".")
         if not folder.exists(name):
             raise DatasetError(f"{address}: no such file")
-        return Dataset(folder, {_split_of(name): name}, None)
+        return Dataset(folder, {_split_of(name): name}, None, is_one_file=True)
     folder = open_folder(address)
     if not folder.exists(""):
         raise DatasetError(f"{address}: no such dataset folder; make one with: phi3v-data convert --out {address}")
@@ -130,7 +132,7 @@ def _open_shards(address: str) -> Dataset:
     shards: dict[str, list[str]] = {}
     for name in names:
         shards.setdefault(_split_of_shard(name), []).append(name)
-    return Dataset(folder, {}, None, shards)
+    return Dataset(folder, {}, None, shards, is_one_file=len(shards) == 1)
 
 
 def datasets_under(root: str = DEFAULT_ROOT) -> list[str]:

@@ -8,7 +8,9 @@ fine-tuning).
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 import msgspec
@@ -64,8 +66,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which records are trained on, and how their images are cut."""
 
-    train_split: Annotated[str, Meta(description="the split that is trained on")] = "train"
-    eval_split: Annotated[str | None, Meta(description="the split that is judged on; default: val or test")] = None
+    train_split: Annotated[str | None, Meta(description="split that is trained on; default: train")] = None
+    eval_split: Annotated[str | None, Meta(description="split that is evaluated on; default: val, dev or test")] = None
     num_crops: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="most crops an image; default: the model's")
     ] = None
@@ -209,11 +211,12 @@ def setting_names(cls: type[Any] = TrainConfig, prefix: str = "") -> Iterator[tu
             yield f"{prefix}{name}", " ".join(texts)
 
 
-def make_config(settings: Mapping[str, Any]) -> TrainConfig:
+def make_config(settings: Mapping[str, Any], flags: Mapping[str, str] = MappingProxyType({})) -> TrainConfig:
     """Build the configuration from dotted names and plain values; what is not named keeps its default.
 
     Args:
         settings: such as `{"optimizer.lr": "1e-4", "epochs": 2}`; strings are read as the field's type.
+        flags: what settings are called where the user gave them, for messages; default: their own names.
 
     Raises:
         UsageError: there is no such setting, or a value is not what it takes.
@@ -233,4 +236,28 @@ def make_config(settings: Mapping[str, Any]) -> TrainConfig:
     try:
         return msgspec.convert(tree, TrainConfig, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the configuration: {error}") from error
+        expected, _, place = str(error).partition(" - at `$.")
+        name = place.rstrip("`")
+        if name not in settings:
+            raise UsageError(f"the configuration: {error}") from error
+        raise UsageError(f"{flags.get(name, name)} {settings[name]}: {_plain(expected)}") from error
+
+
+def _plain(expected: str) -> str:
+    """Put msgspec's words for what a value should be in plain ones."""
+    for pattern, words in _EXPECTED:
+        if match := re.fullmatch(pattern, expected):
+            return match.expand(words)
+    return expected.replace("`", "")
+
+
+_EXPECTED = (
+    (r"Expected `(?:int|float)[^`]*` >= ([\d.]+?)(?:\.0)?", r"at least \1"),
+    (r"Expected `(?:int|float)[^`]*` > ([\d.]+?)(?:\.0)?", r"more than \1"),
+    (r"Expected `(?:int|float)[^`]*` < ([\d.]+?)(?:\.0)?", r"less than \1"),
+    (r"Expected `int[^`]*`, got .*", "expected a whole number"),
+    (r"Expected `float[^`]*`, got .*", "expected a number"),
+    (r"Expected `bool[^`]*`, got .*", "expected true or false"),
+    (r"Invalid enum value .*", "not one of the values it takes"),
+    (r"Expected `str[^`]*` matching regex .*", "expected A:B, two numbers such as 10:12"),
+)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..schema.errors import ModelFolderError
 from .config import TrainConfig
 from .data.plan import Plan
 from .data.sources import Source
+from .data.splits import evaluation_split
 from .data.training_data import TrainingData
-from .evaluation import evaluation_split
 
-__all__ = ["Outline", "outline_run", "outline_steps"]
+__all__ = ["Outline", "locate_model", "outline_run", "outline_steps"]
+
+# A run has a model inside, an adapter has no configuration of a model.
+_MODEL_FILES = ("config.json", "run.json", "adapter_config.json", "model")
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,12 @@ class Outline:
     steps: int
     warmup_steps: int
 
-    def evaluation(self, *, enabled: bool) -> str:
-        """Say what is evaluated, or why nothing is."""
+    def evaluation(self, config: TrainConfig) -> str:
+        """Return in words what is evaluated, or why nothing is."""
         if self.eval_split is not None:
-            return f"evaluated before and after on split {self.eval_split}"
-        if not enabled:
+            also = ", which is trained on" if self.eval_split == self.train_splits[0] else ""
+            return f"evaluated before and after on split {self.eval_split}{also}"
+        if not config.evaluation.enabled:
             return "nothing is evaluated: evaluation.enabled is false"
         return "nothing is evaluated: no split val, dev or test; --eval-split names one"
 
@@ -69,3 +76,29 @@ def _eval_split(config: TrainConfig, data: TrainingData) -> str | None:
     found = evaluation_split(data.sources[0].dataset, config.data.eval_split)
     # What is trained on is evaluated only where that is asked for.
     return None if found == data.splits[0] and config.data.eval_split is None else found
+
+
+def locate_model(config: TrainConfig) -> str:
+    """Return in words where the model comes from; only its configuration is looked for.
+
+    Raises:
+        ModelFolderError: there is no model at the path that was named.
+    """
+    name = config.model.name
+    folder = Path(name)
+    if name == "tiny":
+        return "tiny: made here"
+    if folder.is_dir():
+        parts = (folder / part for part in _MODEL_FILES)
+        if not any(part.exists() for part in parts):
+            raise ModelFolderError(f"--model {name}: not a model folder (it has no config.json)")
+        return f"{name}: a local folder"
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ModelFolderError(f"--model {name}: no such folder, and not a hub id (owner/name)")
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return f"{name}: in the hub's cache on this machine"
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return f"{name}: not on this machine, and HF_HUB_OFFLINE=1 keeps it from being fetched"
+    return f"{name}: to be fetched from the hub"

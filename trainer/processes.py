@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from ..schema.errors import Phi3VDataError, UsageError
+from .launch import rank_environment
 
 __all__ = ["Processes"]
 
@@ -51,6 +52,7 @@ class Processes:
         Raises:
             UsageError: torchrun's variables are there in part, or a node has fewer GPUs than processes.
         """
+        os.environ.update(rank_environment(os.environ))
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls()

@@ -17,13 +17,13 @@ from .data.training_data import TrainingData
 from .evaluation import Evaluation, evaluate
 from .fit import FitResult, fit
 from .model_folder import load_for_evaluation
-from .outline import Outline, outline_run, outline_steps
+from .outline import Outline, outline_steps
 from .processes import Processes
 from .resume import find_resume_point
 from .run_folder import LAST_RESULT, RunFolder
 from .telemetry import logged_losses
 
-__all__ = ["Outline", "RunResult", "outline_run", "train"]
+__all__ = ["RunResult", "train"]
 
 _BEFORE, _AFTER = "eval_before.json", "eval_after.json"
 
@@ -90,8 +90,7 @@ def train(
     if point.trained:
         log(f"{out}: all steps are done; what is missing is the evaluation of the model in {folder.model}")
     else:
-        evaluation = outline.evaluation(enabled=config.evaluation.enabled)
-        log(f"training on split {', '.join(outline.train_splits)}; {evaluation}")
+        log(f"training on split {', '.join(outline.train_splits)}; {outline.evaluation(config)}")
         start = config.model.init_adapter or config.model.name
 
         def before() -> None:

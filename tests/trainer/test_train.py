@@ -19,7 +19,8 @@ from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation import evaluate
 from phi3v_data.trainer.model_folder import load_for_evaluation
-from phi3v_data.trainer.train import outline_run, train
+from phi3v_data.trainer.outline import outline_run
+from phi3v_data.trainer.train import train
 
 Run = Callable[..., TrainConfig]
 

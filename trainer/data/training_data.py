@@ -16,6 +16,7 @@ from ..config import DataConfig
 from .cost_model import SampleSize, sample_sizes
 from .plan import Plan, SampleRef, Stream
 from .sources import Source, steady
+from .splits import training_split
 
 if TYPE_CHECKING:
     from ..phi3v import Phi3VProcessor
@@ -39,7 +40,7 @@ class TrainingData:
     def __init__(self, sources: Sequence[Source], config: DataConfig) -> None:
         self.config = config
         self.sources = sources
-        self.splits = [_split(source, config.train_split) for source in sources]
+        self.splits = [training_split(source.dataset, config.train_split) for source in sources]
         self.indexes = [
             RecordIndex(source.dataset, split)
             for source, split in zip(steady(sources, config), self.splits, strict=True)
@@ -129,17 +130,6 @@ class MeasuredData:
     def ids(self, samples: Sequence[SampleRef]) -> list[str]:
         """Return the record ids of samples."""
         return [self.data.indexes[sample.dataset].ids([sample.record])[0] for sample in samples]
-
-
-def _split(source: Source, named: str) -> str:
-    splits = source.dataset.splits
-    if named in splits:
-        return named
-    # One JSONL file is its own and only split, whatever its name.
-    if len(splits) == 1:
-        return splits[0]
-    wanted = f"no split {named!r} to train on"
-    raise DatasetError(f"{source.dataset.folder.address}: {wanted}; there are: {', '.join(splits)}")
 
 
 def _refuse_unanswered(where: str, index: RecordIndex, costs: RecordCosts) -> None:

@@ -13,7 +13,8 @@
 `evaluate` is the one function that goes through all of them.
 """
 
-from .evaluate import evaluate, evaluation_split
+from ..data.splits import evaluation_split
+from .evaluate import evaluate
 from .result import Answer, Evaluation
 
 __all__ = ["Answer", "Evaluation", "evaluate", "evaluation_split"]

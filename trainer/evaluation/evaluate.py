@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...schema.dataset import Dataset
-from ...schema.errors import DatasetError, UsageError
+from ...schema.errors import UsageError
 from ...schema.index import Counting, RecordIndex, record_costs
 from ..config import EvaluationConfig
 from ..data.samples import SampleSource
@@ -25,32 +25,9 @@ from .scoring import check_metrics, labels_of, score_answer, scored
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["evaluate", "evaluation_split"]
+__all__ = ["evaluate"]
 
-# Tried in this order where no split was named: the first whose name begins so.
-_USUAL = ("val", "dev", "test")
 _MOST_THREADS = 8
-
-
-def evaluation_split(dataset: Dataset, named: str | None) -> str | None:
-    """Choose the split to evaluate on: the one named, else the first usual one with records; None where there is none.
-
-    Usual are `val`, `dev`, `test` and names that begin so, such as `validation`, `dev_seen` and `test_seen`. The
-    training split is never chosen unless it is named.
-
-    Raises:
-        DatasetError: the one named is not there, or has no records.
-    """
-    # A conversion of some splits leaves the others' files behind, empty.
-    files = dataset.files
-    there = [split for split in dataset.splits if split not in files or dataset.folder.size(files[split])]
-    if named is None:
-        usual = (split for prefix in _USUAL for split in sorted(there) if split.lower().startswith(prefix))
-        return next(usual, None)
-    if named not in there:
-        have = ", ".join(there)
-        raise DatasetError(f"{dataset.folder.address}: no split {named!r} to evaluate on; there are: {have}")
-    return named
 
 
 def evaluate(

@@ -97,7 +97,7 @@ def test_data_is_read_from_copies_where_it_lies_on_a_store_or_a_cache_folder_is_
     assert len(list((tmp_path / "cache").glob("*.tar"))) == 1  # the copy of the records
 
 
-def test_a_dataset_without_the_split_is_refused_unless_it_has_but_one(tmp_path: Path) -> None:
+def test_a_dataset_without_the_split_is_refused_unless_it_is_one_file(tmp_path: Path) -> None:
     write_dataset(tmp_path, {"train": records([3]), "val": records([3])})
     both = open_dataset(str(tmp_path))
     with pytest.raises(DatasetError, match="no split 'dev' to train on; there are: train, val"):
