@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "Write a model or a run as a folder that others can serve.",
     "export-data": "Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.",
     "recipes": "List the named runs, or their results beside the published ones.",
+    "card": "Write the card of a dataset or a run: README.md for people and for the hub.",
     "report": "Write pages about a dataset or runs, to look at without a network.",
     "order": "Print the record ids of each optimizer step.",
     "estimate": "Say what a run is going to read: tokens, crops, steps, balance.",

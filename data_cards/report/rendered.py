@@ -6,6 +6,7 @@ character: which characters have a label is then what that function says.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -38,8 +39,13 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
 
 class _Characters:
     def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        ids = [ord(character) for character in text]
-        return {"input_ids": [_START, *ids] if add_special_tokens else ids}
+        return {"input_ids": _codes(text, add_special_tokens)}
+
+
+@lru_cache(1024)  # prompts repeat themselves
+def _codes(text: str, starts: bool) -> list[int]:
+    """Return an id a character; the list is shared, and not to be changed."""
+    return [*([_START] if starts else []), *map(ord, text)]
 
 
 _characters = _Characters()

@@ -29,10 +29,10 @@ def thumbnail(stream: IO[bytes]) -> Image.Image:
     with Image.open(stream) as image:
         # JPEG decodes at a half, a quarter or an eighth for a fraction of the cost.
         image.draft("RGB", (CELL[0] * 2, CELL[1] * 2))
-        image.thumbnail((max(CELL), max(CELL)), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        small: Image.Image = image.convert("RGB")
-    small.thumbnail(CELL, Image.Resampling.BILINEAR)
-    return small
+        # Palettes and bits cannot be averaged.
+        small: Image.Image = image.convert("RGB") if image.mode in ("P", "1") else image
+        small.thumbnail(CELL, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return small.convert("RGB")
 
 
 def as_png(small: Image.Image) -> bytes:
@@ -62,5 +62,5 @@ def sprite(thumbnails: Sequence[Image.Image | None]) -> bytes:
             top = (number // _ROW) * CELL[1] + (CELL[1] - small.height) // 2
             sheet.paste(small, (left, top))
     buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=_QUALITY, method=1)
+    sheet.save(buffer, "WEBP", quality=_QUALITY, method=0)
     return buffer.getvalue()

@@ -1,0 +1,91 @@
+"""`phi3v-data card`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..data_cards.cards.facts import Measured
+    from ..schema.dataset import Dataset
+
+__all__ = ["command", "write_dataset_card"]
+
+
+@click.command("card", short_help="Write the card of a dataset or a run: README.md for people and for the hub.")
+@click.argument("address", metavar="[DATA|RUN]", required=False)
+@click.option(
+    "--measure/--no-measure",
+    default=None,
+    help="Measure images and count tokens, and run validate.  [default: if the model's tokenizer is here]",
+)
+@click.option(
+    "--model",
+    help="Whose tokens and crops: a model folder or a hub id.  [default: microsoft/Phi-3.5-vision-instruct]",
+)
+@click.option("--num-crops", type=click.IntRange(1), help="Most crops an image.  [default: the model's]")
+@click.option("--out", metavar="DIR", help="Where README.md goes.  [default: the dataset's or run's own folder]")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def command(
+    address: str | None, measure: bool | None, model: str | None, num_crops: int | None, out: str | None, as_json: bool
+) -> None:
+    """Write the card of a dataset or a run: README.md for people and for the hub.
+
+    DATA is a dataset folder; left out, the one dataset under data/. `datasets.load_dataset` finds each split by the
+    card's front matter. A card can be written again: sections and keys that a person edited stay as they are.
+    """
+    import json
+
+    from ..data_cards.counting import find_counting
+    from ..schema.dataset import the_dataset
+    from ..storage import open_folder
+
+    dataset = the_dataset(address)
+    counting, name = (None, "") if measure is False else find_counting(model, num_crops)
+    if measure and counting is None:
+        raise click.UsageError("--measure needs a tokenizer, and the default model is not here; name one by --model")
+    folder = open_folder(out) if out else dataset.folder
+    from ..data_cards.cards.facts import measure as measured_facts
+
+    measured = measured_facts(dataset, counting, name, None, _progress) if counting else None
+    kept = write_dataset_card(dataset, measured=measured, out=out)
+    card = f"{folder.address}/README.md"
+    if as_json:
+        click.echo(json.dumps({"card": card, "kept": kept, "measured": measured is not None}))
+        return
+    click.echo(f"{card}: written")
+    if kept:
+        click.echo(f"left as they were edited: {', '.join(kept)}")
+
+
+def write_dataset_card(
+    dataset: Dataset, measured: Measured | None = None, out: str | None = None, address: str = "."
+) -> list[str]:
+    """Write the card of a dataset.
+
+    Args:
+        dataset: the data.
+        measured: sizes, tokens and findings, where somebody looked.
+        out: the folder that gets README.md; by default the dataset's own.
+        address: what the card tells people to load.
+
+    Returns:
+        The names of what was left as a person edited it.
+    """
+    from ..data_cards.cards.dataset_card import dataset_sections, front_matter
+    from ..data_cards.cards.facts import dataset_facts
+    from ..data_cards.cards.write import write_card
+    from ..storage import open_folder
+    from .conversion_command import conversion_command
+
+    facts = dataset_facts(dataset)
+    made_by = conversion_command(dataset.manifest) if dataset.manifest else ""
+    sections = dataset_sections(dataset, facts, measured, made_by, address)
+    return write_card(open_folder(out) if out else dataset.folder, front_matter(dataset, facts), sections)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{done:,} of {total:,} records measured", err=True, nl=done == total)
