@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..schema.wording import counted
+if TYPE_CHECKING:
+    from ..data_cards.report.dataset_report import ReportSummary
+    from ..data_cards.report.run_report import RunSummary
 
 __all__ = ["command"]
 
@@ -52,36 +55,51 @@ def command(
 
     DATA is a dataset folder, one split's JSONL or a pattern of shards; left out, the one dataset under data/. The page
     shows each record as the model sees it, distributions by split, what `validate` finds, near-duplicates across splits
-    and quarantined items.
+    and quarantined items. Of one RUN or several: curves, settings, and predictions beside their images.
     """
-    import msgspec
-
     from ..data_cards.counting import find_counting
     from ..data_cards.report.dataset_report import ReportOptions, report_dataset
+    from ..data_cards.report.run_report import report_runs
+    from ..data_cards.run_files import is_run
     from ..schema.dataset import the_dataset
 
+    copy_images = {"auto": None, "link": False, "copy": True}[images]
+    runs = [address for address in addresses if is_run(address)]
+    if runs:
+        if len(runs) < len(addresses):
+            other = next(address for address in addresses if address not in runs)
+            raise click.UsageError(f"{other}: not a run's folder; a report is of runs, or of one dataset")
+        _print(report_runs(runs, out, copy_images, _progress), as_json)
+        return
     if len(addresses) > 1:
-        raise click.UsageError(f"{len(addresses)} datasets were given; a report is of one")
+        raise click.UsageError(f"{len(addresses)} datasets were given; a report is of one dataset, or of runs")
     dataset = the_dataset(addresses[0] if addresses else None)
     counting, name = find_counting(model, num_crops)
     options = ReportOptions(
         num_crops=counting.num_crops if counting else num_crops or 4,
         counting=counting,
         tokenizer=name,
-        copy_images={"auto": None, "link": False, "copy": True}[images],
+        copy_images=copy_images,
         model_pixels=model_pixels,
         workers=workers or os.cpu_count() or 1,
     )
     if counting is not None:
         options = options._replace(geometry=counting.geometry)
-    written = report_dataset(dataset, out, options, _progress)
+    _print(report_dataset(dataset, out, options, _progress), as_json)
+
+
+def _print(written: ReportSummary | RunSummary, as_json: bool) -> None:
+    import msgspec
+
+    counts = {name: value for name, value in msgspec.structs.asdict(written).items() if name != "page"}
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(written), indent=2))
         return
-    parts = [counted(written.records, "record"), counted(written.images, "image"), counted(written.findings, "finding")]
-    click.echo(f"{', '.join(parts)}; open {Path(written.page).resolve().as_uri()}")
+    for name, value in counts.items():
+        click.echo(f"{name.replace('_', ' ')}: {value:,}")
+    click.echo(f"open {Path(written.page).resolve().as_uri()}")
 
 
 def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
-        click.echo(f"\r{done:,} of {total:,} records looked at", err=True, nl=done == total)
+        click.echo(f"\r{done:,} of {total:,} done", err=True, nl=done == total)

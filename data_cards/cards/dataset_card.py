@@ -48,8 +48,11 @@ def front_matter(dataset: Dataset, facts: Facts) -> dict[str, Any]:
     in_tars = bool(dataset.shards)
     files = {split: _pattern(tars) for split, tars in dataset.shards.items()} if in_tars else dataset.files
     shown = [split.split for split in facts.splits if split.records]
-    config = {"config_name": "default", "data_files": [{"split": split, "path": files[split]} for split in shown]}
-    info = {} if in_tars else {"dataset_info": [{"config_name": "default", "features": FEATURES}]}
+    config: dict[str, Any] = {
+        "config_name": "default",
+        "data_files": [{"split": split, "path": files[split]} for split in shown],
+    }
+    info: dict[str, Any] = {} if in_tars else {"dataset_info": [{"config_name": "default", "features": FEATURES}]}
     data = DatasetCardData(
         pretty_name=source.title,
         size_categories=[size],
@@ -58,7 +61,8 @@ def front_matter(dataset: Dataset, facts: Facts) -> dict[str, Any]:
         **info,
     )
     # The card class holds what the hub knows; keys without a value are left out.
-    return {key: value for key, value in data.to_dict().items() if value is not None}
+    found: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]  # untyped in huggingface_hub
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def dataset_sections(

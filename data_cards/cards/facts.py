@@ -39,7 +39,7 @@ class Leak(NamedTuple):
 
     what: str
     splits: tuple[str, str]
-    count: int
+    number: int
     example: str
 
 

@@ -25,7 +25,7 @@ def rendered_sections(template: str, **values: object) -> list[Section]:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Markdown, not HTML; `plain` and `code` escape what comes from the data
+        autoescape=False,  # Markdown, not HTML; `plain` and `code` escape what comes from the data
     )
     environment.filters |= {"plain": plain, "code": code, "tojson_plain": json.dumps}
     environment.globals |= {"table": table}

@@ -91,17 +91,20 @@
     if (!points.length) return null;
     const width = 640;
     const height = 240;
-    const [left, right, above, below] = [52, 12, 12, 30];
+    const [left, right, above, below] = [64, 12, 12, 34];
     const [x0, x1] = [Math.min(...points.map(([x]) => x)), Math.max(...points.map(([x]) => x))];
     let [y0, y1] = [Math.min(...points.map(([, y]) => y)), Math.max(...points.map(([, y]) => y))];
     if (y0 === y1) [y0, y1] = [y0 - Math.abs(y0 || 1) / 2, y1 + Math.abs(y1 || 1) / 2];
-    const pad = (y1 - y0) * 0.06;
-    [y0, y1] = [y0 >= 0 ? Math.max(0, y0 - pad) : y0 - pad, y1 + pad];
+    // From one round number to another: four or five steps of 1, 2 or 5 times a power of ten.
+    const rough = (y1 - y0) / 4;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+    [y0, y1] = [Math.floor(y0 / step) * step, Math.ceil(y1 / step) * step];
     const atX = (x) => left + ((x - x0) / (x1 - x0 || 1)) * (width - left - right);
     const atY = (y) => above + (1 - (y - y0) / (y1 - y0)) * (height - above - below);
     const lines = [];
-    for (let tick = 0; tick <= 4; tick++) {
-      const y = y0 + ((y1 - y0) * tick) / 4;
+    for (let tick = 0; tick <= Math.round((y1 - y0) / step); tick++) {
+      const y = y0 + step * tick;
       lines.push(report.draw("line", { x1: left, x2: width - right, y1: atY(y), y2: atY(y), class: "rule" }));
       lines.push(report.draw("text", { x: left - 8, y: atY(y) + 4, "text-anchor": "end" }, short(y)));
     }

@@ -4,7 +4,7 @@
 (() => {
   const shortcuts = [
     ["/", "Search"],
-    ["g then r", "All records"],
+    ["g then r", "All records, or predictions"],
     ["g then o", "Overview"],
     ["j, →", "Next record"],
     ["k, ←", "Previous record"],
@@ -66,7 +66,7 @@
       document.getElementById("query").focus();
     } else if (key === "?") help();
     else if (key === "t") turnTheme();
-    else if (both === "gr") location.hash = "#/records";
+    else if (both === "gr") location.hash = report.views.records ? "#/records" : "#/predictions";
     else if (both === "go") location.hash = "#/";
     else if (report.onKey && report.onKey(key)) event.preventDefault();
   };
