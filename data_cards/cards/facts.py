@@ -16,7 +16,7 @@ from ...schema.index import Counting, RecordIndex, record_costs
 from ...schema.jsonl import read_lines
 from ...schema.layout import QUARANTINE
 from ...schema.record import Record
-from ...schema.rules.validate import validate
+from ...schema.rules.validate import find_all
 
 __all__ = ["Facts", "Leak", "Measured", "SplitFacts", "dataset_facts", "measure"]
 
@@ -137,14 +137,14 @@ def measure(
         sizes += [np.array(costs.sizes(number), np.int64).reshape(-1, 2) for number in range(len(costs))]
     shown = np.concatenate(sizes) if sizes else np.empty((0, 2), np.int64)
     shown = shown[shown.min(axis=1) > 0] if len(shown) else shown
-    findings = Counter((found.severity, found.rule) for found in validate(dataset, "files").findings)
+    findings = Counter((found.severity, f"{found.rule} {found.name}") for found in find_all(dataset, "files"))
     return Measured(
         widths=_spread(shown[:, 0]),
         heights=_spread(shown[:, 1]),
         tokens=tokens,
         num_crops=counting.num_crops,
         tokenizer=tokenizer,
-        findings=Counter({(severity, rule): count for (severity, rule), count in findings.items()}),
+        findings=Counter[tuple[str, str]](findings),
     )
 
 

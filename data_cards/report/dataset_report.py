@@ -18,6 +18,7 @@ from ...schema.errors import DatasetError
 from ...schema.index import Counting, RecordIndex
 from ...schema.index.workers import in_order
 from ...schema.layout import IMAGES
+from ...schema.rules.registry import all_rules
 from ...schema.vision_tokens import VisionGeometry
 from ...schema.wording import counted
 from ...storage import Folder, is_remote, open_folder
@@ -255,6 +256,7 @@ def _write_findings(
     folder: Folder, problems: list[Problem], number_of: Callable[[str], int | None]
 ) -> list[dict[str, Any]]:
     """Write findings rule after rule, and the records of each rule; return a row a rule."""
+    explained = all_rules()
     by_rule: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_rule[problem.rule].append(problem)
@@ -265,9 +267,18 @@ def _write_findings(
         numbers = [number_of(problem.id) if problem.id else None for problem in of_rule]
         records = sorted({number for number in numbers if number is not None})
         write_data(folder, f"rules/{place}", packed(records))
-        severity = "error" if any(p.severity == "error" for p in of_rule) else of_rule[0].severity
+        found = explained.get(rule)
         rules.append(
-            {"rule": rule, "severity": severity, "findings": len(of_rule), "records": len(records), "first": len(rows)}
+            {
+                "rule": rule,
+                "name": found.name if found else "",
+                "sentence": found.sentence if found else "",
+                "remedy": found.remedy if found else "",
+                "severity": "error" if any(p.severity == "error" for p in of_rule) else of_rule[0].severity,
+                "findings": len(of_rule),
+                "records": len(records),
+                "first": len(rows),
+            }
         )
         rows += [
             {

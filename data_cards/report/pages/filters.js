@@ -93,7 +93,7 @@
     const sorts = [["", "dataset order"], ["tokens", "tokens"], ["pixels", "image size"], ["images", "number of images"], ["turns", "number of turns"]];
     const made = [choice("split", "Split", [["", "all"], ...splits.filter((each) => each.records).map((each) => [each.name, `${each.name} (${report.number(each.records)})`])], parameters.split ?? "", change)];
     if (labels.length) made.push(choice("label", "Label", [["", "all"], ...labels.map((label) => [label, shorter(label)])], parameters.label ?? "", change));
-    if (rules.some((rule) => rule.records)) made.push(choice("rule", "Finding", [["", "any or none"], ...rules.filter((rule) => rule.records).map((rule) => [rule.rule, `${rule.rule} (${report.number(rule.records)})`])], parameters.rule ?? "", change));
+    if (rules.some((rule) => rule.records)) made.push(choice("rule", "Finding", [["", "any or none"], ...rules.filter((rule) => rule.records).map((rule) => [rule.rule, `${rule.rule} ${rule.name} (${report.number(rule.records)})`])], parameters.rule ?? "", change));
     made.push(choice("sort", "Sort", sorts, parameters.sort ?? "", change));
     if (parameters.sort) made.push(choice("order", "Order", [["", "largest first"], ["asc", "smallest first"]], parameters.order ?? "", change));
     made.push(choice("group", "Group", [["", "none"], ["split", "by split"], ...(labels.length ? [["label", "by split and label"]] : [])], parameters.group ?? "", change));
