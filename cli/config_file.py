@@ -24,7 +24,7 @@ def read_config(path: str) -> dict[str, Any]:
         Values by option, spelt with dashes.
 
     Raises:
-        UsageError: it is not there, no YAML, or no mapping.
+        UsageError: it is not there, not valid YAML, or not a mapping.
     """
     import yaml
 
@@ -34,7 +34,7 @@ def read_config(path: str) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error}); --config takes a YAML file") from error
     except (yaml.YAMLError, UnicodeError) as error:
-        raise UsageError(f"{path}: no YAML ({' '.join(str(error).split())})") from error
+        raise UsageError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

@@ -16,9 +16,9 @@ __all__ = ["command"]
     "form",
     type=click.Choice(["llava", "sharegpt", "openai", "trl"]),
     required=True,
-    help="Whose tools are to read the files.",
+    help="Format of the files.",
 )
-@click.option("--out", metavar="DIR", required=True, help="An empty or new folder, local or s3://...")
+@click.option("--out", metavar="DIR", required=True, help="Empty or new folder for the files, local or s3://...")
 def command(data: str | None, form: str, out: str) -> None:
     """Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files: one a split, and the images beside them.
 

@@ -80,7 +80,18 @@ _COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 def given_for_source(
     ctx: click.Context, cls: type[Any], given: dict[str, Any], settings: dict[str, str]
 ) -> dict[str, Any]:
-    """Return the options of a source that were given, by field; those given as --set stand behind the others."""
+    """Return the options of a source that were given, by field; those given as --set come after the others.
+
+    Raises:
+        click.UsageError: --set names an option of the command itself.
+    """
+    from ..converters.registry import options_of
+
+    own = {str(param.name): param.opts[0] for param in ctx.command.params if isinstance(param, click.Option)}
+    for name, text in settings.items():
+        flag = own.get(name.replace("-", "_"))
+        if flag is not None and name.replace("-", "_") not in {option.name for option in options_of(cls)}:
+            raise click.UsageError(f"--set {name}={text}: give it as {flag} {text}; --set is for options of the source")
     return source_values(cls, ctx.meta.get(_OPTIONS, []), given, settings)
 
 

@@ -17,11 +17,11 @@ __all__ = ["SourceOption", "source_options", "source_values", "value_in"]
 
 # The parts of an option `sampling`, each with a flag of its own.
 _SAMPLING: dict[str, tuple[str, Any, str]] = {
-    "frames": ("frames", click.INT, "Frames taken from a video."),
+    "frames": ("frames", click.INT, "Number of frames taken from a video."),
     "sampling": ("strategy", click.Choice(get_args(Strategy)), "Which frames are taken."),
-    "fps": ("fps", click.FLOAT, "Frames a second, with --sampling fps."),
+    "fps": ("fps", click.FLOAT, "Frames taken from a second of video, with --sampling fps."),
     "jitter": ("jitter", click.BOOL, "Take a random frame of each part, for training splits."),
-    "seed": ("seed", click.INT, "Of what is drawn, such as the jitter."),
+    "seed": ("seed", click.INT, "Seed of what is drawn: the jitter, splits by ratio, one of several prompts."),
 }
 
 
@@ -67,10 +67,18 @@ def source_values(
         cls: the converter.
         options: its flags.
         given: the values by the flags' names, which go before settings; what is None or empty was not given.
-        settings: texts by option, as --set takes them.
+        settings: texts by option or by flag, as --set takes them.
     """
     several = {option.name for option in options_of(cls) if _click_type(option.type)[1]}
-    values: dict[str, Any] = {name: [text] if name in several else text for name, text in settings.items()}
+    flags = {str(option.flag.name): option for option in options}
+    values: dict[str, Any] = {}
+    for key, text in settings.items():
+        name = key.replace("-", "_")
+        flag = flags.get(name)
+        if flag is not None and flag.part:
+            values[flag.field] = {**values.get(flag.field, {}), flag.part: text}
+        else:
+            values[name] = [text] if name in several else text
     for option in options:
         value = given.get(str(option.flag.name))
         if value is None or value == ():

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..converters.catalogue import ListedSource
+    from ..converters.registry import ListedSource
 
 __all__ = ["command"]
 
 
 @click.group("sources", invoke_without_command=True, short_help="List the sources and their options, or start one.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to list them."
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="List format."
 )
 @click.pass_context
 def command(ctx: click.Context, form: str) -> None:
@@ -27,7 +27,7 @@ def command(ctx: click.Context, form: str) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from ..converters.catalogue import listed_sources
+    from ..converters.registry import listed_sources
 
     listed = listed_sources()
     if form == "json":
@@ -42,7 +42,7 @@ def command(ctx: click.Context, form: str) -> None:
 
 @command.command("new", short_help="Write a source of your own to start from.")
 @click.argument("name")
-@click.option("--out", metavar="DIR", default=".", show_default=True, help="Where its files go.")
+@click.option("--out", metavar="DIR", default=".", show_default=True, help="Folder for its files.")
 def new(name: str, out: str) -> None:
     """Write a source of your own to start from: a converter, its test and its card.
 
@@ -59,7 +59,7 @@ def new(name: str, out: str) -> None:
 def _write(source: ListedSource, formatter: click.HelpFormatter) -> None:
     origin = f" (of the package {source.package})" if source.package else ""
     if source.converter is None:
-        formatter.write(f"{source.name}{origin}  cannot be used: {source.fault}\n")
+        formatter.write(f"{source.name}{origin}  cannot be used: {source.failure}\n")
         return
     formatter.write(f"{source.name}{origin}  {source.summary}\n")
     rows = [(option["flag"], option["help"]) for option in _options(source.converter)]
@@ -73,7 +73,7 @@ def _as_json(source: ListedSource) -> dict[str, Any]:
         "name": source.name,
         "package": source.package,
         "summary": source.summary,
-        "fault": source.fault,
+        "failure": source.failure,
         "options": _options(source.converter) if source.converter else [],
     }
 

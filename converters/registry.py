@@ -1,17 +1,21 @@
-"""From a source's name to its converter: the built-ins, installed entry points, or a class in a local file."""
+"""From a source's name to its converter: the built-ins, installed entry points, or a class in a local file.
+
+A package that cannot be loaded is listed with the reason, and hides no other.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -22,12 +26,11 @@ from .base import Converter
 __all__ = [
     "ENTRY_POINTS",
     "ConverterSpec",
+    "ListedSource",
     "Option",
-    "built_in_sources",
+    "listed_sources",
     "load_source",
     "options_of",
-    "package_of",
-    "plug_ins",
     "source_names",
 ]
 
@@ -108,7 +111,7 @@ def options_of(cls: type[Any]) -> list[Option]:
     """List a converter's options: its dataclass fields, `input` left out."""
     if not is_dataclass(cls) or "input" not in (field.name for field in fields(cls)):
         raise UsageError(
-            f"{cls.__name__} is no dataclass with a field `input`; a converter is one (see phi3v_data.converters.base)"
+            f"{cls.__name__} is not a dataclass with a field `input`, as a converter is (see converters.base)"
         )
     try:
         hints = get_type_hints(cls, include_extras=True)
@@ -129,24 +132,19 @@ def _description(hint: Any) -> str:
     return " ".join(texts)
 
 
-def built_in_sources() -> list[str]:
-    """Name the sources that come with this package."""
-    return sorted(_BUILT_IN)
-
-
-def plug_ins() -> list[EntryPoint]:
+def _plug_ins() -> list[EntryPoint]:
     """Return what installed packages bring, by name; of one name, the built-in source or else the first is used."""
-    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, package_of(point)))
+    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, _package_of(point)))
 
 
-def package_of(point: EntryPoint) -> str:
+def _package_of(point: EntryPoint) -> str:
     """Name the package that brings a source."""
     return point.dist.name if point.dist else "an unnamed package"
 
 
 def source_names() -> list[str]:
     """Name every source: the built-in ones and those that installed packages bring."""
-    return sorted({*_BUILT_IN, *(point.name for point in plug_ins())})
+    return sorted({*_BUILT_IN, *(point.name for point in _plug_ins())})
 
 
 def load_source(source: str) -> type[Any]:
@@ -156,7 +154,7 @@ def load_source(source: str) -> type[Any]:
         source: a built-in name, an entry point in the group `phi3v_data.converters`, or `path/to/file.py:Class`.
 
     Raises:
-        UsageError: there is no such source (the nearest name is suggested), or it is no converter.
+        UsageError: there is no such source (the nearest name is suggested), or it is not a converter.
     """
     file, colon, attribute = source.rpartition(":")
     if colon and file.endswith(".py"):
@@ -164,9 +162,9 @@ def load_source(source: str) -> type[Any]:
     if source in _BUILT_IN:
         module, _, attribute = _BUILT_IN[source].partition(":")
         return _checked(getattr(importlib.import_module(module), attribute), source)
-    for point in plug_ins():
+    for point in _plug_ins():
         if point.name == source:
-            with _own_code(f"{point.value} of the package {package_of(point)}"):
+            with _own_code(f"{point.value} of the package {_package_of(point)}"):
                 return _checked(point.load(), source)
     if source.endswith(".py"):
         raise UsageError(f"{source}: which class of it? A source of your own is given as path/to/file.py:Class")
@@ -180,7 +178,7 @@ def _from_file(path: Path, attribute: str) -> Any:
     name = f"phi3v_data_source_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: no Python file; a source of your own is given as path/to/file.py:Class")
+        raise UsageError(f"{path}: not a Python file; a source of your own is given as path/to/file.py:Class")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _own_code(str(path)):
@@ -192,7 +190,7 @@ def _from_file(path: Path, attribute: str) -> Any:
 
 @contextmanager
 def _own_code(where: str) -> Iterator[None]:
-    """Say in one line what is wrong with code that is not ours."""
+    """Report in one line what is wrong with code that is not ours."""
     try:
         yield
     except UsageError:
@@ -204,7 +202,7 @@ def _own_code(where: str) -> Iterator[None]:
 def _checked(found: Any, source: str) -> type[Any]:
     missing = [part for part in ("name", "discover", "convert") if not hasattr(found, part)]
     if missing or not isinstance(found, type):
-        raise UsageError(f"{source} is no converter: it lacks {', '.join(missing) or 'a class'}")
+        raise UsageError(f"{source} is not a converter: it lacks {', '.join(missing) or 'a class'}")
     return found
 
 
@@ -216,3 +214,47 @@ def _choices(hint: Any) -> str:
 def _nearest(given: str, known: Any, listing: str) -> str:
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; {listing}: {', '.join(known)}"
+
+
+class ListedSource(NamedTuple):
+    """One source.
+
+    Args:
+        name: as `--source` takes it.
+        package: the installed package that brings it, "" for a built-in one.
+        converter: its class, None where it cannot be used.
+        failure: why it cannot be used, "" where it can.
+    """
+
+    name: str
+    package: str
+    converter: type[Any] | None
+    failure: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The first line of what it says of itself."""
+        return (inspect.getdoc(self.converter) or "").partition("\n")[0] if self.converter else ""
+
+
+def listed_sources() -> list[ListedSource]:
+    """List every source by name. One that cannot be loaded, or whose name is taken, says why, and hides no other."""
+    listed = [_listed(name, "") for name in sorted(_BUILT_IN)]
+    by_name = {source.name: "phi3v-data" for source in listed}
+    for point in _plug_ins():
+        package = _package_of(point)
+        used = by_name.setdefault(point.name, package)
+        if used == package:
+            listed.append(_listed(point.name, package))
+        else:
+            listed.append(ListedSource(point.name, package, None, f"the source of this name is that of {used}"))
+    return sorted(listed, key=lambda source: (source.name, source.package))
+
+
+def _listed(name: str, package: str) -> ListedSource:
+    try:
+        converter = load_source(name)
+        options_of(converter)
+    except UsageError as error:
+        return ListedSource(name, package, None, " ".join(str(error).split()))
+    return ListedSource(name, package, converter)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phi3v_data.cli.main import COMMANDS, _group
-from phi3v_data.converters.registry import built_in_sources
+from phi3v_data.converters.registry import source_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,7 +35,7 @@ def test_the_three_commands_of_the_first_lines_are_shown_first() -> None:
 
 def test_every_source_is_in_the_table_and_has_its_page() -> None:
     linked = dict(re.findall(r"\[`([\w-]+)`\]\((docs/sources/[\w-]+\.md)\)", README))
-    assert set(linked) == set(built_in_sources())
+    assert set(linked) == set(source_names())
     assert all((ROOT / page).is_file() for page in linked.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from ...schema.errors import DatasetError, OutputError
 from ...schema.layout import IMAGES
 from ...schema.record import Record
 from ...storage import Folder
+from ...storage.outage import one_line, outage
 from .writing import FORMATS, Format
 
 __all__ = ["ExportedSplit", "export_chat"]
@@ -39,18 +41,35 @@ def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSp
         out: a folder that is empty or not there yet.
 
     Raises:
-        OutputError: the folder holds something.
+        OutputError: the folder holds something, or cannot be written.
         DatasetError: a record cannot be read, or an image of it is missing.
         UsageError: a record says what the format has no way to say.
     """
-    if out.exists("") and out.list():
-        raise OutputError(f"{out.address}: not empty; name another folder, or remove it")
+    with _output_errors(out):
+        if out.exists("") and out.list():
+            raise OutputError(f"{out.address}: not empty; name another folder, or remove it")
     copied: set[str] = set()
     for split in dataset.splits:
         before = len(copied)
         name = f"{split}{FORMATS[form].suffix}"
-        records = _write(dataset, split, FORMATS[form], out, name, copied)
+        with _output_errors(out):
+            records = _write(dataset, split, FORMATS[form], out, name, copied)
         yield ExportedSplit(split, name, records, len(copied) - before)
+
+
+@contextmanager
+def _output_errors(out: Folder) -> Iterator[None]:
+    """Report in one line why a folder cannot be written.
+
+    Raises:
+        OutputError: it is a file, or the disk, the store or a permission is in the way.
+    """
+    try:
+        yield
+    except (NotADirectoryError, FileExistsError):
+        raise OutputError(f"{out.address}: not a folder; give an empty or new folder as --out") from None
+    except OSError as error:
+        raise OutputError(f"{out.address}: cannot be written ({outage(error) or one_line(error)})") from error
 
 
 def _write(dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str]) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ...schema import errors
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.jsonl import read_lines
 from ...schema.layout import IMAGES, QUARANTINE, Manifest, read_manifest
@@ -215,7 +216,8 @@ def _check_not_empty(address: str, out: Folder, manifest: Manifest) -> None:
         return
     line = next(read_lines(out, QUARANTINE))
     first = msgspec.json.decode(line.data, type=Quarantined)
-    kind = "" if first.stage in PLANNED or first.exception.endswith("Error") else f"{first.exception}: "
+    # Of an error that is not this package's own, the type says as much as the text.
+    kind = "" if first.stage in PLANNED or hasattr(errors, first.exception) else f"{first.exception}: "
     raise ConversionStopped(
         f"{address}: nothing could be converted ({counted(quarantined, 'item')} in {QUARANTINE} there); the first, "
         f"{first.path}: {kind}{first.message}; fix the raw data or the options and rerun"

@@ -83,3 +83,13 @@ def test_what_cannot_be_written_or_read_is_refused(
     assert isinstance(result.exception, error)
     assert message in str(result.exception)
     assert result.exit_code == 1
+
+
+def test_an_output_that_is_a_file_or_cannot_be_written_is_one_line(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    for out in (tmp_path / "file", tmp_path / "file/inside"):
+        result = export(dataset, "--format", "llava", "--out", out)
+        assert isinstance(result.exception, OutputError)
+        assert f"{out}: " in str(result.exception)
+        assert "\n" not in str(result.exception)
+    assert (tmp_path / "file").read_text() == "precious"

@@ -197,7 +197,7 @@ def test_what_is_shown_gives_the_same_run(tmp_path: Path) -> None:
         ("source: made.py:Made\ncount: {a: 1}\n", "run.yaml: count: expected a single value"),
         ("source: docvaq\nturns: page\n", "no source 'docvaq'; did you mean 'docvqa'?"),
         ("- a\n", "run.yaml: expected a mapping of options to values"),
-        ("a: [\n", "run.yaml: no YAML"),
+        ("a: [\n", "run.yaml: not valid YAML"),
         ("source: made.py:Made\nshow-config: true\n", "run.yaml: no option 'show-config'"),
         ("source: made.py:Made\nhelp: true\n", "run.yaml: no option 'help'"),
     ],
@@ -221,3 +221,18 @@ def test_options_by_name_stand_under_set(tmp_path: Path) -> None:
     assert (shown["count"], shown["set"]) == (3, {"workers": "7"})
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(shown))
     assert effective("--config", "again.yaml") == shown
+
+
+def test_set_takes_whatever_is_a_flag_of_the_source_and_names_flags_of_the_command() -> None:
+    assert made("--set", "frames=3", "--set", "loud-voice=true", "--set", "count=4") == {
+        **DEFAULTS,
+        "frames": 3,
+        "count": 4,
+        "loud-voice": True,
+    }
+    assert made("--set", "frames=3", "--frames", "5")["frames"] == 5
+    result = run("--set", "quality=90", "--show-config")
+    assert result.exit_code == 2
+    assert "--set quality=90: give it as --quality 90; --set is for options of the source" in result.output
+    # An option of the source that has the name of the command's own flag is reached by --set alone.
+    assert effective("--source", "made.py:Made", "--set", "workers=7")["set"] == {"workers": "7"}

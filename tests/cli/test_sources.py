@@ -67,7 +67,7 @@ def test_a_plug_in_that_works_is_listed_with_its_package(site: Path, started: Pa
     text = sources().output
     assert "pages (of the package good-pack)  Images with an answer beside each." in text
     (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["name"] == "pages")
-    assert (listed["package"], listed["fault"]) == ("good-pack", "")
+    assert (listed["package"], listed["failure"]) == ("good-pack", "")
     assert "question" in [option["name"] for option in listed["options"]]
 
 
@@ -79,8 +79,8 @@ def test_a_plug_in_that_works_is_listed_with_its_package(site: Path, started: Pa
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("class Page(", "SyntaxError"),
         ("Other = 1", "AttributeError"),
-        ("Page = 1", "is no converter: it lacks name, discover, convert"),
-        ("class Page: name = discover = convert = 1", "Page is no dataclass with a field `input`"),
+        ("Page = 1", "is not a converter: it lacks name, discover, convert"),
+        ("class Page: name = discover = convert = 1", "Page is not a dataclass with a field `input`"),
         (
             "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Page:\n"
             " name = discover = convert = 1\n input: Nowhere\n",
@@ -100,8 +100,8 @@ def test_a_plug_in_that_cannot_be_used_is_named_with_the_reason_and_hides_no_oth
     assert reason in line
     assert "pages (of the package good-pack)  Images with" in result.output
     assert "\nucf101  Clips of UCF-101" in result.output
-    (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["fault"])
-    assert reason in listed["fault"]
+    (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["failure"])
+    assert reason in listed["failure"]
     assert listed["options"] == []
     with pytest.raises(UsageError):
         ConverterSpec(source="page", input=".").build()
@@ -169,6 +169,7 @@ def test_the_command_of_a_new_sources_card_converts(started: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("x/mine.py", "x/mine.py: expected a name such as mine, without .py; its folder is given as --out DIR"),
         ("my-source", "'my-source' cannot name a source here; expected lower-case letters, digits and _: my_source"),
         ("MySource", "cannot name a source here"),
         ("../x", "cannot name a source here"),
@@ -182,6 +183,14 @@ def test_a_name_that_cannot_be_a_sources_is_refused(tmp_path: Path, name: str, m
     assert isinstance(result.exception, UsageError)
     assert message in str(result.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    result = sources("new", "mine", "--out", str(tmp_path / "file"))
+    assert isinstance(result.exception, OutputError)
+    assert str(result.exception).startswith(f"{tmp_path}/file: cannot be written (File exists")
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 @pytest.mark.parametrize("file", ["mine.py", "test_mine.py", "mine.md"])

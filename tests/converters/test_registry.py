@@ -137,9 +137,9 @@ def test_a_source_of_ones_own_takes_under_forty_lines() -> None:
         ("nowhere.py", "nowhere.py: which class of it?"),
         ("{own}", "which class of it? A source of your own is given as path/to/file.py:Class"),
         ("{own}:Nothing", "has no class 'Nothing'"),
-        ("{own}:number", "is no converter: it lacks"),
-        ("{own}:Half", "is no converter: it lacks convert"),
-        ("{own}:Plain", "Plain is no dataclass with a field `input`"),
+        ("{own}:number", "is not a converter: it lacks"),
+        ("{own}:Half", "is not a converter: it lacks convert"),
+        ("{own}:Plain", "Plain is not a dataclass with a field `input`"),
     ],
 )
 def test_a_source_that_is_none_is_refused(own: Path, source: str, message: str) -> None:

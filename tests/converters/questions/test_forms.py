@@ -27,7 +27,7 @@ from phi3v_data.storage import open_folder
         ("training.parquet", "train"),
     ],
 )
-def test_a_tables_split_is_told_by_its_name_or_its_folders(tmp_path: Path, path: str, split: str) -> None:
+def test_a_tables_split_follows_from_its_name_or_its_folders(tmp_path: Path, path: str, split: str) -> None:
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).touch()
     with FileNames(open_folder(tmp_path)) as files:

@@ -275,7 +275,7 @@ def test_rows_of_nielsr_convert(raw: Raw) -> None:
     assert raw.records(language="de")[0].conversations[0].user == "Was ist 0?\nAnswer briefly."
 
 
-def test_rows_of_nielsr_do_not_say_which_page_they_are_about(raw: Raw) -> None:
+def test_rows_of_nielsr_do_not_tell_which_page_they_are_about(raw: Raw) -> None:
     raw.table("data/train.parquet", [nielsr(0)], NIELSR)
     with pytest.raises(UsageError, match="do not say which page they are about; leave out --turns document"):
         raw.items(turns="document")
@@ -364,7 +364,7 @@ def test_bad_cells_are_quarantined_by_file_and_row(raw: Raw) -> None:
 def test_bad_rows_of_nielsr_are_quarantined(raw: Raw) -> None:
     bad = [nielsr(1, query=None), nielsr(2, query={"en": None}), nielsr(3, image=None), nielsr(4, answers=[])]
     raw.table("train.parquet", [nielsr(0), *bad], NIELSR)
-    assert [fault.partition(";")[0] for fault in raw.faults().values()] == [
+    assert [failure.partition(";")[0] for failure in raw.faults().values()] == [
         "'query' is None",
         "'en' is None",
         "'image' is empty",
@@ -388,9 +388,9 @@ def test_a_file_that_cannot_be_opened_takes_nothing_from_the_others(raw: Raw) ->
     write_challenge(raw)
     (raw.root / "val_v1.0_withQT.json").unlink()
     (raw.root / "val_v1.0_withQT.json").symlink_to(raw.root / "nowhere")
-    ((place, fault),) = raw.faults().items()
+    ((place, failure),) = raw.faults().items()
     assert place == "val_v1.0_withQT.json"
-    assert "val_v1.0_withQT.json: cannot be read" in fault
+    assert "val_v1.0_withQT.json: cannot be read" in failure
     assert [record.id for record in raw.records()] == ["train-1", "train-2", "train-3", "train-4", "test-21"]
 
 

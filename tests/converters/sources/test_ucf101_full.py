@@ -30,7 +30,7 @@ def full(place: Callable[..., Path], base: str = "") -> Path:
     return root
 
 
-def test_the_lists_of_the_fold_say_which_clip_is_in_which_split(place: Callable[..., Path]) -> None:
+def test_the_lists_of_the_fold_tell_which_clip_is_in_which_split(place: Callable[..., Path]) -> None:
     root = full(place)
     assert [(item.id, item.path, item.images) for item in found(root)] == [
         ("train-0000000000", "UCF-101/Archery/v_Archery_g08_c01.avi", "train/Archery/v_Archery_g08_c01"),
@@ -105,7 +105,7 @@ def test_the_full_dataset_without_its_lists_says_what_to_do(place: Callable[...,
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "fault"),
+    ("name", "text", "failure"),
     [
         ("trainlist01.txt", None, "no such list"),
         ("testlist01.txt", "\n", "test"),
@@ -122,7 +122,7 @@ def test_the_full_dataset_without_its_lists_says_what_to_do(place: Callable[...,
     ],
 )
 def test_a_bad_list_is_refused_with_its_line(
-    place: Callable[..., Path], name: str, text: str | None, fault: str
+    place: Callable[..., Path], name: str, text: str | None, failure: str
 ) -> None:
     root = full(place)
     path = root / "ucfTrainTestlist" / name
@@ -131,8 +131,8 @@ def test_a_bad_list_is_refused_with_its_line(
         path.write_bytes(os.fsencode(text))
     if text == "\n":
         (root / "ucfTrainTestlist" / "trainlist01.txt").write_text("")
-        fault = "trainlist01.txt and testlist01.txt name no clip"
-    with pytest.raises(InputError, match=fault):
+        failure = "trainlist01.txt and testlist01.txt name no clip"
+    with pytest.raises(InputError, match=failure):
         found(root)
 
 
