@@ -20,7 +20,7 @@ hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 # What several suites share besides fixtures: modules of their own.
-sys.path.insert(0, str(Path(__file__).with_name("support")))
+sys.path[:0] = [str(Path(__file__).with_name(folder)) for folder in ("support", "golden")]
 pytest_plugins = ["browser", "hub_server", "small_datasets"]
 
 _REPOSITORY = Path(__file__).resolve().parent.parent

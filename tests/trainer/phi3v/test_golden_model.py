@@ -1,4 +1,4 @@
-"""The published model's own numbers: embeddings, logits, loss, gradients."""
+"""The published model's own numbers, of tests/golden and of the full set: embeddings, logits, loss, gradients."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-
-pytestmark = pytest.mark.real_data
 
 _SINGLE = [
     "formula_2img",
@@ -84,7 +82,7 @@ def test_the_long_row_of_a_batch_is_that_of_the_published_batch(golden_numbers: 
         logits = golden_numbers.model(name)(**case.inputs).logits
     rows = case.tensors["rows"]
     compared = (rows[:, 0] == 1) & _at(case.inputs["attention_mask"], rows).bool()
-    assert int(compared.sum()) > 80
+    assert int(compared.sum()) > 20
     torch.testing.assert_close(_at(logits, rows[compared]), case.tensors["logits"][compared], rtol=0, atol=1e-5)
 
 
@@ -105,15 +103,16 @@ def test_gradients_are_those_of_the_published_model(golden_numbers: Any, name: s
     assert {key: found[key] for key in compared} == pytest.approx({key: expected[key] for key in compared}, rel=1e-4)
 
 
-def test_the_tower_and_the_projector_alone_are_those_of_the_published_model(golden_numbers: Any) -> None:
-    embedding = golden_numbers.model().model.vision_embed_tokens
-    pixels = golden_numbers.made(0, 4)
+@pytest.mark.real_data
+def test_the_tower_and_the_projector_alone_are_those_of_the_published_model(full_numbers: Any) -> None:
+    embedding = full_numbers.model().model.vision_embed_tokens
+    pixels = full_numbers.made(0, 4)
     with torch.no_grad():
         features = embedding.img_processor(pixels)
         grids = embedding.grids(pixels[None], torch.tensor([[672, 672]]))
         projected = embedding(pixels[None], grids)
     torch.testing.assert_close(
-        features[:, ::23], golden_numbers.tensor("vision.img0_nc4.clip_features_sub"), rtol=0, atol=1e-5
+        features[:, ::23], full_numbers.tensor("vision.img0_nc4.clip_features_sub"), rtol=0, atol=1e-5
     )
     assert projected.shape == (757, 64)
-    torch.testing.assert_close(projected[::3], golden_numbers.tensor("vision.img0_nc4.projected"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(projected[::3], full_numbers.tensor("vision.img0_nc4.projected"), rtol=0, atol=1e-5)

@@ -172,16 +172,16 @@ _GOLDEN = {
 @pytest.mark.parametrize("group", _GOLDEN)
 @pytest.mark.parametrize("kernel", ["eager", "sdpa", "varlen"])
 def test_random_groups_of_golden_cases_are_packed_what_they_are_alone(
-    golden_numbers: Any, kernel: str, group: str, seed: int
+    full_numbers: Any, kernel: str, group: str, seed: int
 ) -> None:
     names = random.Random(f"{kernel} {group} {seed}").sample(_GOLDEN[group], 3)
     samples = []
     for name in names:
-        inputs = golden_numbers.case(name).inputs
+        inputs = full_numbers.case(name).inputs
         kept = {key: inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in inputs}
         # Images are learned by nobody, and their ids are negative.
         samples.append({**kept, "labels": inputs["input_ids"].masked_fill(inputs["input_ids"] < 0, -100)})
-    check_alone_is_packed(choose(golden_numbers.model(names[0]), kernel), samples)
+    check_alone_is_packed(choose(full_numbers.model(names[0]), kernel), samples)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch's varlen attention runs on CUDA only")

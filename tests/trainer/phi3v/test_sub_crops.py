@@ -64,7 +64,6 @@ def test_crops_made_of_parts_are_the_published_ones_bit_for_bit(
     assert torch.equal(made, expected)
 
 
-@pytest.mark.real_data
 def test_crops_of_the_golden_images_are_the_published_ones_bit_for_bit(golden_numbers: Any) -> None:
     processor = Phi3VImageProcessor(4)
     images = [golden_numbers.image(number) for number in (0, 1, 3)]
