@@ -6,11 +6,11 @@ same line::
 
     @dataclass(frozen=True)
     class Images:
-        \"\"\"A folder of images, each with its caption beside it.\"\"\"
+        \"\"\"A folder of images, each with a caption beside it.\"\"\"
 
         name: ClassVar[str] = "images"
         input: Folder
-        question: Annotated[str, Meta(description="what is asked of every image")] = "What is this?"
+        question: Annotated[str, Meta(description="question about every image")] = "What is this?"
 
         def discover(self) -> Iterator[Item]:
             names = [entry.name for entry in self.input.list() if entry.name.endswith(".png")]
@@ -60,7 +60,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         shared: the raw image (its path or key) that this item shows in common with others: those that name the same
             one may have the same `images`. It is stored once, so what is saved under one name must follow from
             `shared` and the options alone. Items that follow one another are given to the worker that has stored it.
-        failure: why this sample cannot be converted, where discovery knows already (a row that is not valid JSON, a
+        failure: why this sample cannot be converted, where discovery already knows (a row that is not valid JSON, a
             missing key): it is quarantined at the stage "discover", and no worker sees it.
     """
 
@@ -80,7 +80,7 @@ class ImageSink(Protocol):
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
         """Put an encoded image under the dataset's images/ and return the path a record shows it by.
 
-        A plain RGB JPEG or PNG keeps its bytes; any other image is brought to one.
+        A plain RGB JPEG or PNG keeps its bytes; any other image is converted to one.
 
         Args:
             name: relative path without a suffix: the item's `images`, a dot, and a part without dots or slashes, such
@@ -90,7 +90,7 @@ class ImageSink(Protocol):
                 stored it already.
 
         Raises:
-            MediaError: the bytes are no image, damaged, or hold more pixels than an image may have.
+            MediaError: the bytes are not an image, damaged, or hold more pixels than an image may have.
         """
 
     def save(self, name: str, image: np.ndarray | Image.Image) -> str:

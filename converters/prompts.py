@@ -54,7 +54,7 @@ class Prompts:
             raise UsageError("no prompt; give at least one template, such as --prompt '{{ question }}'")
 
     def render(self, record_id: str, values: Mapping[str, Any]) -> str:
-        """Return what the user says in a record.
+        """Return the user's text of a record.
 
         Args:
             record_id: the record's id; with the seed it decides which template is used.

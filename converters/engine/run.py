@@ -234,7 +234,7 @@ def _empty_splits(converter: Converter, selection: Selection, manifest: Manifest
         if split not in found and (selection.splits is None or split in selection.splits):
             yield (
                 f"split {split} is empty: none of {counted(total, 'item')} fell into it; give it a larger share with "
-                "--split-ratio, or add samples"
+                f"--split-ratio{', or --stratify' if hasattr(converter, 'stratify') else ''}, or add samples"
             )
     for row in manifest.splits:
         if row.quarantined and not row.written:

@@ -10,7 +10,7 @@
 - --max-pixels and --max-side scale down what is larger, with Lanczos' filter.
 - --fit-crops N then scales down to what the model sees of the image at N crops, and stores that as PNG, unless
   --image-format jpeg asks otherwise.
-- Not opened at all are other formats, and images of more than `MOST_PIXELS` by their header.
+- Other formats are not opened, nor are images of more than `MOST_PIXELS` by their header.
 """
 
 from .settings import DEFAULT_QUALITY, ImageFormat, ImageSettings

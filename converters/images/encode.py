@@ -25,21 +25,21 @@ def check_pixels(pixels: np.ndarray) -> None:
         ItemError: it is not.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) == 0:
-        raise ItemError(f"an array of {pixels.dtype} {list(pixels.shape)} is no image: expected uint8 [H, W, 3]")
+        raise ItemError(f"an array of {pixels.dtype} {list(pixels.shape)} is not an image; expected uint8 [H, W, 3]")
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
     """Encode an image as a baseline JPEG with halved chroma (4:2:0).
 
     The bytes are those that Pillow writes with this quality. OpenCV writes them with the same libjpeg-turbo, a third
-    faster, for it does not copy the pixels into a form of its own first.
+    faster, because it does not first copy the pixels.
 
     Args:
         pixels: uint8 [H, W, 3] in RGB.
         quality: 1 to 100, on libjpeg's scale.
 
     Raises:
-        ItemError: the array is no image, or is too large for the format.
+        ItemError: the array is not an image, or is too large for the format.
     """
     import cv2
 
@@ -53,14 +53,14 @@ def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encode an image as a PNG.
 
-    Without the format's row filters it is read a third faster. A scanned page is no larger so; a photograph is, and
-    then it is written with them.
+    Without the format's row filters it is read a third faster. A scanned page is not larger without them; a photograph
+    is, and is then written with filters.
 
     Args:
         pixels: uint8 [H, W, 3] in RGB.
 
     Raises:
-        ItemError: the array is no image.
+        ItemError: the array is not an image.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""From a file's bytes to a decoded image, of which every byte counted: damage is an error, not a grey patch."""
+"""From a file's bytes to a decoded image. A damaged file is an error, where a decoder would fill in grey."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ...schema.errors import MediaError
 
 __all__ = ["MOST_PIXELS", "read_image", "undamaged"]
 
-# A quarter of a gibibyte in RGB. From here on Pillow warns whoever opens the image, in training, too.
+# A quarter of a gibibyte in RGB. Pillow warns whoever opens a larger image, in training too.
 MOST_PIXELS = (1 << 28) // 3
 
-# Those that need no other program (Pillow hands PostScript to an interpreter, for instance). JPEG may turn out as MPO.
+# Formats that Pillow reads without another program. A JPEG may be opened as MPO.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
 
 
@@ -47,13 +47,13 @@ def read_image(data: bytes) -> Image.Image:
 
 @contextmanager
 def undamaged() -> Iterator[None]:
-    """Tell whatever Pillow raises over an image as damage.
+    """Report whatever Pillow raises for an image as damage.
 
     Raises:
         MediaError: something was raised.
     """
     with warnings.catch_warnings():
-        # Of odd metadata, mostly; of sizes that are checked here.
+        # Warnings are about odd metadata, mostly, and about sizes that are checked here.
         warnings.simplefilter("ignore")
         try:
             yield
@@ -65,14 +65,14 @@ def undamaged() -> Iterator[None]:
         except Image.DecompressionBombError:
             raise MediaError(f"an image of more than {MOST_PIXELS} pixels, which are not decoded") from None
         except Exception as error:  # decoders raise whatever they run into
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise MediaError(f"the image is damaged ({said})") from error
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise MediaError(f"the image is damaged ({text})") from error
 
 
 def _check_jpeg(data: bytes) -> None:
-    """Make sure that a JPEG's compressed data says something to its end.
+    """Make sure that a JPEG's compressed data is valid to its end.
 
-    libjpeg passes over bad codes and fills the rest with grey; FFmpeg can be told not to.
+    libjpeg passes over bad codes and fills the rest with grey; FFmpeg can be made to raise.
     """
     import av
     from av.error import InvalidDataError, PatchWelcomeError
@@ -84,5 +84,5 @@ def _check_jpeg(data: bytes) -> None:
     except InvalidDataError:
         raise MediaError("the image is damaged (bad codes in its compressed data)") from None
     except PatchWelcomeError:
-        # FFmpeg does not know every way to subsample colours. Pillow has read it, which must do.
+        # FFmpeg does not know every way to subsample colours; Pillow has read the image.
         return

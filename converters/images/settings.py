@@ -1,4 +1,4 @@
-"""How images are stored: the engine's options, which the images of every source obey."""
+"""How images are stored: options of the engine, for the images of every source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...schema.errors import UsageError
 
 __all__ = ["DEFAULT_QUALITY", "ImageFormat", "ImageSettings"]
 
-# Pillow's own default, and so what the recipe's images have. A frame of UCF-101 takes 8 kB with it, 13 kB with 90.
+# Pillow's own default, and so that of the recipe's images. A frame of UCF-101 takes 8 kB with it, 13 kB with 90.
 DEFAULT_QUALITY = 75
 
 ImageFormat = Literal["keep", "png", "jpeg"]

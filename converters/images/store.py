@@ -58,7 +58,7 @@ def stored_pixels(image: np.ndarray | Image.Image, suffix: str, settings: ImageS
 
     Raises:
         MediaError: an image's file is damaged, or has no meaning in RGB.
-        ItemError: the array is no image, or is too long for a JPEG.
+        ItemError: the array is not an image, or is too long for a JPEG.
     """
     if isinstance(image, Image.Image):
         with undamaged():

@@ -27,7 +27,7 @@ def text_at(values: Mapping[str, Any], key: str) -> str:
     """Return a text as it stands.
 
     Raises:
-        ItemError: it is missing, no text, or blank.
+        ItemError: it is missing, not a text, or blank.
     """
     return _text(cell_at(values, key), repr(key))
 
@@ -36,7 +36,7 @@ def texts_at(values: Mapping[str, Any], key: str) -> list[str]:
     """Return a list of texts, of at least one.
 
     Raises:
-        ItemError: it is missing, empty, no list, or one of them is no text or blank.
+        ItemError: it is missing, empty, not a list, or one of them is not a text or is blank.
     """
     found = cell_at(values, key)
     if not isinstance(found, list) or not found:

@@ -49,7 +49,7 @@ class UCF101(LabelledClips):
     name: ClassVar[str] = "ucf101"
     public_copy: ClassVar[PublicCopy] = PublicCopy("sayakpaul/ucf101-subset", "UCF101_subset.tar.gz")
 
-    fold: Annotated[int, Meta(ge=1, le=3, description="the official split of the full dataset")] = 1
+    fold: Annotated[int, Meta(ge=1, le=3, description="fold of the official lists of the full dataset")] = 1
 
     def find_layout(self) -> Layout:
         """Tell which of the three layouts the input has."""

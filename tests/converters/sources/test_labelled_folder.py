@@ -224,7 +224,7 @@ def test_what_is_listed_and_missing_or_there_and_not_listed_is_refused_by_name(t
         ),
         (["cat/a.png"], {"split_by": "file", "split_files": ("no.txt",)}, "no.txt: no such list"),
         (["cat/a.png", "notes.txt"], {"split_by": "file"}, "notes.txt, line 1: 'not an image' is not an image"),
-        (["cat/a.png"], {"split_files": ("train.txt",)}, "split_files means nothing with split_by ratio"),
+        (["cat/a.png"], {"split_files": ("train.txt",)}, "--split-files means nothing with --split-by ratio"),
         (["cat/a.png"], {"split_ratio": "train=0.5"}, "sum to 0.5"),
         (["cat/a.png"], {"group": "(g"}, "group '(g' is not a regular expression"),
         (["cat/a.png"], {"prompt": ()}, "no prompt"),
@@ -282,3 +282,20 @@ def test_an_object_store_gives_the_same_records(tmp_path: Path) -> None:
     assert not here.reasons()
     assert len(here.all()) == 3
     assert there.records == here.records
+
+
+def test_small_sets_may_be_stratified_and_another_seed_gives_other_splits(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, *(f"{label}/g{number // 2}_{number}.png" for label in "ab" for number in range(4)))
+    by_hash = [item.path for item in found(root, split_ratio="train=0.9,val=0.1") if item.split == "val"]
+    assert sorted(path[0] for path in by_hash) != ["a", "b"]
+    stratified = found(root, split_ratio="train=0.9,val=0.1", stratify=True)
+    assert sorted(item.path[0] for item in stratified if item.split == "val") == ["a", "b"]
+    grouped = found(root, split_ratio="train=1/2,val=1/2", stratify=True, group=r"^(g\d)_")
+    # A group in two classes counts in its first, and stays whole.
+    assert {(item.path.split("/")[1][:2], item.split) for item in grouped} in (
+        {("g0", "train"), ("g1", "val")},
+        {("g0", "val"), ("g1", "train")},
+    )
+    seeds = {tuple(item.split for item in found(root, split_ratio="train=1/2,val=1/2", seed=seed)) for seed in range(4)}
+    assert len(seeds) > 1
+    assert "--stratify means nothing with --split-by folder" in refusal(root, stratify=True, split_by="folder")
