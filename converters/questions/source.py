@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta
 
@@ -21,7 +21,11 @@ from .files import FileNames
 from .forms import AnnotationFile, Form, annotation_files, find_items
 from .labels import LabelAnswers
 
-__all__ = ["LabelSource", "QuestionSource"]
+__all__ = ["LabelOption", "LabelSource", "QuestionSource"]
+
+LabelOption: TypeAlias = Annotated[
+    tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label, which the default prompt offers")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ class LabelSource(QuestionSource):
     usual_labels: ClassVar[tuple[str, ...]]
     """The answer to each label where none is given."""
 
-    label: tuple[str, ...]
+    label: LabelOption
 
     def __post_init__(self) -> None:
         """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""

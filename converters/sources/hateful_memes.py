@@ -40,7 +40,7 @@ from ..questions.fields import cell_at, name_at, text_at
 from ..questions.files import FileNames
 from ..questions.forms import AnnotationFile, Form, find_items, is_table
 from ..questions.labels import LabelAnswers
-from ..questions.source import LabelSource
+from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef
 from ..sample import Sample, SampleTurn
@@ -72,9 +72,7 @@ class HatefulMemes(LabelSource):
             "row's own text, which is also the default); one is drawn for each record"
         ),
     ] = ()
-    label: Annotated[
-        tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label, which the default prompt offers")
-    ] = usual_labels
+    label: LabelOption = usual_labels
 
     def __post_init__(self) -> None:
         """Refuse options that cannot be used before anything is fetched or read."""

@@ -32,7 +32,7 @@ from ..questions.fields import name_at, text_at
 from ..questions.files import FileNames
 from ..questions.forms import Form
 from ..questions.labels import LabelAnswers
-from ..questions.source import LabelSource
+from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef
 from ..sample import Sample, SampleTurn, failed_item
@@ -63,9 +63,7 @@ class NLVR(LabelSource):
         tuple[str, ...],
         Meta(description="Jinja templates of the user's text, over `sentence`; one is drawn for each record"),
     ] = ()
-    label: Annotated[
-        tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label, which the default prompt offers")
-    ] = usual_labels
+    label: LabelOption = usual_labels
 
     @property
     def default_prompt(self) -> str:
