@@ -5,15 +5,16 @@
     5f0c2a91 {"type":"done","index":7,"record":{...},"sizes":[2041]}
 
 It is only ever appended to. Opening it reads it once, from start to end, and remembers where each item's last line
-starts; assembly then seeks. A kill may tear the last line, which is cut off. Any other line that is not as it was
-written is passed over; it may have superseded an earlier failure, so the items that failed before it are done again.
+starts; assembly then seeks. A kill may tear the last line, which is cut off. A checksum counts the one before it in, so
+that a line that was changed, moved or lost is noticed; the line is passed over. It may have superseded an earlier
+failure, so the items that failed before it are done again.
 """
 
 from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -26,21 +27,36 @@ from .messages import Done, Failed, Failure, Outcome, decode_outcome
 from .plan import Plan
 from .spool import line_at, lines
 
-__all__ = ["Journal", "Result", "journal_line", "read_line", "results"]
+__all__ = ["Journal", "Result", "journal_lines", "read_journal", "results"]
 
 _OPEN, _DONE, _FAILED = 0, 1, 2
 _CHECKSUM = 9  # bytes: CRC-32 in hex, a space
 
 
-def journal_line(outcome: bytes) -> bytes:
-    """Return the line that an encoded outcome becomes in the journal, its line end included."""
-    return b"%08x %b\n" % (zlib.crc32(outcome), outcome)
+def journal_lines(outcomes: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a journal that starts with these encoded outcomes, line ends included."""
+    checksum = 0
+    for outcome in outcomes:
+        line, checksum = _line(outcome, checksum)
+        yield line
 
 
-def read_line(line: bytes) -> Outcome | None:
-    """Read a line without its line end; None where it is not as it was written."""
+def read_journal(lines: Iterable[bytes]) -> Iterator[Outcome | None]:
+    """Read the lines of a journal, given without their ends; None stands for one that is not as it was written."""
+    checksum = 0
+    for line in lines:
+        yield _outcome(line, checksum)
+        checksum = _stated(line)
+
+
+def _line(outcome: bytes, before: int) -> tuple[bytes, int]:
+    checksum = zlib.crc32(outcome, before)
+    return b"%08x %b\n" % (checksum, outcome), checksum
+
+
+def _outcome(line: bytes, before: int) -> Outcome | None:
     outcome = line[_CHECKSUM:]
-    if line[:_CHECKSUM] != b"%08x " % zlib.crc32(outcome):
+    if line[:_CHECKSUM] != b"%08x " % zlib.crc32(outcome, before):
         return None
     try:
         return decode_outcome(outcome)
@@ -48,11 +64,19 @@ def read_line(line: bytes) -> Outcome | None:
         return None
 
 
+def _stated(line: bytes) -> int:
+    """Return the checksum that a line states, whether it holds or not: the next line builds on it."""
+    try:
+        return int(line[: _CHECKSUM - 1], 16) & 0xFFFFFFFF
+    except ValueError:
+        return 0
+
+
 class Journal:
     """What became of each item so far.
 
     Args:
-        stream: a file opened for reading and appending.
+        stream: a file opened for reading and writing.
         items: how many items the plan has.
         ship: called with every line appended; object stores collect them into segments.
 
@@ -64,6 +88,8 @@ class Journal:
         self._stream = stream
         self._ship = ship
         self._offsets = array("q", bytes(8 * items))
+        self._before = array("I", bytes(4 * items))  # the checksum of the line before each item's
+        self._checksum = 0
         self._states = bytearray(items)
         self.damaged = 0
         self._end = self._read()
@@ -73,14 +99,16 @@ class Journal:
         for line in lines(self._stream):
             if not line.whole:
                 break
-            outcome = read_line(line.data)
+            outcome = _outcome(line.data, self._checksum)
             if outcome is None or not 0 <= outcome.index < len(self._states):
                 self.damaged += 1
                 self.reopen_failed()
             else:
                 self._note(outcome, line.offset)
+            self._checksum = _stated(line.data)
             end = line.offset + len(line.data) + 1
         self._stream.truncate(end)
+        self._stream.seek(end)
         return end
 
     def __len__(self) -> int:
@@ -89,14 +117,16 @@ class Journal:
     def _note(self, outcome: Outcome, offset: int) -> None:
         self._states[outcome.index] = _DONE if isinstance(outcome, Done) else _FAILED
         self._offsets[outcome.index] = offset
+        self._before[outcome.index] = self._checksum
 
     def append(self, outcome: bytes, decoded: Done | Failed) -> None:
         """Note what became of one item; `outcome` is what the worker wrote, `decoded` the same as an object."""
-        line = journal_line(outcome)
+        line, checksum = _line(outcome, self._checksum)
         fault_injection.write(self._stream, line, "journal-half-appended")
         self._stream.flush()
         self._note(decoded, self._end)
         self._end += len(line)
+        self._checksum = checksum
         if self._ship is not None:
             self._ship(line)
         fault_injection.point("journal-appended")
@@ -109,7 +139,7 @@ class Journal:
         """
         if self._states[index] == _OPEN:
             return None
-        found = read_line(line_at(self._stream, self._offsets[index]))
+        found = _outcome(line_at(self._stream, self._offsets[index]), self._before[index])
         if not isinstance(found, (Done, Failed)) or found.index != index:
             raise ConversionStopped(
                 "the journal was changed while this run read it; rerun: what was lost is done again"

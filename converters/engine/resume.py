@@ -15,7 +15,7 @@ from ...schema.layout import IMAGES, MANIFEST, Manifest, read_manifest
 from ...schema.record import decode_record
 from ...storage import Folder
 from .image_files import ImageSizes
-from .journal import Journal, journal_line, read_line
+from .journal import Journal, journal_lines, read_journal
 from .messages import Done, encode
 from .pack import unpack
 from .plan import Plan
@@ -99,7 +99,8 @@ def find_resume_point(target: Target, state: State) -> ResumePoint:
     if phase is Phase.CLEARING:
         return ResumePoint.START if differences else ResumePoint.CLEAR
     if differences:
-        if any(isinstance(read_line(line.rstrip(b"\n")), Done) for line in state.journal_lines()):
+        settled = read_journal(line.rstrip(b"\n") for line in state.journal_lines())
+        if any(isinstance(outcome, Done) for outcome in settled):
             raise _made_otherwise(state.out, "an unfinished conversion", differences)
         return ResumePoint.START
     return ResumePoint.JOURNAL
@@ -142,7 +143,7 @@ def prepare(point: ResumePoint, target: Target, state: State, plan: Plan) -> Non
     elif point is ResumePoint.CLEAR:
         state.clear(read_header(state.out) or target.header)
     elif point is ResumePoint.RECORDS:
-        state.start_from_records(target.header, _journal_of_records(target, state.out, plan))
+        state.start_from_records(target.header, journal_lines(_outcomes_of_records(target, state.out, plan)))
 
 
 def _stale_records(target: Target, out: Folder) -> Iterator[str]:
@@ -162,8 +163,8 @@ def _stale_records(target: Target, out: Folder) -> Iterator[str]:
                 yield entry.name
 
 
-def _journal_of_records(target: Target, out: Folder, plan: Plan) -> Iterator[bytes]:
-    """Yield a journal line for each record of a finished dataset, so that only its failures are left to do.
+def _outcomes_of_records(target: Target, out: Folder, plan: Plan) -> Iterator[bytes]:
+    """Yield an outcome for each record of a finished dataset, so that only its failures are left to do.
 
     Records lie in the plan's order, so one pass over each file is enough.
     """
@@ -184,7 +185,7 @@ def _journal_of_records(target: Target, out: Folder, plan: Plan) -> Iterator[byt
             continue
         heads[split] = next(files[split], None)
         with contextlib.suppress(FileNotFoundError):  # an image was removed since: the item is done again
-            yield journal_line(encode(Done(index, msgspec.Raw(head.data), sizes.of(record))))
+            yield encode(Done(index, msgspec.Raw(head.data), sizes.of(record)))
 
 
 def _check_unchanged(out: Folder, manifest: Manifest) -> None:

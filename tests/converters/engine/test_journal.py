@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.converters.engine import spool
-from phi3v_data.converters.engine.journal import Journal, journal_line
+from phi3v_data.converters.engine.journal import Journal, journal_lines
 from phi3v_data.converters.engine.messages import Done, Failed, Failure, encode
 from phi3v_data.schema.errors import ConversionStopped
 
@@ -67,18 +67,23 @@ def test_a_journal_torn_at_any_byte_keeps_its_whole_lines_and_goes_on(tmp_path: 
     [
         b"\x00\x00\x00\n",
         b'{"type":"done","index":0,"record":{},"sizes":[]}\n',
-        journal_line(b'{"type":"done"}'),
-        journal_line(b"[]"),
-        journal_line(b'{"type":"failed","index":99}'),
-        journal_line(encode(done(9))),
-        journal_line(encode(done(-1))),
+        b"".join(journal_lines([b'{"type":"failed","index":9}'])),
     ],
 )
 def test_a_line_that_is_none_is_passed_over_and_counted(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "j"
-    write(path, [done(0)])
-    first = path.read_bytes()
-    path.write_bytes(first + damage + journal_line(encode(done(1))))
+    first, second = journal_lines([encode(done(0)), encode(done(1))])
+    path.write_bytes(first + damage + second)
+    with path.open("a+b") as stream:
+        journal = Journal(stream, 3)
+        # The line behind builds on the one that is not there.
+        assert (journal.damaged, [journal.is_settled(i) for i in range(3)]) == (2, [True, False, False])
+
+
+@pytest.mark.parametrize("outcome", [b'{"type":"done"}', b"[]", encode(done(9)), encode(done(-1))])
+def test_an_outcome_that_cannot_be_is_passed_over_and_counted(tmp_path: Path, outcome: bytes) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(b"".join(journal_lines([encode(done(0)), outcome, encode(done(1))])))
     with path.open("a+b") as stream:
         journal = Journal(stream, 3)
         assert (journal.damaged, [journal.is_settled(i) for i in range(3)]) == (1, [True, True, False])
@@ -88,7 +93,7 @@ def test_a_line_that_is_none_is_passed_over_and_counted(tmp_path: Path, damage: 
 def test_a_journal_with_any_byte_changed_never_tells_anything_else(data: st.DataObject) -> None:
     written: list[Done | Failed] = [done(0), failed(1), done(1, "again"), failed(2)]
     latest = {outcome.index: outcome for outcome in written}
-    journal = bytearray(b"".join(journal_line(encode(outcome)) for outcome in written))
+    journal = bytearray(b"".join(journal_lines(map(encode, written))))
     journal[data.draw(st.integers(0, len(journal) - 1))] ^= data.draw(st.integers(1, 255))
     with TemporaryFile() as stream:
         stream.write(journal)
@@ -96,6 +101,13 @@ def test_a_journal_with_any_byte_changed_never_tells_anything_else(data: st.Data
         opened = Journal(stream, 3)
         found = [opened.outcome(index) for index in range(3)]
     assert all(outcome in (None, latest[index]) for index, outcome in enumerate(found))
+
+
+def test_a_line_that_was_lost_or_moved_is_noticed(tmp_path: Path) -> None:
+    lines = list(journal_lines(map(encode, (failed(0), done(0, "again"), done(1)))))
+    for kept in ([0, 2], [1, 0, 2], [0, 1, 0, 2]):
+        (tmp_path / "j").write_bytes(b"".join(lines[number] for number in kept))
+        assert read(tmp_path / "j", 2)[0] in (None, done(0, "again"))
 
 
 def test_a_line_changed_while_the_run_reads_it_stops_the_run(tmp_path: Path) -> None:
