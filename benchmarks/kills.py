@@ -81,7 +81,7 @@ def chat(root: Path) -> None:
 
 SOURCES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "ucf101": (lambda root: clips(root, "v_Clip_g{:02d}_c{:02d}.avi"), ("--frames", "3")),
-    "video-folder": (lambda root: clips(root, "g{:02d}_{:02d}.avi"), ("--frames", "2", "--sampling", "segment")),
+    "video-folder": (lambda root: clips(root, "g{:02d}_{:02d}.avi"), ("--frames", "2", "--split-by", "folder")),
     "image-folder": (images, ("--split-ratio", "train=0.7,val=0.3")),
     "table": (table, ("--files", "rows.csv", "--images", "page", "--prompt", "ask", "--answer", "right")),
     "chat": (chat, ("--files", "train.json")),

@@ -2,12 +2,22 @@
 
 The cluster is the one in `RAY_ADDRESS`, or one started on this machine for the length of the run. Every machine needs
 phi3v-data, and must reach input and output under the same addresses: a shared file system or an object store.
+
+Any process of the cluster may be lost. Without an actor, or the machine that ran it, its items are done again by the
+others. Without any machine, or without the control service (GCS), the run stops within half a minute; Ray itself would
+wait for ever, or end this process without a word.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import socket
+import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -19,10 +29,13 @@ from ...schema.dependencies import require
 from ...schema.errors import ConversionStopped, Phi3VDataError
 from ...storage.outage import one_line
 from .messages import Halted, Job, Work, encode
-from .pool import WorkerExit, WorkerHandle, WorkerPool
+from .pool import Executor, WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
 __all__ = ["RayExecutor"]
+
+# Seconds between two looks at the cluster, and how long its control service may be away; Ray gives up after 60.
+_LOOK, _AWAY = 5.0, 20.0
 
 
 class RayExecutor(WorkerPool):
@@ -37,7 +50,7 @@ class RayExecutor(WorkerPool):
 
     Raises:
         MissingDependencyError: Ray is not installed.
-        ConversionStopped: the cluster cannot be reached.
+        ConversionStopped: the cluster cannot be reached; or, while it runs, is lost.
     """
 
     def __init__(
@@ -50,6 +63,9 @@ class RayExecutor(WorkerPool):
         if self._is_ours:
             _connect()
         self._log = log
+        self._held = contextlib.ExitStack()
+        self._control = _ControlService(ray.get_runtime_context().gcs_address)
+        self._looked = time.monotonic()
         count = min(items, workers or int(ray.cluster_resources().get("CPU", 1)))
         self._actors = [_WorkerActor(job) for _ in range(count)]
         super().__init__(self._actors, item_timeout)
@@ -59,31 +75,91 @@ class RayExecutor(WorkerPool):
     ) -> None:
         import ray
 
-        for actor in self._actors:
-            actor.end()
-        if self._is_ours:
-            ray.shutdown()
+        with self._held:
+            if self._control.answers():  # nothing can be ended through a cluster that is gone
+                for actor in self._actors:
+                    actor.end()
+                if self._is_ours:
+                    ray.shutdown()
+
+    def __enter__(self) -> Executor:
+        # Ray prints what happens to its machines; stdout is for results.
+        self._held.enter_context(contextlib.redirect_stdout(sys.stderr))
+        return super().__enter__()
 
     def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
         import ray
 
+        if time.monotonic() - self._looked > _LOOK:
+            self._check_cluster()
+            self._looked = time.monotonic()
         waiting = {actor.awaited: actor for actor in self._actors if actor.awaited is not None}
         for reference in ray.wait(list(waiting), num_returns=1, timeout=timeout)[0]:
             actor = waiting[reference]
             try:
                 outcome = actor.take(ray.get(reference))
-            except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
-                exited = actor.exited(error)
+            except (
+                ray.exceptions.RayActorError,
+                ray.exceptions.OutOfMemoryError,
+                ray.exceptions.ObjectLostError,
+            ) as error:
+                self._check_cluster()
+                exited = actor.exited(error, self._machines())
                 self._log(f"a worker on the cluster exited ({exited.cause}); its items are done again")
                 yield actor, exited
+            except ray.exceptions.LocalRayletDiedError as error:
+                raise ConversionStopped(
+                    "the Ray process of this machine was lost; restart the cluster and rerun: progress is kept"
+                ) from error
             else:
                 if outcome is not None:
                     yield actor, outcome
+
+    def _machines(self) -> set[str]:
+        """Return the machines that are alive; none where nobody can say."""
+        import ray
+
+        return {node["NodeID"] for node in ray.nodes() if node["Alive"]} if self._control.answers() else set()
+
+    def _check_cluster(self) -> None:
+        if not self._control.answers():
+            if self._control.away() < _AWAY:
+                return
+            raise ConversionStopped(
+                f"the control service of the Ray cluster ({self._control.address}) has been away for "
+                f"{self._control.away():.0f} s; restart the cluster and rerun: progress is kept"
+            )
+        if not any(actor.ready for actor in self._actors) and not self._machines():
+            raise ConversionStopped(
+                "no machine of the Ray cluster is left; restart the cluster and rerun: progress is kept"
+            )
+
+
+class _ControlService:
+    """Whether the control service of a cluster takes connections, by its address `host:port`."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._seen = time.monotonic()
+
+    def answers(self) -> bool:
+        host, _, port = self.address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
+        except OSError:
+            return False
+        self._seen = time.monotonic()
+        return True
+
+    def away(self) -> float:
+        """Return for how many seconds it has not answered."""
+        return time.monotonic() - self._seen
 
 
 def _connect() -> None:
     import ray
 
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             os.environ.get("RAY_ADDRESS") or "local",
@@ -93,6 +169,8 @@ def _connect() -> None:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConversionStopped(f"no Ray cluster can be reached: {one_line(error)}; check RAY_ADDRESS") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place
 
 
 class _WorkerActor(WorkerHandle):
@@ -133,12 +211,9 @@ class _WorkerActor(WorkerHandle):
             self._calls.popleft()
         return answer
 
-    def exited(self, error: Exception) -> WorkerExit:
-        """Describe how the actor ended."""
-        import ray
-
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        if self._node is not None and self._node not in alive:
+    def exited(self, error: Exception, machines: set[str]) -> WorkerExit:
+        """Describe how the actor ended, given the machines that are alive."""
+        if self._node is not None and self._node not in machines:
             return WorkerExit("its machine was lost", blames_item=False)
         return WorkerExit(one_line(error)[:300])
 

@@ -103,6 +103,8 @@ class Journal:
             if outcome is None or not 0 <= outcome.index < len(self._states):
                 self.damaged += 1
                 self.reopen_failed()
+            elif self.damaged and isinstance(outcome, Failed) and self._states[outcome.index] == _DONE:
+                self.reopen(outcome.index)  # behind a damaged line, older lines may stand once more
             else:
                 self._note(outcome, line.offset)
             self._checksum = _stated(line.data)

@@ -228,7 +228,10 @@ class WorkerPool(ABC):
                 reason = f"no result within {self._item_timeout:g} s, so its worker was ended; see --item-timeout"
                 yield _failed(late, "ItemTimeout", reason)
             elif not any(other.ready for other in self._workers):
-                yield from self._on_worker_exit(worker, WorkerExit(f"not up within {self._item_timeout:g} s"))
+                raise ConversionStopped(
+                    f"no worker was up within {self._item_timeout:g} s; see whether there is room for one, and rerun: "
+                    "progress is kept"
+                )
 
 
 def _failed(work: Work, exception: str, message: str) -> bytes:

@@ -117,7 +117,7 @@ def decode_header(data: bytes, where: str) -> RunHeader:
         if hashlib.sha256(file.header).hexdigest() != file.sha256:
             raise DatasetError(f"{where}: damaged (wrong checksum); start over with --restart")
         return msgspec.json.decode(file.header, type=RunHeader)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(f"{where}: damaged ({error}); start over with --restart") from error
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 from conversions import Bench, Pages
 
@@ -67,7 +71,69 @@ def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Any) -
     assert bench.files("ray") == bench.files("local")
 
 
-def test_a_run_on_a_cluster_goes_on_where_local_workers_stopped(bench: Bench, cluster: Any) -> None:
+class _Killing(Silent):
+    """Kills a worker process of the cluster when some items are done."""
+
+    def __init__(self) -> None:
+        self.log_lines: list[str] = []
+        self._left = 10
+
+    def log(self, text: str) -> None:
+        self.log_lines.append(text)
+
+    def advance(self, *, quarantined: bool) -> None:
+        self._left -= 1
+        if self._left == 0:
+            _ray_process("ray::_RemoteWorker", psutil.process_iter()).kill()
+
+
+def _ray_process(title: str, among: Iterable[psutil.Process]) -> psutil.Process:
+    for process in among:
+        with contextlib.suppress(psutil.Error):
+            if title in " ".join(process.cmdline()[:1]):
+                return process
+    raise AssertionError(f"no process {title}")
+
+
+def test_a_worker_process_killed_on_the_way_changes_nothing_and_is_logged(bench: Bench, cluster: Any) -> None:
+    bench.write({"train": 60})
+    killing = _Killing()
+    convert(bench.request("ray", engine="ray", workers=None), killing)
+    (line,) = killing.log_lines
+    assert line.startswith("a worker on the cluster exited (")
+    bench.convert("local")
+    assert bench.files("ray") == bench.files("local")
+
+
+@pytest.mark.parametrize(
+    ("title", "said"),
+    [
+        ("gcs_server", "the control service of the Ray cluster"),
+        ("ray::DashboardAgent", "no machine of the Ray cluster"),
+    ],
+)
+def test_a_cluster_that_loses_what_it_needs_ends_the_run_with_one_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, title: str, said: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    bench.write({"train": 40}, {"train/0030": "linger"})
+    command = bench.line("out", "--engine", "ray")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        journal = bench.root / "out/.convert/journal/000000.jsonl"
+        while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
+            time.sleep(0.1)
+        _ray_process(title, psutil.Process(process.pid).children(recursive=True)).kill()
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.splitlines()[-1].startswith(f"phi3v-data: {said}")
+    assert errors.splitlines()[-1].endswith("restart the cluster and rerun: progress is kept")
+    bench.write_item("train/0030")
+    bench.convert()
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
+def test_a_run_on_a_cluster_resumes_where_local_workers_stopped(bench: Bench, cluster: Any) -> None:
     bench.write({"train": 8}, {"train/0005": "no space"})
     with pytest.raises(ConversionStopped):
         bench.convert()
