@@ -129,9 +129,12 @@ class Conversion:
 
     def is_same(self) -> bool:
         self.run("killed")
-        same = _files(self.root / "killed") == _files(self.root / "whole")
+        killed, whole = _files(self.root / "killed"), _files(self.root / "whole")
+        for name in sorted(killed.keys() | whole.keys()):
+            if killed.get(name) != whole.get(name):
+                print(f"{self.source}, {self.form}: {name} differs")
         shutil.rmtree(self.root / "killed")
-        return same
+        return killed == whole
 
 
 def _kill(process: subprocess.Popen[bytes], draw: random.Random) -> int:
