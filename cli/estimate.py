@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .mixture import mixture_option, open_sources
-from .settings import parse_settings, prepare_training_packages
+from .progress import progress_bar, quiet_option
+from .settings import parse_settings, prepare_training_packages, recipe_settings
 
 if TYPE_CHECKING:
+    from ..trainer.capacity import Capacity, Duration, Gpus
     from ..trainer.estimate import DataEstimate
 
 __all__ = ["command"]
@@ -25,9 +26,10 @@ _SETTINGS = {
     "split": "data.train_split",
 }
 _LISTED = 20
+_USUAL_MEMORY = 80e9
 
 
-@click.command("estimate", short_help="Say what a run is going to read: tokens, crops, steps, balance.")
+@click.command("estimate", short_help="Estimate a run: tokens, steps, memory of a GPU for every strategy.")
 @click.argument("data", required=False)
 @mixture_option
 @click.option(
@@ -36,45 +38,100 @@ _LISTED = 20
 @click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
 @click.option("--accumulate", type=int, help="Micro-batches a GPU takes for a step.  [default: by tokens]")
-@click.option("--gpus", "--ranks", "ranks", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--gpus", "--ranks", "ranks", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
+@click.option(
+    "--gpu-memory", type=click.FloatRange(1), help="Memory of a GPU, in GB.  [default: of the one here, else 80]"
+)
+@click.option("--gpu", help="Kind of GPU, such as A100, for the time an epoch takes.  [default: the one here, if any]")
+@click.option(
+    "--utilisation", type=click.FloatRange(0.01, 1), default=0.4, show_default=True, help="Share of its peak (MFU)."
+)
+@click.option("--recipe", help="A named run to start from, as for train.")
 @click.option("--epochs", type=float, help="Passes over the training split.  [default: 1]")
 @click.option("--max-tokens", type=int, help="List the records that are longer, and leave them out.")
 @click.option("--split", help="Which split.  [default: train]")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to report."
 )
+@quiet_option
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
 def command(
-    data: str | None, mixture: tuple[str, ...], ranks: int, form: str, settings: tuple[str, ...], **options: Any
+    data: str | None,
+    mixture: tuple[str, ...],
+    ranks: int,
+    gpu_memory: float | None,
+    gpu: str | None,
+    utilisation: float,
+    recipe: str | None,
+    form: str,
+    quiet: bool,
+    settings: tuple[str, ...],
+    **options: Any,
 ) -> None:
-    """Say what a run is going to read: tokens, crops, steps, balance between GPUs, and what packing saves.
+    """Estimate a run: tokens, steps, balance between GPUs, what packing saves; memory and time of every strategy.
 
-    The headers of the images are read, and of the model its tokenizer and configuration. What was counted is kept
-    beside the data, and `train` takes it from there.
+    The headers of the images are read, and of the model its tokenizer and configuration; no weights. What was counted
+    is kept beside the data, and `train` takes it from there.
     """
     import msgspec
 
     from ..trainer.config import make_config
 
     given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
-    config = make_config({**given, **parse_settings(settings)})
+    config = make_config({**recipe_settings(recipe), **given, **parse_settings(settings)})
     sources = open_sources(data, mixture)
     prepare_training_packages()
     from ..schema.index import Counting
+    from ..trainer.capacity import Gpus, epoch_duration, strategy_capacities
     from ..trainer.estimate import estimate_data
     from ..trainer.model_folder import load_model_config, load_run_processor
 
     counting = Counting.of(load_run_processor(config))
-    found = estimate_data(sources, config, counting, load_model_config(config), ranks, _progress)
+    model = load_model_config(config)
+    with progress_bar("Reading headers", "records", quiet) as advance:
+        found = estimate_data(sources, config, counting, model, ranks, advance)
+    here = _gpu_here()
+    gpus = Gpus(ranks, gpu_memory * 1e9 if gpu_memory else here[1] if here else _USUAL_MEMORY)
+    capacities = strategy_capacities(config, model, found, gpus)
+    kind = gpu or (here[0] if here else None)
+    duration = epoch_duration(found, gpus, kind, utilisation) if kind else None
     if form == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        whole = {"data": found, "gpu_memory": gpus.memory, "strategies": capacities, "epoch": duration}
+        click.echo(msgspec.json.format(msgspec.json.encode(whole), indent=2))
     else:
-        click.echo("\n".join(_lines(found)))
+        click.echo("\n".join([*_lines(found), "", *_memory_lines(capacities, gpus), *_time_lines(duration, ranks)]))
 
 
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{done:,} of {total:,} records measured", err=True, nl=done == total)
+def _gpu_here() -> tuple[str, float] | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_name(), float(torch.cuda.get_device_properties(0).total_memory)
+
+
+def _memory_lines(capacities: list[Capacity], gpus: Gpus) -> list[str]:
+    columns = ("weights", "gradients", "optimizer", "communication", "activations", "overhead", "total")
+    each = "the GPU" if gpus.count == 1 else f"each of {gpus.count} GPUs"
+    lines = [
+        f"memory of {each}, in GB ({gpus.memory / 1e9:,.0f} available)",
+        f"{'strategy':<14}{'backend':<8}" + "".join(f"{name:>14}" for name in columns) + "  largest micro-batch",
+    ]
+    for capacity in capacities:
+        memory = capacity.memory
+        numbers = "".join(f"{getattr(memory, name) / 1e9:>14,.1f}" for name in columns)
+        fits = capacity.advice or f"{capacity.micro_batch_tokens:,} tokens"
+        lines.append(f"{memory.strategy:<14}{memory.backend:<8}{numbers}  {fits}")
+    return lines
+
+
+def _time_lines(duration: Duration | None, gpus: int) -> list[str]:
+    if duration is None:
+        return []
+    each = f"{duration.utilisation:.0%} of {duration.peak_tflops:,.0f} TFLOP/s on {gpus} x {duration.gpu}"
+    minutes = duration.hours * 60
+    time = f"{duration.hours:,.1f} hours" if minutes > 90 else f"{minutes:,.2g} minutes"
+    return ["", f"an epoch takes about {time} at {each}"]
 
 
 def _lines(found: DataEstimate) -> list[str]:

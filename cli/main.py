@@ -30,7 +30,7 @@ COMMANDS = {
     "card": "Write the card of a dataset or a run: README.md for people and for the hub.",
     "report": "Write pages about a dataset or runs, to look at without a network.",
     "order": "Print the record ids of each optimizer step.",
-    "estimate": "Say what a run is going to read: tokens, crops, steps, balance.",
+    "estimate": "Estimate a run: tokens, steps, memory of a GPU for every strategy.",
     "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",
 }
 

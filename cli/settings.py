@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from ..schema.dependencies import require
 
-__all__ = ["parse_settings", "prepare_training_packages"]
+__all__ = ["parse_settings", "prepare_training_packages", "recipe_settings"]
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
@@ -24,6 +25,17 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
             raise click.UsageError(f"--set {pair}: expected KEY=VALUE")
         settings[key] = value
     return settings
+
+
+def recipe_settings(name: str | None) -> dict[str, Any]:
+    """Return the settings of a named run, its name among them; none without one.
+
+    Raises:
+        UsageError: there is no such recipe.
+    """
+    from ..trainer.recipes import load_recipe
+
+    return {} if name is None else {**load_recipe(name).settings, "recipe": name}
 
 
 def prepare_training_packages() -> None:

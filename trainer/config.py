@@ -156,6 +156,7 @@ class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a run depends on, beside the data itself."""
 
+    recipe: Annotated[str | None, Meta(description="the named run that these settings started from")] = None
     strategy: Annotated[Strategy, Meta(description="which parameters are trained")] = "lora"
     train_projector: Annotated[bool, Meta(description="frozen-vision: train projector and separators")] = False
     batch_size: Annotated[int, Meta(ge=1, description="records in one optimizer step")] = 16

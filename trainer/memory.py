@@ -36,8 +36,11 @@ _NF4_TWICE = 0.5 + 1 / 64 + 4 / (64 * 256)
 _DECODER, _TOWER = (28.0, 8.0), (20.0, 6.0)
 # A norm of a float32 residual stream keeps so many bytes more, a token and value of its width.
 _NORM = 4.0
-# What the backward pass of a layer needs beside what was kept, in bytes a token and value of its width.
-_BACKWARD = 32.0
+# What the backward pass of a layer needs beside what was kept, in bytes a token and value of its width: of a layer with
+# adapters, and of one without.
+_BACKWARD_ADAPTED, _BACKWARD_PLAIN = 32.0, 22.0
+# What the forward pass of a tower layer needs where nothing is kept.
+_FORWARD = 33.0
 # Scores of eager attention, in bytes a head and pair of positions: raw, their softmax in float32, its cast, a gradient.
 _SCORES = 2.0 + 4.0 + 2.0 + 4.0
 
@@ -207,10 +210,11 @@ def activation_bytes(
     if implementation.eager:
         decoder += model.num_attention_heads * micro_batch.tokens**2 * _SCORES * compute_size / 2
     kept, working = _kept(every, model.num_hidden_layers, decoder_input, decoder)
-    backward = micro_batch.tokens * model.hidden_size * _BACKWARD * compute_size / 2
+    per_value = (_BACKWARD_ADAPTED if adapters else _BACKWARD_PLAIN) * compute_size / 2
+    backward = micro_batch.tokens * model.hidden_size * per_value
     if gradient:
         backward = float(model.hidden_size * model.intermediate_size * gradient)
-    in_tower = 0.0
+    in_tower = patches * tower.hidden_size * _FORWARD * compute_size / 2
     if config.strategy == "full" or (adapters and config.lora.vision):
         tower_input = patches * tower.hidden_size * stream
         tower_layer = layer(patches, tower.hidden_size, tower.intermediate_size, _TOWER, counts.tower_layer)
@@ -218,7 +222,7 @@ def activation_bytes(
             tower_layer += tower.num_attention_heads * patches * ((2 * side) ** 2 + 1) * compute_size
         every = every if implementation.recomputed_tower else 0
         kept_tower, working_tower = _kept(every, tower.num_hidden_layers - 1, tower_input, tower_layer)
-        in_tower = kept_tower + working_tower + patches * tower.hidden_size * _BACKWARD * compute_size / 2
+        in_tower = kept_tower + working_tower + patches * tower.hidden_size * per_value
         kept += kept_tower + _projector_bytes(model, micro_batch, compute_size) + counts.projector * cast
     predicted = micro_batch.tokens if implementation.every_logit else min(micro_batch.supervised, CHUNK)
     logits = predicted * model.vocab_size * (compute_size + 2 * 4)

@@ -55,11 +55,14 @@ def count_parameters(config: TrainConfig, model: Phi3VConfig) -> Counts:
     decoder_layer = _matrices(decoder) + 2 * width
     embedding = head = model.vocab_size * width
 
-    tower, side = model.tower_config, model.tower_config.image_size // model.tower_config.patch_size
+    tower = model.tower_config
+    # transformers allows for sides that differ; CLIP's do not.
+    patch, channels, size = (int(n) for n in (tower.patch_size, tower.num_channels, tower.image_size))  # type: ignore[arg-type]
+    side = size // patch
     attention, mlp = (tower.hidden_size,) * 2, (tower.hidden_size, tower.intermediate_size)
     in_tower = [attention] * 4 + [mlp, mlp[::-1]]
     tower_layer = _matrices(in_tower) + sum(out for _, out in in_tower) + 4 * tower.hidden_size
-    patches = tower.num_channels * tower.patch_size**2 * tower.hidden_size
+    patches = channels * patch**2 * tower.hidden_size
     # The class, the positions, and two norms.
     tower_rest = patches + tower.hidden_size * (1 + side**2 + 1 + 4)
     merged = 4 * tower.hidden_size

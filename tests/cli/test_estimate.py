@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from phi3v_data.cli.main import run_command
+from phi3v_data.schema.errors import UsageError
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.storage import LocalFolder
@@ -34,9 +35,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
-def estimate(capsys: pytest.CaptureFixture[str], data: str, *arguments: str) -> Any:
+def whole(capsys: pytest.CaptureFixture[str], data: str, *arguments: str) -> Any:
     assert run_command(["estimate", data, "--model", "tiny", "--format", "json", *arguments]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def estimate(capsys: pytest.CaptureFixture[str], data: str, *arguments: str) -> Any:
+    return whole(capsys, data, *arguments)["data"]
 
 
 def test_the_numbers_are_those_of_the_records(data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,3 +95,34 @@ def test_the_text_says_the_same_for_people(data: str, capsys: pytest.CaptureFixt
     assert text.startswith("records: 10; epochs: 1; steps: 3 of 3\n")
     assert "r9: " in text
     assert "(steps: the first 3; GPUs: 1; micro-batches a GPU: 1)" in text
+
+
+def test_every_strategy_has_its_memory_and_the_largest_micro_batch_that_fits(
+    data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = whole(capsys, data, "--gpus", "8", "--gpu-memory", "24")
+    assert [each["memory"]["strategy"] for each in found["strategies"]] == ["full", "frozen-vision", "lora", "qlora"]
+    assert all(each["micro_batch_tokens"] == 32768 and not each["advice"] for each in found["strategies"])
+    assert {each["memory"]["backend"] for each in found["strategies"]} == {"fsdp2", "ddp"}
+
+
+def test_what_does_not_fit_comes_with_what_to_change(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = whole(capsys, data, "--gpu-memory", "1")
+    assert all(each["micro_batch_tokens"] is None for each in found["strategies"])
+    advice = [each["advice"] for each in found["strategies"]]
+    assert all("GB too much" in each for each in advice)
+    assert "lora or qlora" in advice[0]
+    assert "--num-crops" in advice[2]
+
+
+def test_an_epoch_takes_its_operations_at_the_stated_utilisation(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = whole(capsys, data, "--gpus", "8", "--gpu", "NVIDIA A100-SXM4-80GB", "--utilisation", "0.5")
+    operations = found["data"]["teraflop"] * found["data"]["records"]
+    assert found["epoch"]["hours"] == pytest.approx(operations / (312 * 0.5 * 8) / 3600)
+    with pytest.raises(UsageError, match="its peak is not known here; known are: B200"):
+        run_command(["estimate", data, "--model", "tiny", "--gpu", "abacus"])
+
+
+def test_a_recipe_gives_its_settings(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = estimate(capsys, data, "--recipe", "docvqa-lora", "--set", "model.name=tiny")
+    assert (found["batch_size"], found["epochs"]) == (64, 2)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["peak_flops"]
+__all__ = ["PEAKS_TFLOPS", "peak_flops"]
 
 # Looked for in the device's name in this order: longer names before those that they contain.
-_PEAKS_TFLOPS = (
+PEAKS_TFLOPS = (
     ("B200", 2250.0),  # NVIDIA DGX B200 data sheet: 72 PFLOPS FP8 sparse for 8, a quarter of that in BF16 dense
     ("H200", 989.4),  # NVIDIA H200 data sheet: BF16 1,979 with sparsity
     ("H100 PCIe", 756.5),  # NVIDIA H100 data sheet, PCIe column: BF16 1,513 with sparsity
@@ -42,4 +42,4 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     if device.type != "cuda" or dtype == torch.float32:
         return None
     name = torch.cuda.get_device_name(device)
-    return next((tflops * 1e12 for part, tflops in _PEAKS_TFLOPS if part in name), None)
+    return next((tflops * 1e12 for part, tflops in PEAKS_TFLOPS if part in name), None)
