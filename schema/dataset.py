@@ -10,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 from ..storage import Folder, is_remote, open_folder
+from ..storage.outage import one_line
 from .errors import DatasetError
 from .images import ImageFiles, Images, ShardedImages
 from .jsonl import JSONL_SUFFIXES, read_records
 from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
 from .record import Record, decode_record
-from .shards import Shard, index_name
+from .shards import Shard, index_names
 from .splits import file_stem, split_of_file
 
 __all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]
@@ -74,7 +75,9 @@ class Dataset:
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, over the names and bytes of every split's records, or of its shards' indexes."""
-        files = self.files.items() or [(split, index_name(tar)) for split, tars in self.shards.items() for tar in tars]
+        files = self.files.items() or [
+            (split, name) for split, tars in self.shards.items() for name in index_names(self.folder, tars)
+        ]
         digest = hashlib.sha256()
         for split, name in sorted(files):
             digest.update(f"{split} {self.folder.sha256(name)}\n".encode())
@@ -91,6 +94,15 @@ def open_dataset(address: str) -> Dataset:
     Raises:
         DatasetError: it is none of them.
     """
+    try:
+        return _open(address)
+    except OSError as error:
+        raise DatasetError(
+            f"{address}: cannot be read ({one_line(error)}); expected a dataset folder, a .jsonl file or .tar files"
+        ) from error
+
+
+def _open(address: str) -> Dataset:
     if address.endswith(".tar"):
         return _open_shards(address)
     if address.endswith(JSONL_SUFFIXES):
@@ -99,6 +111,11 @@ def open_dataset(address: str) -> Dataset:
         if not folder.exists(name):
             raise DatasetError(f"{address}: no such file")
         return Dataset(folder, {_split_of(name): name}, None, is_one_file=True)
+    if address.endswith(".json"):
+        raise DatasetError(
+            f"{address}: not a dataset, whose records are JSON lines; convert it: "
+            f"phi3v-data convert --source chat --input {address}"
+        )
     folder = open_folder(address)
     if not folder.exists(""):
         raise DatasetError(f"{address}: no such dataset folder; make one with: phi3v-data convert --out {address}")
@@ -110,7 +127,7 @@ def open_dataset(address: str) -> Dataset:
     files_here = [e.name for e in folder.list() if not e.is_folder and e.name != QUARANTINE]
     names = [name for name in files_here if name.endswith(JSONL_SUFFIXES)]
     if not names:
-        raise DatasetError(f"{address}: no dataset folder (it holds neither {MANIFEST} nor a .jsonl file)")
+        raise DatasetError(f"{address}: not a dataset folder (it holds neither {MANIFEST} nor a .jsonl file)")
     files: dict[str, str] = {}
     for name in names:
         first = files.setdefault(_split_of(name), name)

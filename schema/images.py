@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from typing import IO, NamedTuple, Protocol
 
 from ..storage import Folder
-from .errors import DatasetError
 from .layout import IMAGES
 from .record import Record
-from .shards import read_index
+from .shards import read_whole_index
 
 __all__ = ["ImageFiles", "Images", "ShardedImages"]
 
@@ -68,9 +67,7 @@ class ShardedImages:
         self._folder = folder
         self._samples: dict[str, _Sample] = {}
         for name in shards:
-            if not folder.exists(name):
-                raise DatasetError(f"{folder.address}/{name}: cannot be read with its index (no such file)")
-            self._samples.update((entry.id, _Sample(name, entry.images)) for entry in read_index(folder, name))
+            self._samples.update((entry.id, _Sample(name, entry.images)) for entry in read_whole_index(folder, name))
 
     def open(self, record: Record, number: int) -> IO[bytes]:
         """Open an image; see `Images.open`."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO, NamedTuple, cast
 
 from ..storage import Folder
+from ..storage.outage import one_line
 from .dependencies import require
 from .errors import DatasetError, RecordError
 from .record import Record, decode_record, encode_record
@@ -16,6 +18,10 @@ __all__ = ["JSONL_SUFFIXES", "Line", "Written", "open_lines", "read_lines", "rea
 
 JSONL_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 """How a file of records may end; what is compressed can be read from its start alone."""
+
+# Most bytes of one line: a longer one is a damaged file, and must not fill the memory.
+LONGEST_LINE = 64 << 20
+_LONGEST_REASON = 500
 
 
 class Line(NamedTuple):
@@ -42,7 +48,11 @@ def read_lines(folder: Folder, name: str) -> Iterator[Line]:
     stream = open_lines(folder, name)
     offset = 0
     with stream:
-        for number, raw in enumerate(stream, start=1):
+        for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), start=1):
+            if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+                raise DatasetError(
+                    f"{folder.address}/{name}, line {number}: longer than {LONGEST_LINE >> 20} MiB; a record is not"
+                )
             start, line = offset, raw
             offset += len(raw)
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
@@ -63,7 +73,7 @@ def open_lines(folder: Folder, name: str) -> IO[bytes]:
     try:
         stream = folder.open(name)
     except OSError as error:
-        raise DatasetError(f"{folder.address}/{name}: cannot be read ({error.strerror or error})") from error
+        raise DatasetError(f"{folder.address}/{name}: cannot be read ({one_line(error)})") from error
     if name.endswith(".gz"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
     if name.endswith(".zst"):
@@ -80,14 +90,19 @@ def read_records(folder: Folder, name: str) -> Iterator[Record]:
     """Yield a file's records, one line in memory at a time.
 
     Raises:
-        RecordError: a line is no record; the message names file and line.
+        RecordError: a line is not a record; the message names file and line.
         DatasetError: the file cannot be read.
     """
     for line in read_lines(folder, name):
         try:
             yield decode_record(line.data)
         except RecordError as error:
-            raise RecordError(f"{name}, line {line.number}: {error}") from error
+            if line.number == 1 and line.data.lstrip().startswith(b"["):
+                raise RecordError(
+                    f"{name}: a JSON array; records are JSON lines, so convert it: "
+                    f"phi3v-data convert --source chat --input {folder.address}/{name}"
+                ) from error
+            raise RecordError(f"{name}, line {line.number}: {one_line(error)[:_LONGEST_REASON]}") from error
 
 
 def write_records(folder: Folder, name: str, records: Iterable[Record]) -> Written:

@@ -7,15 +7,19 @@
     <source>_<split>.jsonl       records, in discovery order
     quarantine.jsonl             what could not be converted
     shards/<source>-<split>-000000.tar
+    shards/.offsets/<tar>.index.jsonl  where each sample of a tar lies
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from ..storage import Folder
+from ..storage.base import check_name
+from ..storage.outage import one_line
 from .errors import DatasetError
 
 __all__ = [
@@ -37,6 +41,10 @@ MANIFEST = "dataset.json"
 IMAGES = "images"
 SHARDS = "shards"
 QUARANTINE = "quarantine.jsonl"
+
+# Bytes; one of a hundred thousand shards takes 5 MiB.
+_LARGEST_MANIFEST = 64 << 20
+_FileName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 def records_name(source: str, split: str) -> str:
@@ -68,7 +76,7 @@ class SplitRow(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     split: str
-    file: str
+    file: _FileName
     sha256: str
     records: int
     images: int
@@ -76,7 +84,7 @@ class SplitRow(msgspec.Struct, frozen=True, kw_only=True):
     written: int
     quarantined: int
     skipped: int
-    shards: list[str] = msgspec.field(default_factory=list)
+    shards: list[_FileName] = msgspec.field(default_factory=list)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,19 +120,27 @@ def read_manifest(folder: Folder) -> Manifest:
     Raises:
         DatasetError: there is none, it is damaged, or its format is newer than this program.
     """
+    where = f"{folder.address}/{MANIFEST}"
     try:
-        data = folder.read(MANIFEST)
+        with folder.open(MANIFEST) as stream:
+            data = stream.read(_LARGEST_MANIFEST + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise DatasetError(f"{folder.address}: no dataset folder (it holds no {MANIFEST})") from None
+        raise DatasetError(f"{folder.address}: not a dataset folder (it holds no {MANIFEST})") from None
     except OSError as error:
-        raise DatasetError(f"{folder.address}/{MANIFEST}: cannot be read ({error.strerror or error})") from error
+        raise DatasetError(f"{where}: cannot be read ({one_line(error)})") from error
+    if len(data) > _LARGEST_MANIFEST:
+        raise DatasetError(f"{where}: larger than {_LARGEST_MANIFEST >> 20} MiB; a manifest is not")
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{folder.address}/{MANIFEST}: damaged ({error}); convert the data again") from error
+        for row in manifest.splits:
+            for name in (row.file, *row.shards):
+                check_name(name)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DatasetError(f"{where}: damaged ({one_line(error)[:300]}); convert the data again") from error
+    except OSError as error:
+        raise DatasetError(f"{where}: {one_line(error)[:300]}; do not use this dataset") from error
     if manifest.format_version > FORMAT_VERSION:
         raise DatasetError(
-            f"{folder.address}/{MANIFEST}: format {manifest.format_version}, but only {FORMAT_VERSION} is known here; "
-            "upgrade phi3v-data"
+            f"{where}: format {manifest.format_version}, but only {FORMAT_VERSION} is known here; upgrade phi3v-data"
         )
     return manifest

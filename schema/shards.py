@@ -1,5 +1,8 @@
 """WebDataset shards: tar files of records with their images, each with an index of where everything lies.
 
+The indexes lie in a folder `.offsets` beside the tars: `datasets.load_dataset` passes over hidden folders, and takes
+every other .jsonl file for data.
+
 A sample's members share a key and follow one another, sorted::
 
     train-0000000000.0.jpg   train-0000000000.1.jpg   train-0000000000.json
@@ -28,11 +31,22 @@ import msgspec
 from msgspec import Meta
 
 from ..storage import Folder
+from ..storage.outage import one_line
 from .errors import DatasetError
 from .layout import shard_name
 from .record import Record, decode_record
 
-__all__ = ["Sample", "Shard", "ShardEntry", "ShardWriter", "index_name", "read_index", "sample_columns", "sample_key"]
+__all__ = [
+    "Sample",
+    "Shard",
+    "ShardEntry",
+    "ShardWriter",
+    "index_name",
+    "index_names",
+    "read_index",
+    "sample_columns",
+    "sample_key",
+]
 
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
@@ -47,8 +61,10 @@ class Sample(NamedTuple):
     images: Sequence[bytes]
 
 
-_Bytes: TypeAlias = Annotated[int, Meta(ge=0)]
-_Place: TypeAlias = tuple[_Bytes, _Bytes]
+# A header precedes every member, and no tar is larger than 2**53 bytes.
+_Start: TypeAlias = Annotated[int, Meta(ge=_BLOCK, le=1 << 53)]
+_Size: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
+_Place: TypeAlias = tuple[_Start, _Size]
 
 
 class ShardEntry(msgspec.Struct, frozen=True):
@@ -66,7 +82,27 @@ class ShardEntry(msgspec.Struct, frozen=True):
 
 
 def index_name(shard: str) -> str:
-    """Name the index that lies beside a tar: a JSON object a sample, see `ShardEntry`."""
+    """Name the index of a tar: a JSON object a sample, see `ShardEntry`."""
+    folder, slash, name = shard.rpartition("/")
+    return f"{folder}{slash}.offsets/{name}.index.jsonl"
+
+
+def index_names(folder: Folder, shards: Sequence[str]) -> list[str]:
+    """Name the indexes that tars have, here or, as earlier versions wrote them, beside the tars.
+
+    Args:
+        folder: the dataset folder.
+        shards: the names of its tars, all in one folder.
+    """
+    expected = [index_name(shard) for shard in shards]
+    try:
+        here = {entry.name for entry in folder.list(expected[0].rpartition("/")[0])} if expected else set()
+    except (FileNotFoundError, NotADirectoryError):
+        here = set()
+    return [name if name in here else _earlier_index_name(shard) for shard, name in zip(shards, expected, strict=True)]
+
+
+def _earlier_index_name(shard: str) -> str:
     return f"{shard}.index.jsonl"
 
 
@@ -172,7 +208,7 @@ def _black_pixel(column: str) -> bytes:
 
 
 def read_index(folder: Folder, shard: str) -> list[ShardEntry]:
-    """Return where each sample of a tar lies, as the index beside it says.
+    """Return where each sample of a tar lies, as its index says.
 
     Args:
         folder: the dataset folder.
@@ -183,15 +219,38 @@ def read_index(folder: Folder, shard: str) -> list[ShardEntry]:
     """
     where = f"{folder.address}/{shard}"
     try:
-        return [_entries.decode(line) for line in folder.read(index_name(shard)).splitlines()]
+        try:
+            data = folder.read(index_name(shard))
+        except FileNotFoundError:
+            data = folder.read(_earlier_index_name(shard))
     except OSError as error:
         raise _unreadable(where, error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{where}: its index is damaged ({error}); write the shards again") from error
+    try:
+        return [_entries.decode(line) for line in data.splitlines()]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DatasetError(
+            f"{where}: its index is damaged ({one_line(error)[:300]}); write the shards again"
+        ) from error
+
+
+def read_whole_index(folder: Folder, shard: str) -> list[ShardEntry]:
+    """Return where each sample of a tar lies, all of them within the tar; see `read_index`.
+
+    Raises:
+        DatasetError: the tar or its index is missing, damaged or cut short.
+    """
+    entries, where = read_index(folder, shard), f"{folder.address}/{shard}"
+    try:
+        size = folder.size(shard)
+    except OSError as error:
+        raise _unreadable(where, error) from error
+    if any(start + length > size for entry in entries for start, length in (entry.record, *entry.images)):
+        raise DatasetError(f"{where}: ends before its index says; write the shards again")
+    return entries
 
 
 def _unreadable(where: str, error: OSError) -> DatasetError:
-    return DatasetError(f"{where}: cannot be read with its index ({error.strerror or error})")
+    return DatasetError(f"{where}: cannot be read with its index ({one_line(error)})")
 
 
 class Shard:
@@ -207,7 +266,7 @@ class Shard:
 
     def __init__(self, folder: Folder, name: str) -> None:
         self._where = f"{folder.address}/{name}"
-        self.entries = read_index(folder, name)
+        self.entries = read_whole_index(folder, name)
         try:
             self._stream = folder.open(name)
         except OSError as error:

@@ -17,7 +17,7 @@ from ...storage import Folder, LocalFolder, is_remote
 from ...storage.outage import one_line
 from ..dataset import Dataset
 from ..errors import DatasetError, OutputError
-from ..shards import index_name
+from ..shards import index_names
 from .table import read_table, write_table
 
 __all__ = ["TableCache", "tables_folder"]
@@ -86,7 +86,7 @@ class TableCache:
         data = self._dataset
         if self._split in data.shards:
             tars = data.shards[self._split]
-            indexes = self._sha256([index_name(tar) for tar in tars])
+            indexes = self._sha256(index_names(data.folder, tars))
             parts = [*indexes, *tars, *_fingerprints(data.folder, tars)]
         else:
             parts = self._sha256([data.files[self._split]])

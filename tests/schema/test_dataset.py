@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from validated import validated
 
+from phi3v_data.schema import jsonl
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.record import Record, Turn, encode_record
@@ -94,3 +96,60 @@ def test_a_shard_without_its_index_is_refused_by_name(shards: Path) -> None:
     (shards / index_name("some-source-train-000002.tar")).unlink()
     with pytest.raises(DatasetError, match=r"some-source-train-000002\.tar: cannot be read with its index"):
         list(open_dataset(f"{shards}/*-train-*.tar").records("train"))
+
+
+def test_indexes_beside_the_tars_as_earlier_versions_wrote_them_are_read(shards: Path) -> None:
+    before = open_dataset(f"{shards}/*.tar")
+    digest, records = before.digest(), list(before.records("train"))
+    for index in (shards / ".offsets").iterdir():
+        index.rename(shards / index.name)
+    (shards / ".offsets").rmdir()
+    earlier = open_dataset(f"{shards}/*.tar")
+    assert list(earlier.records("train")) == records
+    assert earlier.digest() == digest
+    assert Image.open(earlier.images.open(record("val-1"), 0)).size == (40, 30)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 52, 1 << 70, 10**40])
+def test_an_index_with_a_number_that_is_no_place_is_one_error(shards: Path, number: int) -> None:
+    index = shards / index_name("some-source-val-000000.tar")
+    entry = json.loads(index.read_bytes().splitlines()[0])
+    entry["record"][1] = number
+    index.write_text(json.dumps(entry), "utf-8")
+    dataset = open_dataset(f"{shards}/*-val-*.tar")
+    for read in (lambda: list(dataset.records("val")), lambda: dataset.images):
+        with pytest.raises(DatasetError, match=r"its index is damaged|ends before its index says"):
+            read()
+
+
+@pytest.mark.slow
+def test_load_dataset_reads_a_folder_whose_images_are_in_shards_alone(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(shards.parent / "cache"))
+    (shards.parent / "dataset.json").write_text("{}", "utf-8")
+    loaded = datasets.load_dataset(str(shards.parent), cache_dir=str(shards.parent.parent / "cache"))
+    assert {split: rows.num_rows for split, rows in loaded.items()} == {"train": 5, "validation": 2}
+
+
+def test_a_json_array_as_data_says_how_to_convert_it(tmp_path: Path) -> None:
+    for name in ("mix.json", "mix.jsonl"):
+        (tmp_path / name).write_text('[{"id": "1", "conversations": []}]', "utf-8")
+        with pytest.raises(DatasetError, match=rf"phi3v-data convert --source chat --input .*/{name}"):
+            list(open_dataset(f"{tmp_path}/{name}").records("mix"))
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_for_a_dataset_folder_is_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match=r"cannot be read|no such dataset folder"):
+        open_dataset(f"{tmp_path}/{name}")
+
+
+def test_a_line_without_end_is_refused_before_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "LONGEST_LINE", 1000)
+    (tmp_path / "a_train.jsonl").write_bytes(encode_record(record("1")) + b"\n" + b"x" * 1000)
+    with pytest.raises(DatasetError, match=r"a_train\.jsonl, line 2: longer than"):
+        list(open_dataset(f"{tmp_path}").records("train"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -75,7 +76,7 @@ def test_fields_that_a_later_version_of_the_same_format_adds_are_no_matter(folde
 @pytest.mark.parametrize("place", ["", "missing", "file"])
 def test_a_folder_without_a_manifest_is_no_dataset(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DatasetError, match=r"no dataset folder \(it holds no dataset.json\)"):
+    with pytest.raises(DatasetError, match=r"not a dataset folder \(it holds no dataset.json\)"):
         read_manifest(LocalFolder(tmp_path / place))
 
 
@@ -96,3 +97,21 @@ def test_a_newer_format_is_refused(folder: LocalFolder) -> None:
     folder.write(MANIFEST, encode_manifest(manifest(FORMAT_VERSION + 1)))
     with pytest.raises(DatasetError, match=rf"format {FORMAT_VERSION + 1}, but only {FORMAT_VERSION} is known"):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/dev/zero", "a\0.jsonl", "", "x" * 2000])
+@pytest.mark.parametrize("field", ["file", "shards"])
+def test_a_manifest_that_names_a_file_outside_of_its_folder_is_refused(tmp_path: Path, field: str, name: str) -> None:
+    made = json.loads(encode_manifest(manifest()))
+    made["splits"][0][field] = name if field == "file" else [name]
+    (tmp_path / "dataset.json").write_text(json.dumps(made), "utf-8")
+    with pytest.raises(DatasetError, match=r"dataset\.json: (.*leads out of the folder|damaged)") as told:
+        read_manifest(LocalFolder(tmp_path))
+    assert len(str(told.value)) < 1000
+
+
+def test_a_manifest_without_end_is_refused_before_it_is_held(tmp_path: Path) -> None:
+    with (tmp_path / "dataset.json").open("wb") as stream:
+        stream.truncate(1 << 40)  # a sparse file
+    with pytest.raises(DatasetError, match="larger than 64 MiB"):
+        read_manifest(LocalFolder(tmp_path))

@@ -120,8 +120,8 @@ def test_a_shard_without_its_index_or_cut_short_is_no_dataset(tmp_path: Path) ->
     (name,) = write(tmp_path, [sample("a", 1), sample("b", 1)])
     tar, index = tmp_path / name, tmp_path / index_name(name)
     tar.write_bytes(tar.read_bytes()[:3000])
-    with Shard(LocalFolder(tmp_path), name) as shard, pytest.raises(DatasetError, match="ends before its index says"):
-        shard.sample(1)
+    with pytest.raises(DatasetError, match="ends before its index says"):
+        Shard(LocalFolder(tmp_path), name)
     index.write_bytes(b'{"id": "a"}\n')
     with pytest.raises(DatasetError, match="index is damaged"):
         Shard(LocalFolder(tmp_path), name)

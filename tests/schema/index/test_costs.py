@@ -210,7 +210,7 @@ def test_a_shards_index_may_know_of_fewer_images_than_a_record_shows_or_of_more(
     tmp_path: Path, change: Callable[[list[object]], list[object]], faulty: bool
 ) -> None:
     shards = in_shards(write(tmp_path / "files"), tmp_path / "shards", 10**9)
-    (index,) = (tmp_path / "shards" / "shards").glob("*.index.jsonl")
+    (index,) = (tmp_path / "shards" / "shards").rglob("*.index.jsonl")
     rows = [json.loads(line) for line in index.read_text().splitlines()]
     rows[2]["images"] = change(rows[2]["images"])
     index.write_text("".join(json.dumps(row) + "\n" for row in rows))
