@@ -162,7 +162,7 @@ def _lines(found: DataEstimate) -> list[str]:
         "",
         f"without padding  {balance.padding:.1%} of the tokens saved, against micro-batches padded to their longest",
         f"                 {found.crop_padding:.1%} of the crops saved, against images padded to the most crops",
-        f"balanced by cost   the costliest GPU has {balance.imbalance:.1%} more than the mean; "
+        f"balanced by cost the costliest GPU has {balance.imbalance:.1%} more than the mean; "
         f"{balance.worst_imbalance:.1%} in the worst step; {balance.imbalance_in_order:.1%} if assigned in order",
         f"                 ({where})",
     ]

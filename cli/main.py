@@ -84,7 +84,7 @@ def _run() -> int:
     try:
         return run_command(sys.argv[1:])
     except Phi3VDataError as error:
-        return _fail(" ".join(str(error).split("\n")), error.exit_code)
+        return _fail(" ".join(str(error).split("\n")), error.exit_code, quiet=not _reports(error))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
@@ -108,6 +108,14 @@ def _run() -> int:
         return _fail(f"unexpected {type(error).__name__}: {first}; PHI3V_DEBUG=1 shows where it comes from", 1)
 
 
-def _fail(message: str, code: int) -> int:
-    click.echo(f"phi3v-data: {message}", err=True)
+def _fail(message: str, code: int, *, quiet: bool = False) -> int:
+    if not quiet:
+        click.echo(f"phi3v-data: {message}", err=True)
     return code
+
+
+def _reports(error: Phi3VDataError) -> bool:
+    """Whether this process prints an error; of several that train together and all have it, one does."""
+    from ..trainer.launch import reports_errors
+
+    return reports_errors(os.environ, error.exit_code)

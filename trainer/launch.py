@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from ..schema.errors import UsageError
 
-__all__ = ["check_gpus", "is_launched", "launch", "rank_environment"]
+__all__ = ["check_gpus", "is_launched", "launch", "rank_environment", "reports_errors"]
 
 # What torch.distributed reads (its `env://` rendezvous), and torchrun sets.
 _RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -60,6 +60,15 @@ def rank_environment(environ: Mapping[str, str]) -> dict[str, str]:
             environ.get("AZUREML_RUN_ID", "0"),
         )
     return {}
+
+
+def reports_errors(environ: Mapping[str, str], exit_code: int) -> bool:
+    """Tell whether this process prints an error with which it ends.
+
+    What a user can correct is found by every process of a run: the first one prints it. Anything else may have happened
+    to this process alone.
+    """
+    return exit_code != UsageError.exit_code or environ.get("RANK", "0") == "0"
 
 
 def _translated(
@@ -111,7 +120,7 @@ def launch(processes: int, arguments: Sequence[str]) -> NoReturn:
         processes: how many; each takes the GPU of its local rank, where there are any.
         arguments: of `phi3v-data`, such as `["train", "data/ucf101"]`.
     """
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    torchrun = [sys.executable, "-m", "phi3v_data.trainer.torchrun", "--standalone", f"--nproc-per-node={processes}"]
     # Each process would take a thread a core.
     environ = {"OMP_NUM_THREADS": "1", **os.environ}
     sys.stdout.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -17,8 +19,13 @@ class Ddp(SingleProcess):
 
     def _distribute(self, model: nn.Module) -> nn.Module:
         devices = [self.device] if self.device.type == "cuda" else None
+        # Buffers never change; the option that leaves them alone has had another name since torch 2.13.
+        known = inspect.signature(DistributedDataParallel.__init__).parameters
+        buffers: dict[str, Any] = {
+            "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
+        }
         self._replica = DistributedDataParallel(
-            super()._distribute(model), device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
+            super()._distribute(model), device_ids=devices, gradient_as_bucket_view=True, **buffers
         )
         return self._replica
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import nn
 from transformers import PreTrainedTokenizerFast
@@ -119,9 +120,15 @@ def write_tiny(folder: str | Path, seed: int = 0) -> Path:
     Returns:
         The folder.
     """
-    tiny_model(seed).save_pretrained(folder)
+    folder, model = Path(folder), tiny_model(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    # transformers' save_pretrained writes weights in the first process alone; each process wants a folder of its own.
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
-    return Path(folder)
+    return folder
 
 
 @torch.no_grad()
