@@ -63,7 +63,7 @@ def test_every_option_says_what_it_does(name: str) -> None:
         (["train", "nowhere.jsonl"], "phi3v-data: nowhere.jsonl: no such file"),
         (["train", "--set", "lr"], "phi3v-data: --set lr: expected KEY=VALUE"),
         (["train", "--set", "optimizer.rate=1"], "phi3v-data: no setting 'optimizer.rate'; "),
-        (["train", "--batch-size", "0"], "phi3v-data: the configuration: Expected `int` >= 1 - at `$.batch_size`"),
+        (["train", "--batch-size", "0"], "phi3v-data: --batch-size 0: at least 1"),
         (
             ["convert", "--source", "ucf101", "--folds", "2"],
             "phi3v-data: no option --folds; did you mean --fold?",
