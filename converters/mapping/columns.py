@@ -145,15 +145,16 @@ class RowMapping(ABC):
         )
 
     def _split(self, file_split: str, row: Row) -> str:
+        cells = row.cells()
         if self._values["--split-column"]:
-            split = split_name(self._values["--split-column"][0].text(row.cells()))
+            split = split_name(self._values["--split-column"][0].text(cells))
             if not is_split_name(split):
                 raise ItemError(f"--split-column is {split!r}, which cannot be the name of a file")
             return split
         if self._ratios is None:
             return file_split
         key = self._values["--group"] or self._values["--id"]
-        return self._ratios.split_of(key[0].text(row.cells()) if key else row.place)
+        return self._ratios.split_of(key[0].text(cells) if key else row.place)
 
     @cached_property
     def _ratios(self) -> Ratios | None:

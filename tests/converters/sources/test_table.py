@@ -400,3 +400,14 @@ def test_a_list_inside_a_template_is_an_error_that_names_the_field(raw: RawTable
         "x.jsonl:1": "--answer: the template prints right: the list ['2', 'two']; name one of it, {{ name[0] }}, "
         "or join it: {{ name | join(', ') }}"
     }
+
+
+@pytest.mark.parametrize("options", [{}, {"split_ratio": "train=1/2,test=1/2"}])
+def test_what_is_not_a_row_takes_no_number_and_stays_in_the_split_of_its_file(
+    raw: RawTable, options: dict[str, str]
+) -> None:
+    raw.lines("val.jsonl", b"{broken", ROW, b"[]", ROW)
+    found = raw.convert(**options)
+    numbers = sorted(record.id.rpartition("-")[2] for record in found.all())
+    assert numbers in (["0000000000", "0000000001"], ["0000000000", "0000000000"])
+    assert len(found.refused) == 2
