@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..data_cards.cards.facts import Measured
     from ..schema.dataset import Dataset
 
-__all__ = ["command", "write_dataset_card"]
+__all__ = ["command", "write_dataset_card", "write_model_card"]
 
 
 @click.command("card", short_help="Write the card of a dataset or a run: README.md for people and for the hub.")
@@ -34,14 +34,18 @@ def command(
     """Write the card of a dataset or a run: README.md for people and for the hub.
 
     DATA is a dataset folder; left out, the one dataset under data/. `datasets.load_dataset` finds each split by the
-    card's front matter. A card can be written again: sections and keys that a person edited stay as they are.
+    card's front matter. The card of a RUN goes beside its model. A card can be written again: sections and keys that a
+    person edited stay as they are.
     """
-    import json
-
     from ..data_cards.counting import find_counting
+    from ..data_cards.run_files import is_run
     from ..schema.dataset import the_dataset
     from ..storage import open_folder
 
+    if address is not None and is_run(address):
+        card, kept = write_model_card(address, out)
+        _print(card, kept, False, as_json)
+        return
     dataset = the_dataset(address)
     counting, name = (None, "") if measure is False else find_counting(model, num_crops)
     if measure and counting is None:
@@ -51,9 +55,14 @@ def command(
 
     measured = measured_facts(dataset, counting, name, None, _progress) if counting else None
     kept = write_dataset_card(dataset, measured=measured, out=out)
-    card = f"{folder.address}/README.md"
+    _print(f"{folder.address}/README.md", kept, measured is not None, as_json)
+
+
+def _print(card: str, kept: list[str], measured: bool, as_json: bool) -> None:
+    import json
+
     if as_json:
-        click.echo(json.dumps({"card": card, "kept": kept, "measured": measured is not None}))
+        click.echo(json.dumps({"card": card, "kept": kept, "measured": measured}))
         return
     click.echo(f"{card}: written")
     if kept:
@@ -84,6 +93,28 @@ def write_dataset_card(
     made_by = conversion_command(dataset.manifest) if dataset.manifest else ""
     sections = dataset_sections(dataset, facts, measured, made_by, address)
     return write_card(open_folder(out) if out else dataset.folder, front_matter(dataset, facts), sections)
+
+
+def write_model_card(run: str, out: str | None = None) -> tuple[str, list[str]]:
+    """Write the card of a run's model, beside its weights; before there are any, into the run's folder.
+
+    Args:
+        run: the run's folder.
+        out: another folder that gets README.md.
+
+    Returns:
+        Where the card is, and the names of what was left as a person edited it.
+    """
+    from ..data_cards.cards.model_card import model_front_matter, model_sections
+    from ..data_cards.cards.write import write_card
+    from ..data_cards.run_files import read_run
+    from ..storage import open_folder
+
+    files = read_run(run)
+    model = files.path / "model"
+    folder = open_folder(out or str(model if model.is_dir() else files.path))
+    kept = write_card(folder, model_front_matter(files), model_sections(files))
+    return f"{folder.address}/README.md", kept
 
 
 def _progress(done: int, total: int) -> None:

@@ -68,6 +68,8 @@ def _common(options: dict[str, Any]) -> Iterator[str]:
         value = options.get(name, default)
         if value != default:
             yield from (flag, str(value))
+    if options.get("escape_tokens"):
+        yield "--escape-tokens"
     if options.get("splits"):
         yield from ("--splits", ",".join(options["splits"]))
     if options.get("shard_size") is not None:

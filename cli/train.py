@@ -144,6 +144,10 @@ def command(
     from ..trainer.train import train
 
     train(config, sources, out, click.echo, resume)
+    if os.environ.get("RANK", "0") == "0":
+        from .card import write_model_card
+
+        write_model_card(str(out))
 
 
 def _launch(gpus: int) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..schema.errors import InputError
 
-__all__ = ["Answer", "EvaluationFile", "Metric", "RunFiles", "is_run", "read_run"]
+__all__ = ["Answer", "EvaluationFile", "Metric", "RunData", "RunFiles", "is_run", "read_run"]
 
 _RUN = "run.json"
 _ROWS = ("history.jsonl", "throughput.jsonl")
@@ -46,8 +46,16 @@ class EvaluationFile(msgspec.Struct, frozen=True):
     correct: int = 0
     total: int = 0
 
+    @property
+    def results(self) -> dict[str, Metric]:
+        """Every metric by name; of a file without any, the accuracy."""
+        counted = {"accuracy": Metric(self.correct / self.total, self.total)} if self.total else {}
+        return self.metrics or counted
 
-class _Data(msgspec.Struct, frozen=True):
+
+class RunData(msgspec.Struct, frozen=True):
+    """A dataset of a run: its address, the digest of its records, and the files or shards of each split."""
+
     address: str
     sha256: str = ""
     files: dict[str, str] = {}
@@ -56,7 +64,7 @@ class _Data(msgspec.Struct, frozen=True):
 
 class _RunFile(msgspec.Struct, frozen=True):
     config: dict[str, Any]
-    data: list[_Data] = []
+    data: list[RunData] = []
     versions: dict[str, str] = {}
     result: dict[str, Any] | None = None
 
@@ -79,7 +87,7 @@ class RunFiles:
     path: Path
     name: str
     config: dict[str, Any]
-    data: list[_Data]
+    data: list[RunData]
     versions: dict[str, str]
     result: dict[str, Any]
     rows: dict[str, list[tuple[float, float]]]

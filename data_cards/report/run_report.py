@@ -10,7 +10,7 @@ import msgspec
 
 from ...schema.errors import UsageError
 from ...storage import open_folder
-from ..run_files import Metric, RunFiles, read_run
+from ..run_files import RunFiles, read_run
 from .data_files import write_data
 from .pages import claim, write_pages
 from .predictions import Asked, Column, asked, columns_of, confusion
@@ -115,13 +115,12 @@ def _run(run: RunFiles, name: str) -> dict[str, Any]:
 
 def _column(column: Column) -> dict[str, Any]:
     found = column.evaluation
-    metrics = found.metrics or ({"accuracy": Metric(found.correct / found.total, found.total)} if found.total else {})
     wrong = sum(answer.correct is False for answer in found.answers)
     return {
         "run": column.run,
         "name": column.name,
         "split": found.split,
-        "metrics": metrics,
+        "metrics": found.results,
         "correct": found.correct,
         "total": found.total,
         "wrong": wrong,
