@@ -42,6 +42,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     metavar="PATH",
     help="Raw data: a folder or an archive, local or s3://...  [default: the public copy]",
 )
+@click.option("--no-follow-links", is_flag=True, help="Refuse an input folder with links that lead out of it.")
 @click.option("--out", metavar="DIR", help="Dataset folder to write, local or s3://...  [default: data/<source>]")
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality, 1-100.  [default: 75]")
 @click.option(
@@ -135,6 +136,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         engine=given["engine"],
         workers=given["workers"],
         item_timeout=given["item_timeout"] or ITEM_TIMEOUT,
+        follow_links=not given["no_follow_links"],
         on_error=given["on_error"],
         restart=given["restart"],
         retry_quarantined=given["retry_quarantined"],

@@ -7,6 +7,7 @@ import os
 from ..schema.errors import InputError
 from .base import Folder
 from .local import LocalFolder
+from .outage import one_line, outage
 from .remote import RemoteFolder
 
 __all__ = ["check_readable", "is_remote", "open_folder"]
@@ -46,4 +47,9 @@ def check_readable(folder: Folder) -> None:
     except PermissionError:
         raise InputError(f"{folder.address}: permission denied; make it readable") from None
     except OSError as error:
-        raise InputError(f"{folder.address}: cannot be listed ({error})") from error
+        raise InputError(f"{folder.address}: cannot be listed ({one_line(error)})") from error
+    except Exception as error:
+        # Clients of stores raise errors of their own where the store cannot be reached.
+        if (reason := outage(error)) is None:
+            raise
+        raise InputError(f"{folder.address}: cannot be listed: {reason}; fix the connection and rerun") from error

@@ -58,6 +58,7 @@ class ConvertRequest:
         engine: local processes, or a Ray cluster.
         workers: processes; None for one a core.
         item_timeout: seconds after which a worker is ended over its item, which is quarantined.
+        follow_links: whether links in the input folder may lead out of it.
         on_error: quarantine an item that fails, or stop at the first.
         restart: throw away what is in `out` (it must be a dataset, finished or not).
         retry_quarantined: try the quarantined items of an earlier run again.
@@ -75,6 +76,7 @@ class ConvertRequest:
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     item_timeout: float = ITEM_TIMEOUT
+    follow_links: bool = True
     on_error: OnError = "quarantine"
     restart: bool = False
     retry_quarantined: bool = False
@@ -167,7 +169,7 @@ def _open_state(out: Folder) -> State:
 
 def _resolved(request: ConvertRequest, unbound: Converter, state: State) -> ConverterSpec:
     with source_errors(unbound.name, "fetched its input"):
-        address = resolve_input(unbound, request.input, state.work)
+        address = resolve_input(unbound, request.input, state.work, follow_links=request.follow_links)
     file, colon, name = request.source.rpartition(":")
     source = f"{Path(file).absolute()}:{name}" if colon else request.source
     return ConverterSpec(source=source, input=address, options=request.options)

@@ -11,13 +11,15 @@ from typing import Any
 
 from ...schema.errors import InputError
 from ...storage import Folder, check_readable, is_remote, open_folder
+from ...storage.outage import one_line
 from ..base import PublicCopy
 from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
+from .links import refuse_links_out
 
 __all__ = ["resolve_input"]
 
 
-def resolve_input(source: Any, given: str | None, work: Path) -> str:
+def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: bool = True) -> str:
     """Return the address of a folder that holds the raw data.
 
     Args:
@@ -26,6 +28,7 @@ def resolve_input(source: Any, given: str | None, work: Path) -> str:
             are suffixes of single files that will do as well; it gets such a file's own address.
         given: a folder or an archive, local or on an object store, or None.
         work: a local folder that outlives a killed run; an archive is unpacked in it once, and found there again.
+        follow_links: whether links in a folder that was given may lead out of it.
 
     Raises:
         InputError: there is no such input, it is neither folder nor archive, or the archive is damaged or refused.
@@ -51,7 +54,7 @@ def resolve_input(source: Any, given: str | None, work: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one") from None
     except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)})") from error
     if is_file and path.name.lower().endswith(takes_files):
         return str(path)
     if is_file and not is_archive_name(path.name):
@@ -62,6 +65,8 @@ def resolve_input(source: Any, given: str | None, work: Path) -> str:
     if is_file:
         return _unpacked(open_folder(path.parent), path.name, given, work)
     check_readable(open_folder(path))
+    if not follow_links:
+        refuse_links_out(path)
     return str(path)
 
 
@@ -70,7 +75,7 @@ def _is_remote_file(given: str) -> bool:
     try:
         return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
     except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error})") from error
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)})") from error
 
 
 def _public_copy(source: Any) -> str:
@@ -93,7 +98,7 @@ def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"{given}: no such archive") from None
     except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)})") from error
     # It gets its name when it is complete; a killed run leaves one without.
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)

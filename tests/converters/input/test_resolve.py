@@ -80,6 +80,29 @@ def test_a_relative_folder_becomes_absolute_for_workers_elsewhere(
     assert resolve_input(UCF101, "raw", work) == str(tmp_path / "raw")
 
 
+def test_links_that_lead_out_of_the_folder_are_followed_unless_that_is_refused(tmp_path: Path, work: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    raw = tmp_path / "raw"
+    (raw / "A").mkdir(parents=True)
+    (raw / "A" / "inside.avi").symlink_to(raw / "A")
+    (raw / "A" / "nowhere.avi").symlink_to("missing")
+    (raw / "A" / "itself.avi").symlink_to("itself.avi")
+    assert resolve_input(UCF101, str(raw), work, follow_links=False) == str(raw)
+    (raw / "A" / "out.avi").symlink_to("/etc/hostname")
+    (raw / "B").symlink_to(tmp_path / "elsewhere")
+    assert resolve_input(UCF101, str(raw), work) == str(raw)
+    with pytest.raises(InputError, match=r"2 links to places outside, such as A/out\.avi; .* --no-follow-links"):
+        resolve_input(UCF101, str(raw), work, follow_links=False)
+
+
+@pytest.mark.parametrize("name", ["raw", "raw.zip", "raw.csv"])
+def test_an_input_that_is_not_a_regular_file_is_refused_and_not_waited_for(
+    name: str, tmp_path: Path, work: Path
+) -> None:
+    os.mkfifo(tmp_path / name)
+    assert "a folder was expected" in refusal(tmp_path / name, work)
+
+
 def test_a_home_folder_is_found(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "raw").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
