@@ -111,7 +111,7 @@ def test_sources_lists_every_source_with_its_options() -> None:
     assert re.search(r"--fold INTEGER RANGE [^[]*\[default: 1\] \[1<=x<=3\]", " ".join(text.split()))
     assert "--turns [question|document]" in text
     listed = json.loads(CliRunner().invoke(sources, ["--format", "json"]).output)
-    assert {"name", "package", "summary", "fault", "options"} == set(listed[0])
+    assert {"name", "package", "summary", "failure", "options"} == set(listed[0])
     (ucf101,) = (source for source in listed if source["name"] == "ucf101")
     assert {"frames", "sampling", "decoder", "fold"} <= {option["name"] for option in ucf101["options"]}
 
@@ -150,7 +150,8 @@ def test_a_split_that_no_sample_fell_into_is_named_with_what_to_do(tmp_path: Pat
     result = run("--source", "image-folder", "--input", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), *ratio)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == (
-        "split val is empty: none of 2 items fell into it; give it a larger share with --split-ratio, or add samples"
+        "split val is empty: none of 2 items fell into it; give it a larger share with --split-ratio, or --stratify, or "
+        "add samples"
     )
 
 
