@@ -150,8 +150,8 @@ def test_a_split_that_no_sample_fell_into_is_named_with_what_to_do(tmp_path: Pat
     result = run("--source", "image-folder", "--input", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), *ratio)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == (
-        "split val is empty: none of 2 items fell into it; give it a larger share with --split-ratio, or --stratify, or "
-        "add samples"
+        "split val is empty: none of 2 items fell into it; give it a larger share with --split-ratio, "
+        "or --stratify, or add samples"
     )
 
 
