@@ -16,8 +16,6 @@ from ...storage import Folder, LocalFolder
 from ...storage.outage import one_line, outage
 from .facts import Depth, Fault, ImageFacts
 from .header import HEAD, Header, HeaderError, header_of, quick_header
-from .looks import hash_of, line_height_of, thumbnail_of
-from .pixels import decode_grey, has_one_colour
 
 __all__ = ["ImageReader"]
 
@@ -159,6 +157,10 @@ def _set_header(facts: ImageFacts, header: Header) -> None:
 
 
 def _set_looks(facts: ImageFacts, data: bytes, header: Header) -> None:
+    # OpenCV takes a quarter of a second to import, and headers need nothing of it.
+    from .looks import hash_of, line_height_of, thumbnail_of
+    from .pixels import decode_grey, has_one_colour
+
     grey = decode_grey(data, header)
     thumbnail = thumbnail_of(grey)
     facts.thumbnail = thumbnail.tobytes()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import xxhash
 from msgspec import UNSET
 
 from ...storage import Folder
@@ -19,6 +18,7 @@ from ..errors import DatasetError, RunError, UsageError
 from ..index.counting import Counter
 from ..record import decode_record
 from ..shards import Shard
+from .digest import digest, digests_of
 from .lean import LeanRecord, LeanTurn, decode_lean, decode_lean_lines, decode_meta_lines
 from .lines import Block, Task
 from .records import LINES, Line
@@ -28,7 +28,7 @@ from .settings import Settings
 from .shown import NOTHING, ShownImages, Taken
 from .text import TURNS
 
-__all__ = ["COLUMNS", "Part", "Scanner", "record_row"]
+__all__ = ["COLUMNS", "Part", "Scanner"]
 
 COLUMNS = np.dtype(
     [
@@ -51,6 +51,9 @@ paths of its images."""
 # Where some of many lines are at fault, so many of them at a time are looked at again.
 _FEW = 64
 _BOM = b"\xef\xbb\xbf"
+_LINE_END = 10
+# Rules that may find something in printable ASCII.
+_OF_PLAIN_TEXTS = ("T403", "T408")
 
 
 @dataclass
@@ -90,6 +93,7 @@ class Scanner:
         self._images = images
         self._lines = _selected(LINES.rules, settings)
         self._turns = _selected(TURNS.rules, settings)
+        self._plain_turns = {code: rule for code, rule in self._turns.items() if code in _OF_PLAIN_TEXTS}
         self._counter = Counter(settings.counting) if settings.counting and settings.level != "records" else None
         self._longest = settings.limits.longest_line
 
@@ -165,13 +169,16 @@ class Scanner:
 
     def _one(self, data: bytes, offset: int, *, first: bool) -> None:
         """Look at one line, rule by rule."""
-        line = Line(data, first)
-        record = _decoded(data.removeprefix(_BOM) if first else data)
-        if record is None or not keys_are_single(data, [record]) or (first and data.startswith(_BOM)):
-            self._check_line(line)
+        bare = data.removeprefix(_BOM) if first else data
+        record = _decoded(bare)
+        if record is not None and len(bare) == len(data):
+            starts, sizes = np.array([offset], np.uint64), np.array([len(data)], np.uint32)
+            if self._records([record], data, starts, sizes, check_keys=True):
+                return
+        self._check_line(Line(data, first))
         if record is not None:
-            starts = np.array([offset], np.uint64)
-            self._records([record], data, starts, np.array([len(data)], np.uint32))
+            starts, sizes = np.array([offset], np.uint64), np.array([len(data)], np.uint32)
+            self._records([record], data, starts, sizes, check_keys=False)
 
     def _many(self, data: bytes, offset: int) -> bool:
         """Read many lines at once; False where one of them had better be looked at alone."""
@@ -179,13 +186,14 @@ class Scanner:
             records = decode_lean_lines(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LINE_END)
         if not data.endswith(b"\n"):
             ends = np.append(ends, len(data))
-        if len(ends) != len(records) or not keys_are_single(data, records):
+        if len(ends) != len(records):
             return False
         starts = np.concatenate([[0], ends[:-1] + 1])
-        if not self._records(records, data, (starts + offset).astype(np.uint64), (ends - starts).astype(np.uint32)):
+        offsets, sizes = (starts + offset).astype(np.uint64), (ends - starts).astype(np.uint32)
+        if not self._records(records, data, offsets, sizes, check_keys=True):
             return False
         self._part.lines += len(records)
         return True
@@ -196,41 +204,47 @@ class Scanner:
         data: bytes,
         offsets: npt.NDArray[np.uint64],
         sizes: npt.NDArray[np.uint32],
+        *,
+        check_keys: bool,
     ) -> bool:
-        metas = [record.meta if record.meta is not UNSET else b"{}" for record in records]
+        """Take records in; False, and nothing is taken, where a key may be repeated or a `meta` is not an object."""
+        metas = b"\n".join([record.meta if record.meta is not UNSET else b"{}" for record in records])
+        found = digests_of(records)
         try:
-            read = decode_meta_lines(b"\n".join(metas))
+            read = decode_meta_lines(metas)
         except (msgspec.DecodeError, RecursionError):
+            return False
+        if check_keys and not keys_are_single(data, found.keys, metas):
             return False
         rows = np.zeros(len(records), COLUMNS)
         rows["line"] = np.arange(self._part.lines, self._part.lines + len(records))
         rows["offset"], rows["size"] = offsets, sizes
-        check = self._turns.values() if not texts_are_plain(data) else None
-        hashes = []
-        for number, record in enumerate(records):
-            hashes.append(record_row(record))
-            for place, turn in enumerate(record.conversations):
-                for rule in check if check is not None else self._rules_of_plain(turn):
-                    for message in rule.check(turn):
-                        where = f"turn {place + 1}, " if len(record.conversations) > 1 else ""
-                        self._add(rule, f"{where}{message}", self._part.lines + number, record.id)
-        columns = np.array(hashes, np.uint64).reshape(len(records), 5)
-        for place, name in enumerate(("answered", "id", "question", "answer", "content")):
-            rows[name] = columns[:, place]
+        rows["answered"], rows["id"], rows["question"] = found.answered, found.ids, found.questions
+        rows["answer"], rows["content"] = found.answers, found.contents
+        rows["group"] = [_group(each.group) for each in read]
         if self._counter is not None:
             rows["tokens"] = [_text_tokens(self._counter, record) for record in records]
-        rows["group"] = [0 if each.group is None else _hash(each.group) for each in read]
-        self._part.labels.update(_label(each.label) for each in read if each.label is not None)
+        self._part.labels.update([_label(each.label) for each in read if each.label is not None])
         self._rows.append(rows)
-        self._part.shown += self._images.look(records, self._part.lines, self._part.findings)
+        if texts_are_plain(data):
+            self._look_at_turns(records, found.doubtful, self._plain_turns)
+        else:
+            everywhere = [
+                (number, place) for number, each in enumerate(records) for place in range(len(each.conversations))
+            ]
+            self._look_at_turns(records, everywhere, self._turns)
+        self._part.shown += self._images.look(records, found.paths, self._part.lines, self._part.findings)
         return True
 
-    def _rules_of_plain(self, turn: LeanTurn) -> Iterator[Rule[LeanTurn, str]]:
-        """Yield the rules that may find something in a text of plain characters."""
-        if (not turn.user or turn.user.isspace()) and "T403" in self._turns:
-            yield self._turns["T403"]
-        if ":" in turn.user and "T408" in self._turns:
-            yield self._turns["T408"]
+    def _look_at_turns(
+        self, records: Sequence[LeanRecord], places: Sequence[tuple[int, int]], rules: dict[str, Rule[LeanTurn, str]]
+    ) -> None:
+        for number, place in places:
+            record = records[number]
+            where = f"turn {place + 1}, " if len(record.conversations) > 1 else ""
+            for rule in rules.values():
+                for message in rule.check(record.conversations[place]):
+                    self._add(rule, f"{where}{message}", self._part.lines + number, record.id)
 
     def _check_line(self, line: Line) -> None:
         for rule in self._lines.values():
@@ -241,24 +255,6 @@ class Scanner:
         self._part.findings.append(rule.finding(message, line=line, id=identity))
 
 
-def record_row(record: LeanRecord) -> tuple[int, int, int, int, int]:
-    """Return whether each turn has an answer, and the hashes of id, questions, answers and content; see COLUMNS."""
-    turns = record.conversations
-    if len(turns) == 1:
-        turn = turns[0]
-        users, assistants, images = turn.user, turn.assistant, turn.images or ()
-        answered = bool(assistants) and not assistants.isspace()
-    else:
-        users = "\0".join([turn.user for turn in turns])
-        assistants = "\0".join([turn.assistant for turn in turns])
-        images = [image for turn in turns for image in turn.images or ()]
-        answered = all(turn.assistant.strip() for turn in turns if turn.supervised is not False)
-    question = _digest(users.encode())
-    answer = _digest(assistants.encode(), question)
-    content = _digest("\0".join(images).encode(), answer)
-    return answered, _digest(record.id.encode()), question, answer, content
-
-
 def _text_tokens(counter: Counter, record: LeanRecord) -> int:
     try:
         strict = decode_record(msgspec.json.encode(record))
@@ -266,9 +262,6 @@ def _text_tokens(counter: Counter, record: LeanRecord) -> int:
     except UsageError:
         # What keeps it from being a prompt is another rule's.
         return 0
-
-
-_digest = xxhash.xxh3_64_intdigest
 
 
 def _selected(rules: dict[str, Rule[Any, Any]], settings: Settings) -> dict[str, Rule[Any, Any]]:
@@ -285,8 +278,8 @@ def _decoded(data: bytes) -> LeanRecord | None:
     return record
 
 
-def _hash(value: Any) -> int:
-    return _digest(_label(value).encode("utf-8", "surrogatepass")) or 1
+def _group(value: Any) -> int:
+    return 0 if value is None else digest(_label(value).encode("utf-8", "surrogatepass")) or 1
 
 
 def _label(value: Any) -> str:

@@ -8,29 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
-
-from .lean import LeanRecord
-
 __all__ = ["keys_are_single", "paths_are_plain", "texts_are_plain"]
 
 
-def keys_are_single(data: bytes, records: Sequence[LeanRecord]) -> bool:
+def keys_are_single(data: bytes, keys: int, metas: bytes) -> bool:
     """Tell whether no object outside `meta` has a key twice: there are as many keys as the records have values.
 
     Args:
         data: the lines.
-        records: what was read from them.
+        keys: that the records read from them have, but for those inside `meta`.
+        metas: what is written as `meta`, one behind the other.
     """
     if b'" ' in data or b'"\t' in data:
         return False
-    metas = [record.meta for record in records if record.meta is not UNSET]
-    keys = 2 * len(records) + len(metas) + b" ".join(metas).count(b'":')
-    for record in records:
-        keys += record.source is not UNSET
-        for turn in record.conversations:
-            keys += 2 + (turn.images is not UNSET) + (turn.answers is not UNSET) + (turn.supervised is not UNSET)
-    return data.count(b'":') == keys
+    return data.count(b'":') == keys + metas.count(b'":')
 
 
 def texts_are_plain(data: bytes) -> bool:

@@ -91,27 +91,28 @@ class ShownImages:
         self._start()
         return taken
 
-    def look(self, records: Sequence[LeanRecord], line: int, findings: list[Finding]) -> int:
+    def look(self, records: Sequence[LeanRecord], paths: Sequence[str], line: int, findings: list[Finding]) -> int:
         """Look at the images of records.
 
         Args:
             records: that follow one another.
+            paths: of all the images that they show.
             line: the number of the first one's line.
             findings: to which those of these images are added.
 
         Returns:
             How many images they show.
         """
-        shown = [[name for turn in record.conversations for name in turn.images or ()] for record in records]
-        plain = paths_are_plain([name for names in shown for name in names]) if any(shown) else True
+        plain = not paths or paths_are_plain(paths)
         if self._looks or not plain:
-            for number, (record, names) in enumerate(zip(records, shown, strict=True)):
+            for number, record in enumerate(records):
+                names = [name for turn in record.conversations for name in turn.images or ()]
                 bad = set() if plain else {x for x in names if self._bad(x, line + number, record, findings)}
                 if self._looks:
                     self._look(record, names, bad, line + number, findings)
                 self._records += 1
         self._tar = None
-        return sum(map(len, shown))
+        return len(paths)
 
     def _bad(self, name: str, line: int, record: LeanRecord, findings: list[Finding]) -> bool:
         """Tell whether a path must not be followed, and say so."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ..index.columns import repeats_in
 from .chi_square import chi_square
 from .corpus import At, Corpus
 from .examples import DATA, Drawing, Example, line, one_line
-from .near import near_pairs
 from .rule import RuleSet
 
 __all__ = ["TOGETHER"]
@@ -200,8 +200,6 @@ def image_in_two_splits(corpus: Corpus) -> Iterator[At]:
 
 def _shared_images(corpus: Corpus) -> Iterator[tuple[int, int]]:
     """Yield images that are shown in a split further up, too, each with the first that shows it there."""
-    from ..index.columns import repeats_in
-
     records, images = corpus.references("record"), corpus.references("image")
     for repeats in repeats_in(corpus.references("content")):
         splits = corpus.split_numbers(np.asarray(records[repeats.rows], np.int64))
@@ -245,6 +243,9 @@ def _equal(corpus: Corpus, one: int, other: int) -> bool:
     ),
 )
 def near_image_in_two_splits(corpus: Corpus) -> Iterator[At]:
+    # OpenCV takes a quarter of a second to import, and few runs come here.
+    from .near import near_pairs
+
     for reference, other in near_pairs(corpus):
         row, there = (int(corpus.references("record")[each]) for each in (reference, other))
         name, same = corpus.image_name(reference), corpus.image_name(other)

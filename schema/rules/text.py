@@ -12,7 +12,7 @@ from .examples import line, one_line
 from .lean import LeanTurn
 from .rule import RuleSet
 
-__all__ = ["TURNS"]
+__all__ = ["TURNS", "classes_in"]
 
 TURNS: RuleSet[LeanTurn, str] = RuleSet("records")
 
@@ -159,13 +159,14 @@ def answer_not_in_list(turn: LeanTurn) -> Iterator[str]:
     answer = turn.assistant.strip()
     if not answer:
         return
-    classes = _classes_in(turn.user)
+    classes = classes_in(turn.user)
     if len(classes) > 1 and answer not in classes and answer.rstrip(".") not in classes:
         yield f"the answer {answer[:60]!r} is none of the {len(classes)} classes that the question lists"
 
 
 @lru_cache(_REMEMBERED)
-def _classes_in(question: str) -> frozenset[str]:
+def classes_in(question: str) -> frozenset[str]:
+    """Return the classes that a question lists at its end; none where it lists none."""
     found = _CLASSES.search(question) if ":" in question else None
     return frozenset(each.strip() for each in found.group(1).split(",")) if found else frozenset()
 
