@@ -184,9 +184,8 @@ def _large(root: Path, count: int) -> None:
     table = FactsTable(tables)
     for start in range(0, count, 100_000):
         table = table.update(list(_facts(root, start, min(start + 100_000, count), random)))
-    print(
-        f"  made: {size / 1e9:.1f} GB of records, {(root / '.index' / 'images.arrow').stat().st_size / 1e9:.1f} GB of facts"
-    )
+    facts = (root / ".index" / "images.arrow").stat().st_size
+    print(f"  made: {size / 1e9:.1f} GB of records, {facts / 1e9:.1f} GB of facts", flush=True)
     before = _own_memory()
     seconds = _seconds(lambda: _validate_known(root))
     print(
@@ -228,9 +227,8 @@ def _validate_known(root: Path) -> None:
     settings = Settings("pixels", codes_for("pixels", ignore=["enlarged-image", "F212"]), workers=2)
     validation = Validation([(str(root), open_dataset(str(root)))], settings)
     found = sum(1 for _ in validation.findings())
-    print(
-        f"  {sum(map(sum, (each.values() for each in validation.summary.records.values()))):,} records, {found} findings"
-    )
+    records = sum(sum(each.values()) for each in validation.summary.records.values())
+    print(f"  {records:,} records, {found:,} findings")
 
 
 def _own_memory() -> float:

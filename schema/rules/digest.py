@@ -1,4 +1,4 @@
-"""What records share, as hashes, and which of them had better be looked at: one pass over many of them, made to be fast."""
+"""What records share, as hashes, and which of them are to be looked at: one pass over many, made to be fast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Digests:
         contents: hashes of questions, answers and the paths of images.
         paths: of all images.
         keys: of records and turns, but for those inside `meta`.
-        doubtful: record and turn of texts in which the rules for empty questions and lists of classes may find something.
+        doubtful: record and turn where the rules on empty questions and on lists of classes may find something.
     """
 
     answered: list[bool] = field(default_factory=list)
