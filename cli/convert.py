@@ -183,6 +183,10 @@ def _report(summary: Summary) -> None:
         click.echo(f"{summary.out}: already complete, nothing to do")
     else:
         click.echo(f"{summary.out}: written")
+        from ..schema.dataset import open_dataset
+        from ..schema.rules.gate import conversion_summary
+
+        click.echo(conversion_summary(open_dataset(summary.out)))
     quarantined = sum(row.quarantined for row in summary.manifest.splits)
     if quarantined:
         click.echo(f"{counted(quarantined, 'item')} could not be converted; {summary.out}/quarantine.jsonl says why")

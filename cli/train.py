@@ -94,6 +94,7 @@ _SETTINGS = {
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/<data>-<strategy>]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of --show-config.")
+@click.option("--no-validate", is_flag=True, help="Train on data that `validate` finds errors in, too.")
 @click.option("--show-config", is_flag=True, help="Print all settings as a file for --config and exit.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and exit; no model is loaded.")
 def command(
@@ -105,6 +106,7 @@ def command(
     resume: str,
     out: Path | None,
     settings: tuple[str, ...],
+    no_validate: bool,
     show_config: bool,
     dry_run: bool,
     **options: Any,
@@ -138,6 +140,11 @@ def command(
         click.echo(f"model {locate_model(config)}")
         click.echo(settings_yaml(config), nl=False)
         return
+    # The processes of one run share their data: the first looks at it.
+    if not no_validate and int(os.environ.get("RANK", "0")) == 0:
+        from ..schema.rules.gate import refuse_errors
+
+        refuse_errors([source.dataset for source in sources])
     prepare_training_packages()
     if gpus is not None:
         _launch(gpus)

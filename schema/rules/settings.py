@@ -50,6 +50,7 @@ class Settings:
         limits: from where on something is too much.
         workers: processes; None for one a core.
         counting: counts the tokens of texts; without it those of images alone are known.
+        keep_facts: the image facts are kept beside the data for the next time.
     """
 
     level: Level
@@ -57,3 +58,4 @@ class Settings:
     limits: Limits = Limits()
     workers: int | None = None
     counting: Counting | None = None
+    keep_facts: bool = True

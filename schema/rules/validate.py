@@ -110,7 +110,7 @@ class Validation:
             corpus = Corpus(self._sources, self._settings, Path(place))
             with corpus.closing():
                 for number, source in enumerate(self._sources):
-                    yield from self._read(number, source, corpus)
+                    yield from self._read(number, source, corpus, Path(place))
                 self._progress("comparing", 0, 0)
                 for rule in _selected(TOGETHER.rules, self._settings):
                     for at in rule.check(corpus):
@@ -127,10 +127,11 @@ class Validation:
         self.summary.images = sum(sum(source.images.values()) for source in self._sources)
         self.summary.records = {source.address: source.records for source in self._sources}
 
-    def _read(self, number: int, source: Source, corpus: Corpus) -> Iterator[Finding]:
+    def _read(self, number: int, source: Source, corpus: Corpus, place: Path) -> Iterator[Finding]:
         settings = self._settings
         if settings.level != "records":
-            source.tables = tables_folder(source.dataset.folder)
+            kept = tables_folder(source.dataset.folder) if settings.keep_facts else None
+            source.tables = kept or LocalFolder(place / f"tables-{number}")
         make = partial(_scanner, source.dataset, settings, source.tables)
         files = _files(source.dataset, settings)
         total = sum(size for _, _, size in files)
@@ -147,9 +148,9 @@ class Validation:
                     yield task
 
         at, line = ("", ""), 0
-        for place, part in enumerate(in_order(make, tasks(), workers)):
-            if names[place] != at:
-                at, line = names[place], 0
+        for count, part in enumerate(in_order(make, tasks(), workers)):
+            if names[count] != at:
+                at, line = names[count], 0
                 corpus.begin(number, *at)
             split, name = at
             yield from self._of_part(part, source, name, line)
