@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import IO, NamedTuple, cast
 
@@ -14,7 +16,16 @@ from .dependencies import require
 from .errors import DatasetError, RecordError
 from .record import Record, decode_record, encode_record
 
-__all__ = ["JSONL_SUFFIXES", "Line", "Written", "open_lines", "read_lines", "read_records", "write_records"]
+__all__ = [
+    "JSONL_SUFFIXES",
+    "LONGEST_LINE",
+    "Line",
+    "Written",
+    "open_lines",
+    "read_lines",
+    "read_records",
+    "write_records",
+]
 
 JSONL_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 """How a file of records may end; what is compressed can be read from its start alone."""
@@ -45,9 +56,8 @@ def read_lines(folder: Folder, name: str) -> Iterator[Line]:
     Raises:
         DatasetError: the file cannot be read.
     """
-    stream = open_lines(folder, name)
     offset = 0
-    with stream:
+    with open_lines(folder, name) as stream:
         for number, raw in enumerate(iter(partial(stream.readline, LONGEST_LINE), b""), start=1):
             if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
                 raise DatasetError(
@@ -62,7 +72,8 @@ def read_lines(folder: Folder, name: str) -> Iterator[Line]:
                 yield Line(number, start, line)
 
 
-def open_lines(folder: Folder, name: str) -> IO[bytes]:
+@contextmanager
+def open_lines(folder: Folder, name: str) -> Iterator[IO[bytes]]:
     """Open a file of records; what is compressed by gzip or Zstandard is decompressed on the way.
 
     Raises:
@@ -74,12 +85,15 @@ def open_lines(folder: Folder, name: str) -> IO[bytes]:
         stream = folder.open(name)
     except OSError as error:
         raise DatasetError(f"{folder.address}/{name}: cannot be read ({one_line(error)})") from error
+    with stream:
+        yield _decompressed(stream, name)
+
+
+def _decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
     if name.endswith(".gz"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
     if name.endswith(".zst"):
         require("zstandard", purpose=f"{name}: reading Zstandard", extra="zstd")
-        import io
-
         import zstandard
 
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True))

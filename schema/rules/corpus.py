@@ -5,16 +5,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...storage import LocalFolder
+from ...storage import Folder, LocalFolder
 from ..dataset import Dataset
 from ..errors import RecordError
 from ..index.columns import ColumnFiles, Repeats, repeats_in
@@ -27,6 +27,9 @@ from .settings import Settings
 from .shown import REFERENCES
 
 __all__ = ["At", "Corpus", "Source"]
+
+
+_SKIP = 1 << 20
 
 
 class At(NamedTuple):
@@ -96,6 +99,7 @@ class Corpus:
         self._rows = ColumnFiles(folder, "records", COLUMNS)
         self._references = ColumnFiles(folder, "images", REFERENCES)
         self._files: list[_File] = []
+        self._packed = _PackedReader()
 
     def begin(self, source: int, split: str, name: str) -> None:
         """Begin a file: the parts that follow are its."""
@@ -168,9 +172,13 @@ class Corpus:
         file = self._file_of(row)
         folder = self.sources[file.source].dataset.folder
         offset, size = int(self.column("offset")[row]), int(self.column("size")[row])
-        with folder.open(file.name) if not _is_packed(file.name) else open_lines(folder, file.name) as stream:
-            stream.seek(offset)
-            return decode_lean(stream.read(size).removeprefix(b"\xef\xbb\xbf"))
+        if _is_packed(file.name):
+            data = self._packed.read(folder, file.name, offset, size)
+        else:
+            with folder.open(file.name) as stream:
+                stream.seek(offset)
+                data = stream.read(size)
+        return decode_lean(data.removeprefix(b"\xef\xbb\xbf"))
 
     def _file_of(self, row: int) -> _File:
         return self._files[bisect_right(self._files, row, key=lambda file: file.row) - 1]
@@ -200,6 +208,30 @@ class Corpus:
         finally:
             self._rows.close()
             self._references.close()
+            self._packed.close()
+
+
+class _PackedReader:
+    """Reads parts of compressed files, one behind the other; the way back leads over the file's start."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._name, self._at = ("", ""), 0
+        self._stream: IO[bytes] | None = None
+
+    def read(self, folder: Folder, name: str, offset: int, size: int) -> bytes:
+        if self._stream is None or self._name != (folder.address, name) or offset < self._at:
+            self.close()
+            self._stream = self._open.enter_context(open_lines(folder, name))
+            self._name, self._at = (folder.address, name), 0
+        while self._at < offset:
+            self._at += len(self._stream.read(min(_SKIP, offset - self._at)))
+        self._at += size
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        self._open.close()
+        self._stream = None
 
 
 def _is_packed(name: str) -> bool:

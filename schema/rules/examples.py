@@ -14,6 +14,8 @@ from ..layout import IMAGES
 
 __all__ = ["DATA", "Drawing", "Example", "example", "image_example", "line", "one_line"]
 
+# Lines of a file that are shown to people.
+_LINES = 3
 # The file that holds an example's records.
 DATA = "made_train.jsonl"
 
@@ -136,8 +138,7 @@ class Example:
             elif not content:
                 out.append(f"{name}: empty")
             else:
-                text = content if isinstance(content, str) else ascii(content)[2:-1]
-                out += [f"{name}: {_cut(each)}" for each in text.splitlines() or [text]]
+                out += [f"{name}: {each}" for each in _described(content)]
         out += [f"{name}: a link to {target}" for name, target in self.links.items()]
         out += [f"validated with {name} = {value}" for name, value in self.settings.items()]
         return out
@@ -147,6 +148,15 @@ def _bytes(content: str | bytes | Drawing) -> bytes:
     if isinstance(content, Drawing):
         return content.encode()
     return content.encode() if isinstance(content, str) else content
+
+
+def _described(content: str | bytes) -> list[str]:
+    if isinstance(content, bytes) and b"\0" in content:
+        return [f"{len(content)} bytes"]
+    text = content if isinstance(content, str) else ascii(content)[2:-1].replace("\\n", "\n")
+    lines = text.split("\n") if not text.endswith("\n") else text[:-1].split("\n")
+    more = [f"... and {len(lines) - _LINES} more like these"] if len(lines) > _LINES else []
+    return [_cut(each) for each in lines[:_LINES]] + more
 
 
 def _cut(text: str, most: int = 300) -> str:

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from ...storage import Folder
-from ..jsonl import open_lines
+from ..jsonl import LONGEST_LINE, open_lines
 
-__all__ = ["LONGEST_LINE", "Block", "Task", "tasks_of"]
-
-LONGEST_LINE = 1 << 26
-"""Bytes of a line that are read; a longer one is not a record of anybody's."""
+__all__ = ["Block", "Task", "tasks_of"]
 
 _BLOCK = 1 << 20
 

@@ -61,7 +61,7 @@ def lossy_mode(shown: Shown) -> Iterator[str]:
     elif facts.bits == 16:
         yield f"mode {facts.mode}: 16 bits a colour, of which 8 are kept"
     elif facts.transparent:
-        yield f"mode {facts.mode} with transparency, which RGB has not"
+        yield f"mode {facts.mode}, whose transparency RGB has not"
     elif facts.mode in ("CMYK", "YCCK", "LAB", "HSV"):
         yield f"mode {facts.mode}, which is converted to RGB without its colour profile"
 

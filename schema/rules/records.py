@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..jsonl import LONGEST_LINE
 from ..record import Record, Turn
 from .examples import line as made
 from .examples import one_line
 from .lean import decode_lean
-from .lines import LONGEST_LINE
 from .rule import RuleSet
 
 __all__ = ["LINES", "Line"]

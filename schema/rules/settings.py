@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..index.counting import Counting
+from ..jsonl import LONGEST_LINE
 from ..vision_tokens import VisionGeometry
 from .rule import Level
 
@@ -28,7 +29,7 @@ class Limits:
         geometry: of the model's crops.
     """
 
-    longest_line: int = 1 << 26
+    longest_line: int = LONGEST_LINE
     max_tokens: int = 131072
     rope_switch: int = 4096
     num_crops: int = 4
