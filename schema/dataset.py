@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..storage import Folder, is_remote, open_folder
-from ..storage.outage import one_line
+from ..storage.outage import one_line, outage
 from .errors import DatasetError
 from .images import ImageFiles, Images, ShardedImages
 from .jsonl import JSONL_SUFFIXES, read_records
@@ -97,9 +97,10 @@ def open_dataset(address: str) -> Dataset:
     try:
         return _open(address)
     except OSError as error:
-        raise DatasetError(
-            f"{address}: cannot be read ({one_line(error)}); expected a dataset folder, a .jsonl file or .tar files"
-        ) from error
+        if (reason := outage(error)) is not None:
+            raise DatasetError(f"{address}: cannot be read: {reason}; fix that and rerun") from error
+        expected = "expected a dataset folder, a .jsonl file or .tar files"
+        raise DatasetError(f"{address}: cannot be read ({one_line(error)}); {expected}") from error
 
 
 def _open(address: str) -> Dataset:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 __all__ = ["file_stem", "split_name", "split_of_file"]
 
 _VAL = {"val", "valid", "validation"}
-# A split's name inside a longer one; what is told apart within it (test1, dev_seen) belongs to it.
+# A split's name inside a longer one; the parts that are kept apart in it (test1, dev_seen) belong to it.
 _WORD = r"(?:train|validation|valid|val|dev|test)\d{0,2}(?:[_-](?:seen|unseen))?"
 _AT_THE_END = re.compile(rf"(?:^|.*[^a-z0-9])({_WORD})", re.IGNORECASE)
 _AT_THE_START = re.compile(rf"({_WORD})(?:[^a-z0-9].*)?", re.IGNORECASE)

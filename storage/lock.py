@@ -146,7 +146,7 @@ class StoreLock:
                 )
 
     def _read(self) -> _Lease | None:
-        """Return who owns the lock; None where nobody does, or where it cannot be told."""
+        """Return who owns the lock; None where nobody does, or where it is not known."""
         try:
             return msgspec.json.decode(self._folder.read(self._name), type=_Lease)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):

@@ -46,10 +46,10 @@ def check_readable(folder: Folder) -> None:
         raise InputError(f"{folder.address}: a file; a folder was expected") from None
     except PermissionError:
         raise InputError(f"{folder.address}: permission denied; make it readable") from None
-    except OSError as error:
-        raise InputError(f"{folder.address}: cannot be listed ({one_line(error)})") from error
     except Exception as error:
         # Clients of stores raise errors of their own where the store cannot be reached.
-        if (reason := outage(error)) is None:
+        if (reason := outage(error)) is not None:
+            raise InputError(f"{folder.address}: cannot be listed: {reason}; fix that and rerun") from error
+        if not isinstance(error, OSError):
             raise
-        raise InputError(f"{folder.address}: cannot be listed: {reason}; fix the connection and rerun") from error
+        raise InputError(f"{folder.address}: cannot be listed ({one_line(error)})") from error

@@ -78,7 +78,7 @@ def _batches(source: pa.MemoryMappedFile, name: str) -> Iterator[pa.RecordBatch]
 
 @contextmanager
 def damage_is_an_item_error(name: str, kind: str) -> Iterator[None]:
-    """Say in one line that a table is damaged; trouble of the machine itself passes through.
+    """Say in one line that a table is damaged; errors of the machine itself pass through.
 
     Args:
         name: the file's name.

@@ -37,15 +37,15 @@ def _rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(place, number, None, f"no row of cells ({error})")
+            yield Row(place, number, None, f"not a row of cells ({error})")
             number += 1
             continue
         if not cells:
             continue
         if not columns:
             columns = cells
-            if fault := _header_fault(columns):
-                yield Row(place, 0, None, fault)
+            if failure := _header_failure(columns):
+                yield Row(place, 0, None, failure)
                 return
             continue
         yield _row(place, number, columns, cells)
@@ -60,7 +60,7 @@ def _row(place: str, number: int, columns: list[str], cells: list[str]) -> Row:
     return Row(place, number, dict(zip(columns, cells, strict=True)))
 
 
-def _header_fault(columns: list[str]) -> str:
+def _header_failure(columns: list[str]) -> str:
     if any(map(_is_undecoded, columns)):
         return "not UTF-8; save the file in this encoding"
     twice = next((column for column in columns if columns.count(column) > 1), None)

@@ -153,7 +153,7 @@ class _Places:
         self._at, self._line, self._last = 0, 1, 0
 
     def place(self, at: int, number: int) -> str:
-        """Name the place of a row that begins at a byte; the second one of a line is told by its number, too."""
+        """Name the place of a row that begins at a byte; the second one of a line has its number, too."""
         self._line += bytes(self._text[self._at : at]).count(b"\n")
         self._at = at
         is_first, self._last = self._line != self._last, self._line

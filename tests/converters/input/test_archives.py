@@ -141,7 +141,7 @@ def test_a_member_that_would_leave_the_folder_is_refused(pack: Callable[..., byt
 
 
 @pytest.mark.parametrize(
-    ("kind", "fault"),
+    ("kind", "reason"),
     [
         (tarfile.SYMTYPE, "is a link"),
         (tarfile.LNKTYPE, "is a link"),
@@ -150,10 +150,10 @@ def test_a_member_that_would_leave_the_folder_is_refused(pack: Callable[..., byt
         (tarfile.FIFOTYPE, "is a device, a pipe"),
     ],
 )
-def test_a_tar_member_that_is_no_file_is_refused(kind: bytes, fault: str, tmp_path: Path) -> None:
+def test_a_tar_member_that_is_not_a_file_is_refused(kind: bytes, reason: str, tmp_path: Path) -> None:
     message = refusal(tar((typed("train/x", kind, "/etc/passwd"), b"")), tmp_path)
     assert "'train/x'" in message
-    assert fault in message
+    assert reason in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,12 +164,12 @@ def test_a_sparse_file_is_refused_for_it_expands_out_of_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("mode", "fault"), [(stat.S_IFLNK, "is a link"), (stat.S_IFIFO, "is a device"), (stat.S_IFBLK, "is a device")]
+    ("mode", "reason"), [(stat.S_IFLNK, "is a link"), (stat.S_IFIFO, "is a device"), (stat.S_IFBLK, "is a device")]
 )
-def test_a_zip_member_that_is_no_file_is_refused(mode: int, fault: str, tmp_path: Path) -> None:
+def test_a_zip_member_that_is_not_a_file_is_refused(mode: int, reason: str, tmp_path: Path) -> None:
     message = refusal(zipped((unix_mode("train/x", mode | 0o777), b"/etc/passwd")), tmp_path)
     assert "'train/x'" in message
-    assert fault in message
+    assert reason in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -94,11 +94,11 @@ def test_a_broken_element_is_one_fault_and_the_next_is_found(
     assert given in PRETTY
     found = rows(tmp_path, PRETTY.replace(given, broken))
     assert [row for row in values(found) if row is not None] == [THREE[number] for number in kept]
-    (fault,) = (row for row in found if row.values is None)
+    (failure,) = (row for row in found if row.values is None)
     lines = PRETTY.splitlines()
     at = lines.index(" {", 2 if kept == [0, 2] else 0) if kept == [0, 2] else 1
-    assert fault.place == f"x.json:{at + 1}"
-    assert "JSON" in fault.failure
+    assert failure.place == f"x.json:{at + 1}"
+    assert "JSON" in failure.failure
 
 
 def test_wrong_bytes_spoil_their_own_row_alone(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ import resource, sys
 from phi3v_data.converters.sources.table import Table
 from phi3v_data.storage import LocalFolder
 table = Table(input=LocalFolder(sys.argv[1]), images=("image",), prompt=("question",), answer="answers", group="page")
-items = faults = 0
+items = failures = 0
 for item in table.discover():
     items += 1
-    faults += bool(item.failure)
-print(items, faults, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    failures += bool(item.failure)
+print(items, failures, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 _READ = """
@@ -75,8 +75,8 @@ def peak(program: str, *arguments: object) -> tuple[int, int]:
     """Run a program that prints a count, another and its peak memory in KiB; return the first count and the peak."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    count, faults, memory = map(int, done.stdout.split())
-    assert faults == 0
+    count, failures, memory = map(int, done.stdout.split())
+    assert failures == 0
     return count, memory
 
 
