@@ -13,7 +13,7 @@ from .. import __version__
 from ..schema.errors import Phi3VDataError
 from .signals import ignore_further_signals, stop_code
 
-__all__ = ["COMMANDS", "main", "run_command"]
+__all__ = ["COMMANDS", "load_command", "main", "run_command"]
 
 # The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
 COMMANDS = {
@@ -47,12 +47,17 @@ class _LazyGroup(click.Group):
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command {cmd_name!r}; {hint}")
-        command: click.Command = importlib.import_module(f"..{cmd_name.replace('-', '_')}", __name__).command
-        return command
+        return load_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def load_command(name: str) -> click.Command:
+    """Import one of COMMANDS."""
+    command: click.Command = importlib.import_module(f"..{name.replace('-', '_')}", __name__).command
+    return command
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
