@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: install demo check test quick bench clean
+.PHONY: install demo check test quick docs bench clean
 
 install: $(STAMP)
 
@@ -19,6 +19,7 @@ demo: $(STAMP)       ## the whole way on generated clips: convert, validate, tra
 	$(BIN)/phi3v-data demo --out demo
 
 check: $(STAMP)      ## lint, format, types, layers
+	$(BIN)/python .ci/words.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,8 +31,11 @@ test: $(STAMP)       ## every test
 quick: $(STAMP)      ## the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
 
+docs: $(STAMP)       ## the site, in site/; links are checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 bench: $(STAMP)      ## every benchmark; each prints a table
 	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
 
 clean:
-	rm -rf $(VENV) .ns build dist demo *.egg-info
+	rm -rf $(VENV) .ns build dist demo site *.egg-info

@@ -22,8 +22,8 @@ def reference() -> str:
     """Return the page."""
     parts = [
         "# The command line\n\n"
-        "Every command takes `--help`. `python -m phi3v_data` is the same as `phi3v-data`. With `PHI3V_DEBUG=1` an error "
-        "shows its traceback.\n",
+        "Every command takes `--help`. `python -m phi3v_data` is the same as `phi3v-data`. With `PHI3V_DEBUG=1` an "
+        "error shows its traceback.\n",
         _EXIT_CODES,
         "\n".join(f"- [`{name}`](#{name}): {summary}" for name, summary in COMMANDS.items()) + "\n",
     ]

@@ -11,7 +11,7 @@ import click
 
 from ..trainer.config import Attention, BackendName, Precision, Strategy, TooLong, Tracker
 from .mixture import mixture_option, open_sources
-from .settings import parse_settings, prepare_training_packages
+from .settings import parse_settings, prepare_training_packages, recipe_settings
 from .settings_file import read_settings, settings_yaml
 
 __all__ = ["command"]
@@ -118,10 +118,9 @@ def command(
     torchrun, srun or mpirun all processes train together.
     """
     from ..trainer.config import make_config
-    from ..trainer.recipes import load_recipe
 
     given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
-    of_recipe = load_recipe(recipe).settings if recipe else {}
+    of_recipe = recipe_settings(recipe)
     of_file = read_settings(config_file) if config_file else {}
     flags = {setting: f"--{name.replace('_', '-')}" for name, setting in _SETTINGS.items() if setting in given}
     config = make_config({**of_recipe, **of_file, **given, **parse_settings(settings)}, flags)
