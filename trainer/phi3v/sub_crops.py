@@ -11,7 +11,13 @@ from torch import Tensor
 from ...schema.vision_tokens import CropGrid
 from .image_processing import normalise, whole_crop
 
-__all__ = ["crops_of_parts"]
+__all__ = ["crops_of_parts", "encoded_crops"]
+
+
+def encoded_crops(grid: CropGrid) -> int:
+    """Return how many crops of an image the tower encodes: one where global crop and sub-crop are the same."""
+    parts = grid.rows * grid.columns
+    return 1 + parts if parts > 1 else 1
 
 
 def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
@@ -22,7 +28,8 @@ def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
         grids: how each image is cut.
 
     Returns:
-        float32 [crops, 3, side, side]; for each image what `crops_of` makes of its canvas, bit for bit on a CPU.
+        float32 [crops, 3, side, side]; for each image what `crops_of` makes of its canvas, bit for bit on a CPU. Of an
+        image of one sub-crop the global crop is the same once more; it is left out, see `encoded_crops`.
     """
     of_image = normalise(parts.contiguous()).split([grid.rows * grid.columns for grid in grids])
     by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -30,9 +37,14 @@ def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
         by_shape[grid.rows, grid.columns].append(number)
     whole: dict[int, Tensor] = {}
     for (rows, columns), numbers in by_shape.items():
+        if rows * columns == 1:
+            continue
         canvases = _join(torch.stack([of_image[number] for number in numbers]), rows, columns)
         whole |= zip(numbers, whole_crop(canvases, parts.shape[-1]).split(1), strict=True)
-    return torch.cat([crops for number, own in enumerate(of_image) for crops in (whole[number], own)])
+    crops: list[Tensor] = []
+    for number, own in enumerate(of_image):
+        crops += [whole[number], own] if number in whole else [own]
+    return torch.cat(crops)
 
 
 def _join(parts: Tensor, rows: int, columns: int) -> Tensor:

@@ -11,7 +11,7 @@ from transformers import CLIPVisionModel
 from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid
 from .configuration import Phi3VConfig
-from .sub_crops import crops_of_parts
+from .sub_crops import crops_of_parts, encoded_crops
 
 __all__ = ["ClipTower", "ImageEmbedding"]
 
@@ -85,10 +85,11 @@ class ImageEmbedding(nn.Module):
         Returns:
             [tokens of all images, hidden size], image after image.
         """
-        counts = [1 + grid.rows * grid.columns for grid in grids]
         if pixel_values.ndim == 4:
+            counts = [encoded_crops(grid) for grid in grids]
             crops = crops_of_parts(pixel_values, grids)
         else:
+            counts = [1 + grid.rows * grid.columns for grid in grids]
             crops = torch.cat([image[:count] for image, count in zip(pixel_values, counts, strict=True)])
         merged = self._merge_patches(self.img_processor(crops))
         sequences = [
@@ -156,8 +157,11 @@ class ImageEmbedding(nn.Module):
         return squares.transpose(2, 3).flatten(3)
 
     def _sequence(self, crops: Tensor, grid: CropGrid) -> Tensor:
-        """Lay one image's merged crops out: [1 + rows * columns, side, side, n] to [tokens, n]."""
-        whole, parts = crops[0], crops[1:]
+        """Lay one image's merged crops out: [1 + rows * columns, side, side, n] to [tokens, n].
+
+        A single crop is both the global one and the sub-crop.
+        """
+        whole, parts = crops[0], crops[-grid.rows * grid.columns :]
         canvas = parts.view(grid.rows, grid.columns, *whole.shape).transpose(1, 2).flatten(2, 3).flatten(0, 1)
         return torch.cat([self._close_rows(canvas), self.glb_GN[0], self._close_rows(whole)])
 
