@@ -33,7 +33,8 @@ def command(out: Path) -> None:
     """
     prepare_training_packages()
     clips, data, run = out / "clips", out / "data", out / "run"
-    _make_room(out, [clips, data, run])
+    data_report, run_report = out / "report-data", out / "report-run"
+    _make_room(out, [clips, data, run, data_report, run_report])
 
     click.secho(f"Clips: a disc that moves in one of {len(CLASSES)} ways ({', '.join(CLASSES)})", bold=True)
     click.echo(f"{write_clips(clips)} clips in {clips}")
@@ -46,9 +47,11 @@ def command(out: Path) -> None:
         "--set evaluation.max_new_tokens=12 --set log_every=30"
     )
     _run(f"evaluate {_quoted(data)} --checkpoint {_quoted(run)} --split test --precision fp32 --max-new-tokens 12")
+    _run(f"report {_quoted(data)} --model {_quoted(run / 'model')} --model-pixels 24 --out {_quoted(data_report)}")
+    _run(f"report {_quoted(run)} --out {_quoted(run_report)}")
     click.echo()
     click.secho("Where everything lies", bold=True)
-    click.echo(_places(data, run))
+    click.echo(_places(data, run, data_report, run_report))
     click.secho("What to try next", bold=True)
     click.echo(_next_steps(data, run))
     before, after = (
@@ -88,8 +91,10 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _places(data: Path, run: Path) -> str:
+def _places(data: Path, run: Path, data_report: Path, run_report: Path) -> str:
     rows = {
+        data_report / "index.html": "the dataset to look at, in a browser",
+        run_report / "index.html": "the run: curves, and every answer beside its images",
         data / "ucf101_train.jsonl": "records, one a line",
         data / "images": "their images",
         data / "dataset.json": "what made them, and how many",

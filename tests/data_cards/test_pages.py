@@ -141,8 +141,7 @@ def test_findings_lead_to_their_record_and_a_missing_image_says_so(seen: Seen) -
     assert "val/none.jpg does not exist" in page.locator(".banner.error").first.inner_text()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_no_view_is_inaccessible_or_wider_than_the_window(
     browser: Browser, report: Path, width: int, scheme: str
 ) -> None:

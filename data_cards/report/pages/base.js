@@ -64,8 +64,11 @@ report.show = async () => {
   const draw = report.views[view] || report.views[""];
   for (const tab of document.querySelectorAll(".tabs a")) {
     const current = tab.dataset.view === (draw.tab ?? view);
-    if (current) tab.setAttribute("aria-current", "page");
-    else tab.removeAttribute("aria-current");
+    if (current) {
+      tab.setAttribute("aria-current", "page");
+      // On a phone the tabs are wider than the screen.
+      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else tab.removeAttribute("aria-current");
   }
   const main = document.getElementById("view");
   let content;

@@ -7,7 +7,8 @@
   const short = (value) => {
     if (Math.abs(value) >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
     if (Math.abs(value) >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
-    return Math.abs(value) < 1 && value !== 0 ? String(+value.toPrecision(2)) : report.number(+value.toPrecision(4));
+    if (value !== 0 && Math.abs(value) < 0.01) return (+value.toPrecision(3)).toExponential();
+    return Math.abs(value) < 1 && value !== 0 ? String(+value.toPrecision(3)) : report.number(+value.toPrecision(4));
   };
   report.short = short;
 
@@ -125,7 +126,7 @@
       report.draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title} by ${labelX}` }, lines, paths),
       report.make("p", { class: "legend" }, series.map((each, place) => {
         const last = each.points[each.points.length - 1];
-        return report.make("span", { class: `key ${report.colour(each.place ?? place)}` }, report.text(each.name), last ? report.make("span", { class: "soft" }, `last ${+last[1].toPrecision(4)}`) : null);
+        return report.make("span", { class: `key ${report.colour(each.place ?? place)}` }, report.text(each.name), last ? report.make("span", { class: "soft" }, `last ${short(last[1])}`) : null);
       })),
     );
   };
