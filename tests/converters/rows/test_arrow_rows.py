@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,38 @@ def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
         (found,) = read_rows(folder, name)
         assert found.values == {"image": IN_CELL, "images": [IN_CELL, IN_CELL], "n": 1}
         assert RowImages(folder).read(name, 0, "images", (1,)) == b"png"
+
+
+_READ_DAMAGED = """
+import sys
+from pathlib import Path
+from random import Random
+from phi3v_data.converters.rows import read_rows
+from phi3v_data.converters.rows.arrow_files import arrow_batches
+from phi3v_data.schema.errors import ItemError
+from phi3v_data.storage import LocalFolder
+
+sound, draw = Path(sys.argv[1]).read_bytes(), Random(0)
+folder = LocalFolder(sys.argv[2])
+failed = 0
+for _ in range(400):
+    damaged = bytearray(sound)
+    damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+    folder.write("x.arrow", damaged)
+    failed += any(row.values is None for row in read_rows(folder, "x.arrow"))
+    try:
+        with arrow_batches(folder, "x.arrow") as batches:
+            for batch in batches:
+                batch.to_pylist()
+    except (ItemError, UnicodeDecodeError):  # the second, of a field's name
+        pass
+print(failed)
+"""
+
+
+@pytest.mark.parametrize("name", ["stream.arrow", "file.arrow"])
+def test_no_damage_of_a_byte_in_an_arrow_file_ends_the_process(folder: LocalFolder, name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _READ_DAMAGED, str(folder.path / name), str(tmp_path / "damaged")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
+    assert int(done.stdout) > 20
