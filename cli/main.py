@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": "Turn a source into a dataset folder.",
     "sources": "List the sources and their options, or start one.",
     "validate": "Check datasets before anything is trained on them.",
+    "select": "Make a dataset from datasets: keep, drop, sample, split again, join.",
     "rules": "List the validator's rules, or explain one.",
     "train": "Fine-tune a model on a dataset.",
     "evaluate": "Evaluate a model on a dataset, and write every answer out.",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
-__all__ = ["Advance", "progress_bar", "quiet_option"]
+__all__ = ["Advance", "progress_bar", "progress_of_phases", "quiet_option"]
 
 Advance = Callable[[int, int], None]
 """Takes how many are done, and how many there are; 0 of them where that is not known."""
 
 _FIRST_LINE_AFTER = 10.0  # seconds
 _LINE_EVERY = 30.0
+_DRAWN_EVERY = 0.1
 
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 
@@ -36,6 +37,36 @@ def progress_bar(what: str, unit: str, quiet: bool = False) -> Iterator[Advance]
             yield advance
     else:
         yield _Lines(what, unit)
+
+
+@contextmanager
+def progress_of_phases(quiet: bool = False) -> Iterator[Callable[[str, str, int, int], None]]:
+    """Show how far one thing after another is; see `progress_bar`.
+
+    Yields:
+        What takes what is done, the unit, how many are done, and how many there are; called for each of them.
+    """
+    with ExitStack() as stack:
+        yield _Phases(stack, quiet)
+
+
+class _Phases:
+    def __init__(self, stack: ExitStack, quiet: bool) -> None:
+        self._stack, self._quiet = stack, quiet
+        self._what = ""
+        self._advance: Advance = lambda done, total: None
+        self._next = 0.0
+
+    def __call__(self, what: str, unit: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._quiet or (what == self._what and now < self._next and done != total):
+            return
+        if what != self._what:
+            self._stack.close()
+            self._what = what
+            self._advance = self._stack.enter_context(progress_bar(what, unit))
+        self._next = now + _DRAWN_EVERY
+        self._advance(done, total)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .fixing import FIX_OPTIONS, fix_all, fix_options
+
 if TYPE_CHECKING:
     from ..schema.index import Counting
     from ..schema.rules.configuration import Configuration
@@ -47,6 +49,7 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
 @click.option("--baseline", type=click.Path(path_type=Path), help="Leave out what this report of --format json holds.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option("--adopt", is_flag=True, help="First bring dataset.json up to date with files that were edited by hand.")
+@fix_options
 @click.option("--quiet", is_flag=True, help="No progress, and of the report only the summary.")
 @click.pass_context
 def command(
@@ -83,6 +86,11 @@ def command(
         for address, dataset in open_targets(data):
             for line in adopt_files(dataset):
                 click.echo(f"{address}: {line}", err=True)
+    fixing = {name: options.pop(name) for name in FIX_OPTIONS}
+    if fixing["fix"]:
+        data = fix_all(open_targets(data), settings, quiet, **fixing)
+    elif fixing["out"] or fixing["split_by"] or fixing["ratio"]:
+        raise click.UsageError("--out, --split-by and --ratio say what --fix writes; give --fix, too")
     report = StatisticsReport(click.echo) if statistics or quiet else report_for(form, click.echo)  # type: ignore[arg-type]
 
     def wanted(finding: Finding) -> bool:

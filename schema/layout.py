@@ -5,7 +5,8 @@
     dataset.json                 the manifest
     images/<split>/...           images
     <source>_<split>.jsonl       records, in discovery order
-    quarantine.jsonl             what could not be converted
+    quarantine.jsonl             what could not be converted, or was not fit to be kept
+    left_out.jsonl               what `select` did not take over, each with the reason
     shards/<source>-<split>-000000.tar
     shards/.offsets/<tar>.index.jsonl  where each sample of a tar lies
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from ..storage import Folder
 from ..storage.base import check_name
@@ -25,11 +26,16 @@ from .errors import DatasetError
 __all__ = [
     "FORMAT_VERSION",
     "IMAGES",
+    "LEFT_OUT",
     "MANIFEST",
     "QUARANTINE",
     "SHARDS",
+    "LeftOut",
     "Manifest",
+    "Quarantined",
+    "ReadData",
     "SplitRow",
+    "Step",
     "encode_manifest",
     "read_manifest",
     "records_name",
@@ -41,6 +47,7 @@ MANIFEST = "dataset.json"
 IMAGES = "images"
 SHARDS = "shards"
 QUARANTINE = "quarantine.jsonl"
+LEFT_OUT = "left_out.jsonl"
 
 # Bytes; one of a hundred thousand shards takes 5 MiB.
 _LARGEST_MANIFEST = 64 << 20
@@ -87,6 +94,84 @@ class SplitRow(msgspec.Struct, frozen=True, kw_only=True):
     shards: list[_FileName] = msgspec.field(default_factory=list)
 
 
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of quarantine.jsonl: what is missing, and why.
+
+    Args:
+        id: of the item, or of the record; empty where it has none.
+        split: it is of.
+        path: where its raw data is, or the file and line of the record.
+        stage: at which it failed; `validate` where a rule found it.
+        exception: the exception's class, or the rule's code.
+        message: one line.
+    """
+
+    id: str
+    split: str
+    path: str
+    stage: str
+    exception: str
+    message: str
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of left_out.jsonl.
+
+    Args:
+        id: of the record; empty where the line is not one.
+        dataset: the name of the dataset it is of.
+        path: the file and the line, relative to that dataset.
+        reason: the option that left it out.
+    """
+
+    id: str
+    dataset: str
+    path: str
+    reason: str
+
+
+class ReadData(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that a step read.
+
+    Args:
+        name: it was called by.
+        source: the converter's name.
+        digest: SHA-256 over its records, in hex (`Dataset.digest`).
+        records: how many were read.
+    """
+
+    name: str
+    source: str
+    digest: str
+    records: int
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One command in the history of a dataset.
+
+    The conservation law holds in every step: read = selected + quarantined + left out.
+
+    Args:
+        command: its name.
+        options: that shaped its output.
+        inputs: the datasets it read; of `convert` none.
+        read: records read; of `convert` items discovered.
+        selected: records written.
+        quarantined: records or items listed in quarantine.jsonl by it.
+        left_out: how many each reason left out.
+        repaired: how many records or images each rule's repair changed.
+    """
+
+    command: str
+    options: dict[str, Any]
+    inputs: list[ReadData]
+    read: int
+    selected: int
+    quarantined: int
+    left_out: dict[str, int]
+    repaired: dict[str, int] = msgspec.field(default_factory=dict)
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`dataset.json`: what made this dataset, and what is in it.
 
@@ -98,6 +183,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         plan_digest: SHA-256 of the list of raw samples, in hex; tells whether the input is still the same.
         decoders: version of each library that shapes the images.
         splits: a row a split, in discovery order.
+        history: the commands that made it, the first one first; left out where `convert` alone did.
     """
 
     format_version: int
@@ -107,6 +193,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     plan_digest: str = ""
     decoders: dict[str, str]
     splits: list[SplitRow]
+    history: list[Step] | UnsetType = UNSET
+
+    def steps(self) -> list[Step]:
+        """Return the commands that made the dataset, the conversion among them."""
+        if self.history is not UNSET:
+            return self.history
+        skipped = sum(row.skipped for row in self.splits)
+        return [
+            Step(
+                command="convert",
+                options=self.options,
+                inputs=[],
+                read=sum(row.discovered for row in self.splits),
+                selected=sum(row.written for row in self.splits),
+                quarantined=sum(row.quarantined for row in self.splits),
+                left_out={"--splits, --limit": skipped} if skipped else {},
+            )
+        ]
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

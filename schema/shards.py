@@ -288,9 +288,13 @@ class Shard:
         entry = self.entries[number]
         return Sample(self._read(entry.record), [self._read(place) for place in entry.images])
 
+    def data(self, number: int) -> bytes:
+        """Return the bytes of a sample's record alone."""
+        return self._read(self.entries[number].record)
+
     def record(self, number: int) -> Record:
         """Return a sample's record alone."""
-        return decode_record(self._read(self.entries[number].record))
+        return decode_record(self.data(number))
 
     def image(self, number: int, which: int) -> bytes:
         """Return one of a sample's images, in the order the record shows them."""

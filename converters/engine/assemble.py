@@ -11,7 +11,16 @@ import msgspec
 
 from ...schema.errors import ConversionStopped, RunError
 from ...schema.jsonl import read_lines
-from ...schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, SplitRow, encode_manifest, records_name
+from ...schema.layout import (
+    FORMAT_VERSION,
+    MANIFEST,
+    QUARANTINE,
+    Manifest,
+    Quarantined,
+    SplitRow,
+    encode_manifest,
+    records_name,
+)
 from ...schema.record import decode_record
 from ...schema.shards import sample_columns
 from ...storage import Folder
@@ -23,18 +32,7 @@ from .pack import Packing, pack
 from .plan import Plan, SplitPlan
 from .settings import Settings
 
-__all__ = ["Quarantined", "assemble"]
-
-
-class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of quarantine.jsonl: the item, and why it has no record (see `Failure`)."""
-
-    id: str
-    split: str
-    path: str
-    stage: str
-    exception: str
-    message: str
+__all__ = ["assemble"]
 
 
 class _SplitFile:

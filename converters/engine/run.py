@@ -14,7 +14,7 @@ import msgspec
 from ...schema import errors
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.jsonl import read_lines
-from ...schema.layout import IMAGES, QUARANTINE, Manifest, read_manifest
+from ...schema.layout import IMAGES, QUARANTINE, Manifest, Quarantined, read_manifest
 from ...schema.wording import counted
 from ...storage import Folder, LocalFolder, RemoteFolder, is_remote, open_folder
 from ..base import Converter
@@ -22,7 +22,7 @@ from ..images import ImageSettings
 from ..input.resolve import resolve_input
 from ..registry import ConverterSpec
 from ..splits import parse_ratios
-from .assemble import Quarantined, assemble
+from .assemble import assemble
 from .driver import Driver, OnError
 from .failures import source_errors, stop_on_outage
 from .local import LocalExecutor

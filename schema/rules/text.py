@@ -12,7 +12,7 @@ from .examples import line, one_line
 from .lean import LeanTurn
 from .rule import RuleSet
 
-__all__ = ["TURNS", "classes_in"]
+__all__ = ["CONTROL_CHARACTERS", "TURNS", "classes_in"]
 
 TURNS: RuleSet[LeanTurn, str] = RuleSet("records")
 
@@ -63,7 +63,7 @@ def empty_question(turn: LeanTurn) -> Iterator[str]:
 
 
 # Tab, line feed and carriage return are part of texts.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @TURNS.rule(
@@ -78,7 +78,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 )
 def control_character(turn: LeanTurn) -> Iterator[str]:
     for name, text in _texts(turn):
-        found = _CONTROL.search(text)
+        found = CONTROL_CHARACTERS.search(text)
         if found:
             yield f"{name}: the text holds U+{ord(found.group()):04X} at character {found.start() + 1}"
 

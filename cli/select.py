@@ -1,0 +1,77 @@
+"""`phi3v-data select`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .progress import progress_of_phases, quiet_option
+from .split_ratio import ratio_option, shares_of
+
+if TYPE_CHECKING:
+    from ..schema.select.selection import Selected
+
+__all__ = ["command"]
+
+
+@click.command("select", short_help="Make a dataset from datasets: keep, drop, sample, split again, join.")
+@click.argument("data", nargs=-1, required=True)
+@click.option("--out", metavar="DIR", required=True, help="An empty or new folder, local or s3://...")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="WHAT",
+    help="Only these: split=NAME, label=NAME, source=NAME, dataset=NAME, ids=FILE (one id a line), or what a rule finds.",
+)
+@click.option("--drop", multiple=True, metavar="WHAT", help="All but these, such as P301, split=test or label=cat.")
+@click.option("--where", multiple=True, metavar="CONDITION", help="Only those for which it holds: 'len(answer) < 20'.")
+@click.option("--sample", metavar="N|P%", help="Draw so many records of what is kept.")
+@click.option("--stratify", is_flag=True, help="Draw from each label in proportion.")
+@click.option("--split-by", type=click.Choice(["group", "ratio", "label"]), help="Divide records into splits again.")
+@ratio_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample and of the splits.")
+@click.option(
+    "--images",
+    type=click.Choice(["link", "copy"]),
+    default="copy",
+    show_default=True,
+    help="Copy images, or give the files a second name (hard links).",
+)
+@quiet_option
+def command(data: tuple[str, ...], out: str, quiet: bool, ratio: str | None, **options: Any) -> None:
+    """Make a dataset from datasets: keep, drop, sample, split again, join.
+
+    DATA is a dataset folder, one split's JSONL or a pattern of shards. Of several, ids and image paths begin with the
+    dataset's name. A record is kept where it passes every kind of --keep and every --where, and no --drop; what is left
+    out is listed in left_out.jsonl with the reason. Shards in, shards out.
+
+    \b
+    phi3v-data select data/docvqa --out data/short --where 'len(answer) < 20' --drop P301
+    phi3v-data select data/a data/b --out data/both --sample 10% --stratify --images link
+    phi3v-data select data/nlvr2 --out data/clean --split-by group --ratio train=0.8,val=0.2
+    """
+    from ..schema.dataset import open_dataset
+    from ..schema.errors import UsageError
+    from ..schema.select.selection import Selection, select
+
+    if options["stratify"] and options["sample"] is None:
+        raise UsageError("--stratify says how a sample is drawn; give --sample, too")
+    selection = Selection(shares=shares_of(ratio, options["split_by"]), **options)
+    datasets = [(address, open_dataset(address)) for address in data]
+    with progress_of_phases(quiet) as progress:
+        selected = select(datasets, out, selection, progress)
+    for line in _lines(selected, out):
+        click.echo(line)
+
+
+def _lines(selected: Selected, out: str) -> list[str]:
+    rows = selected.manifest.splits
+    written = sum(row.written for row in rows)
+    left_out = sum(selected.left_out.values())
+    lines = [f"{out}: {selected.read} records read = {written} selected + {left_out} left out"]
+    lines += [f"  {row.split}: {row.written} records, {row.images} images" for row in rows]
+    lines += [f"  left out by {reason}: {count}" for reason, count in selected.left_out.most_common()]
+    if selected.splitting is not None:
+        lines += [f"  {line}" for line in selected.splitting.lines()]
+    return lines
