@@ -22,7 +22,7 @@ __all__ = ["command"]
     "--keep",
     multiple=True,
     metavar="WHAT",
-    help="Only these: split=NAME, label=NAME, source=NAME, dataset=NAME, ids=FILE (one id a line), or what a rule finds.",
+    help="Only these: split=NAME, label=NAME, source=NAME, dataset=NAME, ids=FILE (one id a line), or by rule.",
 )
 @click.option("--drop", multiple=True, metavar="WHAT", help="All but these, such as P301, split=test or label=cat.")
 @click.option("--where", multiple=True, metavar="CONDITION", help="Only those for which it holds: 'len(answer) < 20'.")

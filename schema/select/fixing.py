@@ -357,13 +357,25 @@ def _blamed(findings: Sequence[Finding]) -> Finding | None:
 
 def _quarantined(line: InputLine, bad: Finding, split: str) -> Quarantined:
     return Quarantined(
-        id=bad.id,
+        id=_id_of(line),
         split=split,
         path=f"{line.file}:{line.number}",
         stage="validate",
         exception=bad.rule,
         message=bad.message,
     )
+
+
+def _id_of(line: InputLine) -> str:
+    """Return the id of what may not be a record; empty where it has none."""
+    try:
+        return msgspec.json.decode(line.data, type=_Identity).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+class _Identity(msgspec.Struct):
+    id: str = ""
 
 
 def _quarantine(dataset: Dataset) -> Iterator[bytes]:
