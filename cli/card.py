@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..data_cards.cards.facts import Measured
     from ..schema.dataset import Dataset
 
-__all__ = ["command", "write_dataset_card", "write_model_card"]
+__all__ = ["command", "write_card_of", "write_dataset_card", "write_model_card"]
 
 
 @click.command("card", short_help="Write the card of a dataset or a run: README.md for people and for the hub.")
@@ -87,12 +87,24 @@ def write_dataset_card(
     from ..data_cards.cards.facts import dataset_facts
     from ..data_cards.cards.write import write_card
     from ..storage import open_folder
-    from .conversion_command import conversion_command
+    from .conversion_command import history_commands
 
     facts = dataset_facts(dataset)
-    made_by = conversion_command(dataset.manifest) if dataset.manifest else ""
+    made_by = history_commands(dataset.manifest) if dataset.manifest else ""
     sections = dataset_sections(dataset, facts, measured, made_by, address)
     return write_card(open_folder(out) if out else dataset.folder, front_matter(dataset, facts), sections)
+
+
+def write_card_of(address: str) -> None:
+    """Write the card of a dataset that a command has just made; where it cannot be written, say so."""
+    from ..schema.dataset import open_dataset
+    from ..schema.errors import OutputError
+
+    try:
+        write_dataset_card(open_dataset(address))
+    except OutputError as error:
+        # The dataset is whole without it.
+        click.echo(f"no card was written: {error}", err=True)
 
 
 def write_model_card(run: str, out: str | None = None) -> tuple[str, list[str]]:

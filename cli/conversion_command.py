@@ -1,4 +1,4 @@
-"""The `convert` command that makes a dataset, from what its manifest says."""
+"""The commands that make a dataset, from what its manifest says."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
 from ..schema.errors import UsageError
-from ..schema.layout import Manifest
+from ..schema.layout import Manifest, Step
 from .source_options import SourceOption, source_options
 
-__all__ = ["conversion_command"]
+__all__ = ["conversion_command", "history_commands"]
 
 # Options of every conversion: their flag, and the value that need not be given.
 _COMMON = {
@@ -21,6 +24,40 @@ _COMMON = {
     "fit_crops": ("--fit-crops", None),
     "limit": ("--limit", None),
 }
+
+
+# Options of `select` and of `--fix`: their flag; a flag alone where they are true.
+_LATER = {
+    "keep": "--keep",
+    "drop": "--drop",
+    "where": "--where",
+    "sample": "--sample",
+    "stratify": "--stratify",
+    "split_by": "--split-by",
+    "seed": "--seed",
+    "level": "--level",
+    "ignore": "--ignore",
+}
+
+
+def history_commands(manifest: Manifest) -> str:
+    """Return the commands that made a dataset, a line each; datasets stand there by name, raw data not at all."""
+    return "\n".join(_command_of(step, manifest) for step in manifest.steps())
+
+
+def _command_of(step: Step, manifest: Manifest) -> str:
+    if step.command == "convert":
+        return conversion_command(replace(manifest, source=step.options["source"], options=step.options, history=UNSET))
+    parts = ["phi3v-data", *step.command.split(), *(each.name for each in step.inputs)]
+    for name, flag in _LATER.items():
+        value = step.options.get(name)
+        if isinstance(value, bool):
+            parts += [flag] if value else []
+        else:
+            parts += [part for each in _listed(value) if each is not None for part in (flag, str(each))]
+    if step.options.get("ratio"):
+        parts += ["--ratio", ",".join(f"{split}={share}" for split, share in step.options["ratio"].items())]
+    return shlex.join(parts)
 
 
 def conversion_command(manifest: Manifest) -> str:

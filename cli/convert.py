@@ -144,19 +144,9 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     summary = convert(request, progress_for())
     _report(summary)
     if not summary.already_complete:
-        _write_card(summary.out)
+        from .card import write_card_of
 
-
-def _write_card(out: str) -> None:
-    from ..schema.dataset import open_dataset
-    from ..schema.errors import OutputError
-    from .card import write_dataset_card
-
-    try:
-        write_dataset_card(open_dataset(out))
-    except OutputError as error:
-        # The dataset is whole without it.
-        click.echo(f"no card was written: {error}", err=True)
+        write_card_of(summary.out)
 
 
 def _image_settings(given: dict[str, Any]) -> ImageSettings:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .card import write_card_of
 from .progress import progress_of_phases
 from .split_ratio import ratio_option, shares_of
 
@@ -77,6 +78,7 @@ def fix_all(
             )
         for line in _lines(fixed):
             click.echo(line, err=True)
+        write_card_of(fixed.address)
         addresses.append(fixed.address)
     return tuple(addresses)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .card import write_card_of
 from .progress import progress_of_phases, quiet_option
 from .split_ratio import ratio_option, shares_of
 
@@ -61,6 +62,7 @@ def command(data: tuple[str, ...], out: str, quiet: bool, ratio: str | None, **o
     datasets = [(address, open_dataset(address)) for address in data]
     with progress_of_phases(quiet) as progress:
         selected = select(datasets, out, selection, progress)
+    write_card_of(out)
     for line in _lines(selected, out):
         click.echo(line)
 

@@ -203,7 +203,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return [
             Step(
                 command="convert",
-                options=self.options,
+                options={"source": self.source, **self.options},
                 inputs=[],
                 read=sum(row.discovered for row in self.splits),
                 selected=sum(row.written for row in self.splits),

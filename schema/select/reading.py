@@ -10,8 +10,8 @@ from ...storage import Folder
 from ...storage.outage import one_line
 from ..dataset import Dataset
 from ..errors import DatasetError
-from ..jsonl import JSONL_SUFFIXES
-from ..rules.lines import LONGEST_LINE, tasks_of
+from ..jsonl import JSONL_SUFFIXES, LONGEST_LINE
+from ..rules.lines import tasks_of
 from ..shards import Shard
 
 __all__ = ["InputLine", "input_lines"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ def test_select_says_what_was_read_selected_and_left_out(tmp_path: Path, capsys:
         "  at most 0.0 records off the ratio",
     ]
     assert {split: len(ids) for split, ids in ids_by_split(out).items()} == {"train": 4, "val": 1}
+    made_by = "--split-by ratio --seed 1 --ratio train=4/5,val=1/5"
+    assert f"phi3v-data select data --where {shlex.quote(options[1])} {made_by}\n" in (out / "README.md").read_text()
 
 
 def test_what_cannot_work_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -136,10 +136,12 @@ def test_nlvr2_split_at_random_leaks_and_split_by_group_does_not(real_data: Path
         lines["val" if drawn.random() < 0.2 else "train"].append(record)
     data = tmp_path / "data"
     Example({f"nlvr2_{split}.jsonl": "\n".join(each) + "\n" for split, each in lines.items()}).write(data)
-    assert "S601" in {finding.rule for finding in validated(data)[0]}
+    found = [finding for finding in validated(data)[0] if finding.rule == "S601"]
     selected = choose(tmp_path / "out", data, selection=Selection(split_by="group"))
     assert not {finding.rule for finding in validated(tmp_path / "out")[0]} & LEAKS
     splitting = selected.splitting
     assert splitting is not None
-    assert sum(splitting.got.values()) == 400
-    assert all(abs(splitting.got[split] - wanted) <= splitting.largest for split, wanted in splitting.wanted.items())
+    assert splitting.leaking == len(found) == 40
+    page = (Path(__file__).parents[3] / "docs" / "select.md").read_text()
+    assert "leak in 40 groups" in page
+    assert all(f"  {each}\n" in page for each in splitting.lines())
