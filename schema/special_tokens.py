@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from .record import Record, Turn
 
-__all__ = ["PUBLISHED", "SPECIAL_TOKENS", "FoundToken", "SpecialTokens", "without_special_tokens"]
+__all__ = ["PUBLISHED", "SPECIAL_TOKENS", "FoundToken", "SpecialTokens", "special_tokens_of", "without_special_tokens"]
 
 SPECIAL_TOKENS = (
     *("<unk>", "<s>", "</s>"),
@@ -79,6 +79,15 @@ class SpecialTokens:
 
 PUBLISHED = SpecialTokens()
 """Those of the published tokenizer."""
+
+
+def special_tokens_of(added: Iterable[str]) -> SpecialTokens:
+    """Return the published special tokens and those that a model's own tokenizer has added.
+
+    Args:
+        added: the tokenizer's added tokens, such as `tokenizer.get_added_vocab()`.
+    """
+    return SpecialTokens({*SPECIAL_TOKENS, *added})
 
 
 def without_special_tokens(record: Record, tokens: SpecialTokens = PUBLISHED) -> Record:

@@ -14,7 +14,7 @@ from transformers.generation.streamers import BaseStreamer
 from ..schema.errors import InputError, UsageError
 from ..schema.prompt import encode_record
 from ..schema.record import Record, Turn
-from ..schema.special_tokens import PUBLISHED
+from ..schema.special_tokens import special_tokens_of
 from .data.collate import join_images
 from .data.crops import ScaledImage, scaled_image
 from .data.samples import Sample
@@ -66,7 +66,8 @@ def question(processor: Phi3VProcessor, images: Sequence[Path], prompt: str, exa
     """
     if not prompt.strip():
         raise UsageError("--prompt is empty: write the question")
-    if token := PUBLISHED.in_text(prompt):
+    special_tokens = special_tokens_of(processor.tokenizer.get_added_vocab())
+    if token := special_tokens.in_text(prompt):
         hint = "images are placed in front, in their order" if token.startswith("<|image") else "it is put in for you"
         raise UsageError(f"--prompt holds the special token {token}: leave it out, {hint}")
     scaled = [_read(image, processor, exact_pixels) for image in images]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..prompt import IGNORED, encode_record
 from ..record import Record
+from ..special_tokens import special_tokens_of
 from ..vision_tokens import CropGrid, VisionGeometry, crop_grid
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Counter:
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
         self._pieces = Pieces(counting.tokenizer)
+        added = json.loads(counting.tokenizer)["added_tokens"]
+        self._special_tokens = special_tokens_of(token["content"] for token in added)
 
     def grid(self, width: int, height: int) -> CropGrid:
         """Return how an image of this size in pixels is cut."""
@@ -87,7 +91,8 @@ class Counter:
         Raises:
             UsageError: its texts cannot be encoded; see `encode_record`.
         """
-        encoded = encode_record(record, self._pieces, image_tokens, self._counting.image_token_id)
+        image = self._counting.image_token_id
+        encoded = encode_record(record, self._pieces, image_tokens, image, self._special_tokens)
         supervised = sum(label != IGNORED for label in encoded.labels)
         return TokenCounts(len(encoded.input_ids), supervised)
 

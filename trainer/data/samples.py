@@ -12,6 +12,7 @@ from ...schema.errors import DatasetError, UsageError
 from ...schema.index import RecordIndex
 from ...schema.prompt import EncodedRecord, encode_record
 from ...schema.record import Record
+from ...schema.special_tokens import special_tokens_of
 from ..phi3v.image_processing import CLIP_MEAN, CLIP_STD
 from .crops import ScaledImage, scaled_image
 
@@ -63,6 +64,7 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
         self.index = index
         self.processor = processor
         self.exact_pixels = exact_pixels
+        self._special_tokens = special_tokens_of(processor.tokenizer.get_added_vocab())
 
     def __len__(self) -> int:
         return len(self.index)
@@ -76,7 +78,8 @@ class SampleSource(torch.utils.data.Dataset[Sample]):
         record = self.index[number]
         images = [self._scaled(number, record, which) for which, _ in enumerate(record.images())]
         tokens = [image.grid.tokens for image in images]
-        text = encode_record(record, self.processor.tokenizer, tokens, self.processor.image_token_id)
+        tokenizer, image = self.processor.tokenizer, self.processor.image_token_id
+        text = encode_record(record, tokenizer, tokens, image, self._special_tokens)
         return Sample(record, text, images)
 
     def _scaled(self, number: int, record: Record, which: int) -> ScaledImage:

@@ -26,7 +26,7 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
     model: Phi3VModel
 
     def adjust_generation_fn(self, *args: Any, **kwargs: Any) -> None:
-        """Read the folder's `generation_config.json`, and mend what is wrong in the published one."""
+        """Read the folder's `generation_config.json`, and correct what is wrong in the published one."""
         super().adjust_generation_fn(*args, **kwargs)  # type: ignore[misc]  # `self` is typed for another checker
         self.settle_generation_config()
 
@@ -101,8 +101,8 @@ class Phi3VGenerationMixin(Phi3VPreTrainedModel, GenerationMixin):
     ) -> dict[str, Tensor]:
         grids = self.model.vision_embed_tokens.grids(pixel_values, image_sizes)
         image_tokens = self.model.image_positions(input_ids).sum(dim=1).tolist()
-        dealt = images_of_rows(image_tokens, [grid.tokens for grid in grids])
-        order = [image for of_row in dealt for _ in range(copies) for image in of_row]
+        of_rows = images_of_rows(image_tokens, [grid.tokens for grid in grids])
+        order = [image for of_row in of_rows for _ in range(copies) for image in of_row]
         # Each image is one of the first dimension, or as many as it has sub-crops.
         in_parts = pixel_values.ndim == 4
         pixels = pixel_values.split([grid.rows * grid.columns if in_parts else 1 for grid in grids])

@@ -8,7 +8,7 @@ __all__ = ["images_of_rows"]
 
 
 def images_of_rows(image_tokens: list[int], tokens_per_image: list[int]) -> list[list[int]]:
-    """Deal the images to the rows whose image tokens they fill.
+    """Assign the images to the rows whose image tokens they fill.
 
     Args:
         image_tokens: number of image tokens in each row.
@@ -20,7 +20,7 @@ def images_of_rows(image_tokens: list[int], tokens_per_image: list[int]) -> list
     Raises:
         UsageError: some row's image tokens are not exactly filled by whole images, or images are left over.
     """
-    dealt: list[list[int]] = []
+    assigned: list[list[int]] = []
     taken = 0
     for row, wanted in enumerate(image_tokens):
         first, filled = taken, 0
@@ -32,10 +32,10 @@ def images_of_rows(image_tokens: list[int], tokens_per_image: list[int]) -> list
                 f"row {row} has {wanted} image tokens, its images make {filled}: give every image as many tokens "
                 "as the processor's num_img_tokens says"
             )
-        dealt.append(list(range(first, taken)))
+        assigned.append(list(range(first, taken)))
     if taken != len(tokens_per_image):
         raise UsageError(
             f"{len(tokens_per_image)} images, {len(tokens_per_image) - taken} of them without image tokens: "
             "put a placeholder for each"
         )
-    return dealt
+    return assigned

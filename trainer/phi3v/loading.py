@@ -1,4 +1,4 @@
-"""Open a model folder, or say in one line why it is none."""
+"""Open a model folder, or refuse it in one line that says why."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _check_folder(folder: Path) -> None:
     _check_exists(folder)
     file = folder / "config.json"
     if not file.is_file():
-        raise ModelFolderError(f"{folder} is no model folder, it has no config.json: pass the folder that has it")
+        raise ModelFolderError(f"{folder} is not a model folder, it has no config.json: pass the folder that has it")
     _check_settings(folder, _read_json(file))
 
 
@@ -191,7 +191,7 @@ def _read_json(file: Path) -> Any:
 def _check_tokenizer(file: Path) -> None:
     content = _read_json(file)
     if not isinstance(content, dict) or not {"model", "added_tokens"} <= content.keys():
-        raise ModelFolderError(f"{file} is no tokenizer: copy it from the model it was made from")
+        raise ModelFolderError(f"{file} is not a tokenizer: copy it from the model it was made from")
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -205,7 +205,7 @@ def _weight_files(folder: Path) -> list[Path]:
     named = list(files.values()) if isinstance(files, dict) else []
     # A name that leads elsewhere would read a stranger's choice of file.
     if not named or not all(isinstance(name, str) and Path(name).name == name for name in named):
-        raise ModelFolderError(f"{index} is no index of weights in this folder: download or save the model again")
+        raise ModelFolderError(f"{index} is not an index of weights in this folder: download or save the model again")
     names = sorted(set(named))
     for name in names:
         if not (folder / name).is_file():

@@ -1,7 +1,7 @@
 """Several samples in one row, end to end without padding: each is to be what it is alone.
 
-Where the samples lie is computed once, on the CPU, by `packed_row`; attention is told of it in whatever form the kernel
-takes it, without waiting for the device. transformers' own detection of packed rows is not relied on: with a cache, or
+Where the samples lie is computed once, on the CPU, by `packed_row`; attention takes it in whatever form the kernel
+expects, without waiting for the device. transformers' own detection of packed rows is not relied on: with a cache, or
 with a mask of ones, it silently attends across samples.
 """
 
@@ -89,7 +89,7 @@ def packed_attention(kernel: str, row: PackedRow, embedded: Tensor) -> dict[str,
         Arguments of `Phi3Model.forward`.
 
     Raises:
-        UsageError: the lengths do not fill the row, or the kernel cannot be told of samples.
+        UsageError: the lengths do not fill the row, or the kernel has no form for them.
     """
     lengths, bounds = row["sample_lengths"], row["cu_seq_lens"]
     expected_shape = [1, sum(lengths)]

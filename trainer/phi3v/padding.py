@@ -24,5 +24,5 @@ def pad_rows(rows: Sequence[Sequence[int]], fill: int, side: Side) -> Tensor:
 
 
 def attention_mask(rows: Sequence[Sequence[int]], side: Side) -> Tensor:
-    """Mark what is no padding in `pad_rows` of the same rows: by length, for padding may share its id with text."""
+    """Mark what is not padding in `pad_rows` of the same rows: by length, for padding may share its id with text."""
     return pad_rows([[1] * len(row) for row in rows], 0, side)

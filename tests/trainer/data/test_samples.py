@@ -7,11 +7,14 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from colours import write_dataset
 from PIL import Image
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
-from phi3v_data.schema.index import RecordIndex
+from phi3v_data.schema.index import Counting, RecordIndex
+from phi3v_data.schema.index.counting import Counter
+from phi3v_data.schema.record import Record, Turn
 from phi3v_data.trainer.data.crops import cut_images
 from phi3v_data.trainer.data.samples import SampleSource
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor, Phi3VProcessor
@@ -113,3 +116,16 @@ class _Threads(torch.utils.data.Dataset[list[int]]):
 def test_a_worker_is_one_thread() -> None:
     loader = torch.utils.data.DataLoader(_Threads(), batch_size=None, num_workers=1, multiprocessing_context="fork")
     assert list(loader) == [[1, 1]]
+
+
+def test_a_token_that_a_tokenizer_has_added_is_refused_in_texts_by_samples_and_counts_alike(tmp_path: Path) -> None:
+    record = Record(id="r", conversations=[Turn(user="Hi <|mine|>", assistant="Yes.")])
+    data = write_dataset(tmp_path, {"train": [record]})
+    plain, own = processor(), processor()
+    own.tokenizer.add_tokens(["<|mine|>"])
+    assert SampleSource(RecordIndex(data, "train"), plain)[0].images == []
+    assert Counter(Counting.of(plain)).tokens(record, []).tokens > 0
+    with pytest.raises(DatasetError, match=r"record r, turn 1, user: the text holds the special token <\|mine\|>"):
+        SampleSource(RecordIndex(data, "train"), own)[0]
+    with pytest.raises(DatasetError, match=r"the special token <\|mine\|>"):
+        Counter(Counting.of(own)).tokens(record, [])

@@ -10,7 +10,7 @@ def test_each_row_gets_the_images_that_fill_its_image_tokens() -> None:
     assert images_of_rows([5, 0, 7], [2, 3, 7]) == [[0, 1], [], [2]]
 
 
-def test_no_images_are_dealt_to_rows_of_text() -> None:
+def test_no_images_are_assigned_to_rows_of_text() -> None:
     assert images_of_rows([0, 0], []) == [[], []]
 
 

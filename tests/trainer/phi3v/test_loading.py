@@ -135,7 +135,7 @@ def _index_leads_out_of_the_folder(folder: Path) -> None:
     ("spoil", "message"),
     [
         (_missing, "no model folder at .*: pass a folder, a hub id"),
-        (_without_config, "is no model folder, it has no config.json"),
+        (_without_config, "is not a model folder, it has no config.json"),
         (_config_is_no_json, "is not JSON"),
         (_config_is_a_list, "holds a model of type None; expected 'phi3_v'"),
         (_another_model, "holds a model of type 'llama'; expected 'phi3_v'"),
@@ -151,12 +151,12 @@ def _index_leads_out_of_the_folder(folder: Path) -> None:
         (_without_a_tensor, r"lacks 1 of the model's tensors \(lm_head.weight ...\)"),
         (_tensor_of_another_shape, "1 tensors of another shape than config.json says"),
         (_without_a_shard, "lacks model-00002-of-00002.safetensors, one of 2 files of weights"),
-        (_index_is_none, "is no index of weights"),
-        (_index_names_no_files, "is no index of weights"),
-        (_index_leads_out_of_the_folder, "is no index of weights in this folder"),
+        (_index_is_none, "is not an index of weights"),
+        (_index_names_no_files, "is not an index of weights"),
+        (_index_leads_out_of_the_folder, "is not an index of weights in this folder"),
     ],
 )
-def test_a_folder_that_is_no_model_is_refused_in_one_line(
+def test_a_folder_that_is_not_a_model_is_refused_in_one_line(
     folder: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(folder)
@@ -192,7 +192,7 @@ def _another_image_processor(folder: Path) -> None:
         (_missing, "no model folder at"),
         (_without_preprocessor, "has no preprocessor_config.json"),
         (_without_tokenizer, "has no tokenizer.json"),
-        (_damaged_tokenizer, "tokenizer.json is no tokenizer"),
+        (_damaged_tokenizer, "tokenizer.json is not a tokenizer"),
         (_preprocessor_is_no_json, "cannot be read"),
         (_another_image_processor, "expected Phi-3-vision's own"),
     ],

@@ -213,7 +213,7 @@ def _labels_of_the_neighbours(labels: Tensor, cu_seq_lens: Tensor | None) -> Ten
 
 
 @pytest.mark.parametrize(
-    ("kernel", "place", "fault"),
+    ("kernel", "place", "injected"),
     [
         ("sdpa", "phi3v_data.trainer.phi3v.packing.block_causal_mask", _sees_its_neighbours),
         ("eager", "phi3v_data.trainer.phi3v.packing.block_causal_mask", _sees_its_neighbours),
@@ -228,10 +228,10 @@ def _labels_of_the_neighbours(labels: Tensor, cu_seq_lens: Tensor | None) -> Ten
         ),
     ],
 )
-def test_the_check_fails_where_samples_meet(kernel: str, place: str, fault: Callable[..., Any]) -> None:
+def test_the_check_fails_where_samples_meet(kernel: str, place: str, injected: Callable[..., Any]) -> None:
     samples = [random_text(length, length) for length in (9, 30, 6)]
     check_alone_is_packed(small_model(kernel), samples)
-    with mock.patch(place, fault), pytest.raises(AssertionError):
+    with mock.patch(place, injected), pytest.raises(AssertionError):
         check_alone_is_packed(small_model(kernel), samples)
 
 
@@ -314,7 +314,7 @@ def test_packed_samples_in_two_rows_are_refused() -> None:
 
 
 @pytest.mark.parametrize("missing", ["sample_lengths", "position_ids"])
-def test_bounds_alone_do_not_say_where_samples_lie(missing: str) -> None:
+def test_bounds_alone_do_not_tell_where_samples_lie(missing: str) -> None:
     row = {name: value for name, value in packing.packed_row([5]).items() if name != missing}
     with pytest.raises(UsageError, match="pass all that packed_row makes"):
         small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **row)
@@ -330,7 +330,7 @@ def test_a_mask_or_a_cache_beside_packed_samples_is_refused(beside: dict[str, An
         small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **packing.packed_row([5]), **beside)
 
 
-def test_a_kernel_that_cannot_be_told_of_samples_is_refused() -> None:
+def test_a_kernel_without_a_form_for_samples_is_refused() -> None:
     with pytest.raises(UsageError, match="attention 'flex_attention'"):
         small_model("flex_attention")(torch.ones(1, 5, dtype=torch.long), **packing.packed_row([5]))
 
