@@ -16,6 +16,7 @@ _BANDS = 8  # pieces of the hash; two images are compared where one piece is equ
 _MOST_BITS = 6  # of 64 that may differ
 _MOST_APART = 4.0  # mean difference of colours, of 255
 _LARGEST_BUCKET = 400
+_NEIGHBOURS = 8  # compared in a larger bucket
 
 
 class Pair(NamedTuple):
@@ -27,7 +28,9 @@ class Pair(NamedTuple):
 
 
 def near_duplicates(signatures: Sequence[bytes | None], splits: Sequence[int]) -> list[Pair]:
-    """Find records of different splits whose first images look the same, the closest first.
+    """Find records whose first image looks the same as one of an earlier split, the closest first.
+
+    Each image is paired once, with the closest that was found; equal images of one split count as one.
 
     Candidates share a piece of a 64-bit difference hash. They are a pair where at most `_MOST_BITS` differ, and so
     little colour that it is hard to see. Where very many images share a piece (plain backgrounds), each is compared
@@ -42,21 +45,75 @@ def near_duplicates(signatures: Sequence[bytes | None], splits: Sequence[int]) -
         return []
     joined: npt.NDArray[np.uint8] = np.frombuffer(b"".join(each for each in signatures if each), np.uint8)
     rows = joined.reshape(len(numbers), -1)
-    grey, colours = rows[:, : GREY_SIDE**2].reshape(-1, GREY_SIDE, GREY_SIDE), rows[:, GREY_SIDE**2 :]
     of_split = np.array(splits, dtype=np.int64)[numbers]
-    hashes = _hashes(grey)
-    brightness = colours.mean(axis=1)
-    found: dict[tuple[int, int], float] = {}
+    kept = _first_of_each(rows, of_split)
+    numbers, rows, of_split = numbers[kept], rows[kept], of_split[kept]
+    search = _Search(rows, of_split)
     for band in range(_BANDS):
-        order = np.lexsort((brightness, *(hashes[:, other] for other in range(_BANDS)), hashes[:, band]))
-        keys = hashes[order, band]
+        search.compare_within(band)
+    found = np.flatnonzero(search.closest >= 0)
+    pairs = [Pair(int(numbers[search.closest[n]]), int(numbers[n]), float(search.difference[n])) for n in found]
+    return sorted(pairs, key=lambda pair: (pair.difference, pair.first, pair.second))
+
+
+def _first_of_each(rows: npt.NDArray[np.uint8], of_split: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the first of equal signatures in each split, ascending."""
+    keys = np.ascontiguousarray(np.concatenate([of_split[:, None].view(np.uint8).reshape(len(rows), -1), rows], axis=1))
+    _, first = np.unique(keys.view(np.dtype((np.void, keys.shape[1])))[:, 0], return_index=True)
+    return np.sort(first)
+
+
+class _Search:
+    """Keeps, for each image, the closest of an earlier split.
+
+    Args:
+        rows: signatures.
+        of_split: the split of each.
+    """
+
+    def __init__(self, rows: npt.NDArray[np.uint8], of_split: npt.NDArray[np.int64]) -> None:
+        self._colours = rows[:, GREY_SIDE**2 :]
+        self._of_split = of_split
+        self._hashes = _hashes(rows[:, : GREY_SIDE**2].reshape(-1, GREY_SIDE, GREY_SIDE))
+        self._brightness = self._colours.mean(axis=1)
+        self.difference = np.full(len(rows), np.inf)
+        self.closest = np.full(len(rows), -1, dtype=np.int64)
+
+    def compare_within(self, band: int) -> None:
+        """Compare images whose hashes share one piece."""
+        pieces = self._hashes
+        order = np.lexsort((self._brightness, *(pieces[:, other] for other in range(_BANDS)), pieces[:, band]))
+        keys = pieces[order, band]
         starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
         for first, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
             members = order[first:end]
-            if len(members) > 1 and len(np.unique(of_split[members])) > 1:
-                _compare(members, hashes, colours, of_split, found)
-    pairs = [Pair(int(numbers[a]), int(numbers[b]), difference) for (a, b), difference in found.items()]
-    return sorted(pairs, key=lambda pair: (pair.difference, pair.first, pair.second))
+            if len(members) > 1 and len(np.unique(self._of_split[members])) > 1:
+                self._compare(members)
+
+    def _compare(self, members: npt.NDArray[np.int64]) -> None:
+        reach = len(members) if len(members) <= _LARGEST_BUCKET else _NEIGHBOURS
+        for step in range(1, reach):
+            one, other = members[:-step], members[step:]
+            apart = self._of_split[one] != self._of_split[other]
+            one, other = one[apart], other[apart]
+            bits = np.unpackbits(self._hashes[one] ^ self._hashes[other], axis=1).sum(axis=1)
+            one, other = one[bits <= _MOST_BITS], other[bits <= _MOST_BITS]
+            if not len(one):
+                continue
+            colours = self._colours[one].astype(np.int16) - self._colours[other].astype(np.int16)
+            difference = np.abs(colours).mean(axis=1)
+            self._keep(one, other, difference)
+
+    def _keep(
+        self, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], difference: npt.NDArray[np.float64]
+    ) -> None:
+        turned = self._of_split[one] > self._of_split[other]
+        later, earlier = np.where(turned, one, other), np.where(turned, other, one)
+        closer = (difference <= _MOST_APART) & (difference < self.difference[later])
+        # Of several at one step that are closer to an image, the closest comes last and stays.
+        order = np.argsort(-difference[closer], kind="stable")
+        later, earlier, difference = (each[closer][order] for each in (later, earlier, difference))
+        self.difference[later], self.closest[later] = difference, earlier
 
 
 def _hashes(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -65,25 +122,3 @@ def _hashes(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     columns = np.linspace(0, 15, 9).round().astype(np.int64)
     sampled = small[:, :, columns]
     return np.packbits(sampled[:, :, 1:] > sampled[:, :, :-1], axis=2)[:, :, 0]
-
-
-def _compare(
-    members: npt.NDArray[np.int64],
-    hashes: npt.NDArray[np.uint8],
-    colours: npt.NDArray[np.uint8],
-    of_split: npt.NDArray[np.int64],
-    found: dict[tuple[int, int], float],
-) -> None:
-    reach = len(members) if len(members) <= _LARGEST_BUCKET else 8
-    for step in range(1, min(reach, len(members))):
-        left, right = members[:-step], members[step:]
-        apart = of_split[left] != of_split[right]
-        left, right = left[apart], right[apart]
-        bits = np.unpackbits(hashes[left] ^ hashes[right], axis=1).sum(axis=1)
-        left, right = left[bits <= _MOST_BITS], right[bits <= _MOST_BITS]
-        if not len(left):
-            continue
-        difference = np.abs(colours[left].astype(np.int16) - colours[right].astype(np.int16)).mean(axis=1)
-        for a, b, apart_by in zip(left.tolist(), right.tolist(), difference.tolist(), strict=True):
-            if apart_by <= _MOST_APART:
-                found[min(a, b), max(a, b)] = apart_by

@@ -27,6 +27,12 @@ def test_a_copy_that_was_scaled_and_encoded_again_is_found_across_splits_only() 
     assert 0 < found[0].difference < 3
 
 
+def test_an_image_is_paired_once_however_many_equal_ones_there_are() -> None:
+    one, near = _signature(1), _signature(1, (640, 480), 60)
+    found = near_duplicates([one] * 50 + [near, one] + [one] * 50, [0] * 51 + [1] * 51)
+    assert [(pair.first, pair.second, pair.difference) for pair in found] == [(0, 51, 0.0)]
+
+
 def test_plain_images_of_different_colours_are_no_copies() -> None:
     def plain(colour: tuple[int, int, int]) -> bytes:
         return signature(Image.new("RGB", (160, 120), colour))
