@@ -16,7 +16,8 @@ from .images import ImageFiles, Images, ShardedImages
 from .jsonl import JSONL_SUFFIXES, read_records
 from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
 from .record import Record, decode_record
-from .shards import Shard, index_names
+from .shard_index import index_names
+from .shards import Shard
 from .splits import file_stem, split_of_file
 
 __all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]

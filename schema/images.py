@@ -9,7 +9,7 @@ from typing import IO, NamedTuple, Protocol
 from ..storage import Folder
 from .layout import IMAGES
 from .record import Record
-from .shards import read_whole_index
+from .shard_index import read_whole_index
 
 __all__ = ["ImageFiles", "Images", "ShardedImages"]
 

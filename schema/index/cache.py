@@ -17,7 +17,7 @@ from ...storage import Folder, LocalFolder, is_remote
 from ...storage.outage import one_line
 from ..dataset import Dataset
 from ..errors import DatasetError, OutputError
-from ..shards import index_names
+from ..shard_index import index_names
 from .table import read_table, write_table
 
 __all__ = ["TableCache", "tables_folder"]

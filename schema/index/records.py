@@ -15,7 +15,7 @@ from ..dataset import Dataset
 from ..errors import DatasetError, RecordError
 from ..jsonl import read_lines
 from ..record import Record, decode_record
-from ..shards import ShardEntry, read_index
+from ..shard_index import ShardEntry, read_index
 from .cache import TableCache
 from .table import numbers
 

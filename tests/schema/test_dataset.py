@@ -12,7 +12,8 @@ from phi3v_data.schema import jsonl
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.record import Record, Turn, encode_record
-from phi3v_data.schema.shards import Sample, ShardWriter, index_name
+from phi3v_data.schema.shard_index import index_name
+from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import LocalFolder
 
 

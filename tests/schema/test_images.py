@@ -14,7 +14,8 @@ from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.layout import FORMAT_VERSION, MANIFEST, Manifest, SplitRow, encode_manifest
 from phi3v_data.schema.record import Record, Turn, encode_record
-from phi3v_data.schema.shards import Sample, ShardWriter, index_name, sample_columns
+from phi3v_data.schema.shard_index import index_name
+from phi3v_data.schema.shards import Sample, ShardWriter, sample_columns
 from phi3v_data.storage import LocalFolder
 
 

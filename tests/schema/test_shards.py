@@ -14,7 +14,8 @@ from PIL import Image
 
 from phi3v_data.schema.errors import DatasetError
 from phi3v_data.schema.record import Record, Turn, decode_record, encode_record
-from phi3v_data.schema.shards import Sample, Shard, ShardWriter, index_name, sample_columns, sample_key
+from phi3v_data.schema.shard_index import index_name
+from phi3v_data.schema.shards import Sample, Shard, ShardWriter, sample_columns, sample_key
 from phi3v_data.storage import LocalFolder
 
 

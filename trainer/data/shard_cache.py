@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from ...schema.errors import RunError, UsageError
-from ...schema.shards import ShardEntry, read_index
+from ...schema.shard_index import ShardEntry, read_index
 from ...storage import Folder
 from ...storage.retry import RetryPolicy
 
