@@ -113,7 +113,7 @@ def parse_ratios(text: str, seed: int = 0) -> Ratios:
         seed: see `Ratios`.
 
     Raises:
-        UsageError: it is not that, a split stands twice, or the shares do not sum to 1.
+        UsageError: it is not that, a split is named twice, or the shares do not sum to 1.
     """
     shares: dict[str, Fraction] = {}
     for part in text.split(","):

@@ -1,6 +1,7 @@
-"""Conversations as others keep them: LLaVA, ShareGPT, OpenAI and TRL files, read and written.
+"""Conversations in the formats of others: LLaVA, ShareGPT, OpenAI and TRL files, read and written; Alpaca files, read.
 
-`messages` reads a row of any of them, `writing` makes one of a record, and both place images by `marks`. What a
-record has and these formats have not (its source, its meta, further answers) stands in each row under one key of ours,
-which their readers pass over; so there and back is the identity.
+`messages` reads a row of any of them, `rows` makes a sample of its messages, `image_names` names what it shows;
+`writing` makes a row of a record, and `export` the files. Reading and writing place images by `marks`. What a record
+has and these formats lack (its source, its meta, further answers) is in each row under one key of ours, which their
+readers pass over; so a record that is exported and read again is the same.
 """

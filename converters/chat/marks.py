@@ -1,4 +1,4 @@
-"""The mark `<image>`, which stands in a text where an image is shown."""
+"""The mark `<image>` in a text, where an image is shown."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def listed_files(lists: Folder, of_split: Mapping[str, Sequence[str]], kind: Kin
         The files: the splits in turn, each by class and name.
 
     Raises:
-        InputError: a list is missing or not UTF-8, a line names no file, a file stands in the lists twice, or in none.
+        InputError: a list is missing or not UTF-8, a line names no file, a file is listed twice, or none is.
     """
     seen: dict[tuple[str, str], str] = {}
     found: list[SplitFile] = []
@@ -49,7 +49,7 @@ def listed_files(lists: Folder, of_split: Mapping[str, Sequence[str]], kind: Kin
             for where, label, name in _lines(lists, list_name, kind):
                 if (label, name) in seen:
                     raise InputError(
-                        f"{where}: {label}/{name} already stands in {seen[label, name]}; "
+                        f"{where}: {label}/{name} is already in {seen[label, name]}; "
                         f"{kind.one} belongs to one split, so remove one of the two lines"
                     )
                 seen[label, name] = list_name
@@ -62,7 +62,7 @@ def listed_files(lists: Folder, of_split: Mapping[str, Sequence[str]], kind: Kin
 
 
 def _lines(lists: Folder, name: str, kind: Kind) -> Iterator[tuple[str, str, str]]:
-    """Yield where each line stands, and the class and file that it names."""
+    """Yield the place of each line, and the class and file that it names."""
     try:
         text = lists.read(name).decode("utf-8-sig")
     except FileNotFoundError:

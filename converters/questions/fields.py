@@ -24,7 +24,7 @@ def cell_at(values: Mapping[str, Any], key: str) -> Any:
 
 
 def text_at(values: Mapping[str, Any], key: str) -> str:
-    """Return a text as it stands.
+    """Return a text unchanged.
 
     Raises:
         ItemError: it is missing, not a text, or blank.

@@ -1,6 +1,6 @@
 """DocVQA: what does the document say?
 
-One raw sample is one question about one scanned page. In the challenge's own layout it stands in
+One raw sample is one question about one scanned page. In the challenge's own layout it is in
 `{train,val,test}_v1.0*.json`, beside the folder with the page::
 
     {"questionId": 2, "question": "What is the TELEX number of Linn Electronics?", "image": "documents/linn.png",

@@ -102,7 +102,7 @@ def test_a_worker_reads_the_bytes_of_a_cell_forward_and_back(folder: LocalFolder
 @pytest.mark.parametrize(
     ("number", "column", "which"), [(2, "image", 0), (1, "images", 0), (0, "images", 2), (9, "raw", 0), (0, "none", 0)]
 )
-def test_a_cell_without_bytes_is_the_items_fault(
+def test_a_cell_without_bytes_is_the_items_failure(
     folder: LocalFolder, name: str, number: int, column: str, which: int
 ) -> None:
     with pytest.raises(ItemError, match=f"{name}.*{column}"):
@@ -128,7 +128,7 @@ def test_tables_are_read_from_an_object_store(folder: LocalFolder) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_damaged_table_is_a_fault_that_names_it(folder: LocalFolder, tmp_path: Path, name: str) -> None:
+def test_a_damaged_table_is_a_failure_that_names_it(folder: LocalFolder, tmp_path: Path, name: str) -> None:
     data = folder.read(name)
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     found = list(read_rows(folder, name))

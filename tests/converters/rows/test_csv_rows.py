@@ -33,7 +33,7 @@ def test_a_tsv_has_tabs(tmp_path: Path) -> None:
         (b"1,\xff", "not UTF-8"),
     ],
 )
-def test_an_odd_row_is_one_fault(tmp_path: Path, line: bytes, said: str) -> None:
+def test_an_odd_row_is_one_failure(tmp_path: Path, line: bytes, said: str) -> None:
     found = rows(tmp_path, b"a,b\n1,2\n" + line + b"\n3,4\n")
     assert [row.values for row in found] == [{"a": "1", "b": "2"}, None, {"a": "3", "b": "4"}]
     assert said in found[1].failure
@@ -41,7 +41,7 @@ def test_an_odd_row_is_one_fault(tmp_path: Path, line: bytes, said: str) -> None
     assert [row.number for row in found] == [0, 1, 2]
 
 
-def test_a_quote_that_is_never_closed_is_a_fault(tmp_path: Path) -> None:
+def test_a_quote_that_is_never_closed_is_a_failure(tmp_path: Path) -> None:
     found = rows(tmp_path, b'a,b\n1,2\n"3,4\n5,6\n')
     assert [row.values for row in found] == [{"a": "1", "b": "2"}, None]
     assert "unexpected end of data" in found[1].failure
@@ -50,7 +50,7 @@ def test_a_quote_that_is_never_closed_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"), [(b"a,a\n1,2\n", "names the column 'a' twice"), (b"a,\xff\n1,2\n", "not UTF-8")]
 )
-def test_a_first_line_that_does_not_name_the_columns_is_a_fault(tmp_path: Path, text: bytes, said: str) -> None:
+def test_a_first_line_that_does_not_name_the_columns_is_a_failure(tmp_path: Path, text: bytes, said: str) -> None:
     (found,) = rows(tmp_path, text)
     assert said in found.failure
     assert found.place == "x.csv:1"

@@ -88,7 +88,7 @@ def test_utf_16_is_named(tmp_path: Path, name: str) -> None:
         ('{\n  "a": "y"\n }', '["y"]', [0, 2]),
     ],
 )
-def test_a_broken_element_is_one_fault_and_the_next_is_found(
+def test_a_broken_element_is_one_failure_and_the_next_is_found(
     tmp_path: Path, given: str, broken: str, kept: list[int]
 ) -> None:
     assert given in PRETTY
@@ -121,7 +121,7 @@ def test_wrong_bytes_spoil_their_own_row_alone(tmp_path: Path) -> None:
         "[" * 100_000,
     ],
 )
-def test_a_damaged_document_whose_rows_cannot_be_told_apart_is_one_failure(tmp_path: Path, text: str) -> None:
+def test_a_damaged_document_whose_rows_cannot_be_separated_is_one_failure(tmp_path: Path, text: str) -> None:
     (found,) = rows(tmp_path, text)
     assert found.place == "x.json:1"
     assert "not valid JSON" in found.failure
@@ -143,7 +143,7 @@ def test_the_rows_of_a_document_that_was_cut_off_are_read_and_the_cut_is_said(tm
         ('{"images": [{"a": 1}], "annotations": [{"b": 1}]}', 'rows lie under "images", "annotations"'),
     ],
 )
-def test_a_document_without_rows_is_one_fault(tmp_path: Path, text: str, said: str) -> None:
+def test_a_document_without_rows_is_one_failure(tmp_path: Path, text: str, said: str) -> None:
     (found,) = rows(tmp_path, text)
     assert said in found.failure
     assert found.place == "x.json:1"

@@ -241,7 +241,7 @@ def test_a_file_in_two_lists_is_refused(tmp_path: Path) -> None:
     root = lay_out(tmp_path, "cat/a.png")
     for name in ("train", "val"):
         (root / f"{name}.txt").write_text("cat/a.png\n")
-    assert "val.txt, line 1: cat/a.png already stands in train.txt; an image belongs" in refusal(root, split_by="file")
+    assert "val.txt, line 1: cat/a.png is already in train.txt; an image belongs" in refusal(root, split_by="file")
 
 
 def test_one_more_folder_around_everything_makes_no_difference(tmp_path: Path) -> None:

@@ -115,9 +115,9 @@ def test_the_full_dataset_without_its_lists_says_what_to_do(place: Callable[...,
         (
             "testlist01.txt",
             "Yoga/v_Yoga_g01_c01.avi\nYoga/v_Yoga_g01_c01.avi",
-            "line 2: .* already stands in testlist01",
+            "line 2: .* is already in testlist01",
         ),
-        ("testlist01.txt", "Yoga/v_Yoga_g08_c01.avi", "line 1: .* already stands in trainlist01"),
+        ("testlist01.txt", "Yoga/v_Yoga_g08_c01.avi", "line 1: .* is already in trainlist01"),
         ("testlist01.txt", "Yoga/caf\udce9.avi", "not UTF-8"),
     ],
 )
