@@ -15,6 +15,7 @@ from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.prompt import encode_record
 from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.config import DataConfig
+from phi3v_data.trainer.data.assign import assign
 from phi3v_data.trainer.data.collate import PackedCollator
 from phi3v_data.trainer.data.crops import scaled_image
 from phi3v_data.trainer.data.loader import MicroBatch, RankSteps, micro_batches, opened
@@ -22,7 +23,6 @@ from phi3v_data.trainer.data.samples import Sample, SampleSource
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.data.training_data import TrainingData
 from phi3v_data.trainer.phi3v import Phi3VProcessor
-from phi3v_data.trainer.phi3v.tiny import tiny_config
 
 from .samples import RawSample
 
@@ -44,7 +44,8 @@ def our_batches(folder: Path, processor: Phi3VProcessor, step: int = 0, *, exact
     data = TrainingData([Source(open_dataset(str(folder)))], DataConfig(max_tokens=100_000))
     measured = data.measure(processor)
     plan = measured.plan(1, 0)
-    steps = RankSteps(plan, measured.pricing(tiny_config()), range(step, plan.steps(1)), 0, 1, 1)
+    one_each = assign([1.0], 1, 1)
+    steps = RankSteps(plan, lambda samples: one_each, range(step, plan.steps(1)), 0)
     sources = [SampleSource(index, processor, exact) for index in data.indexes]
     return opened(micro_batches(steps, sources, PackedCollator(0, processor.image_token_id), 0))
 

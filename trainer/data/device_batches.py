@@ -9,7 +9,7 @@ import torch
 
 from .loader import MicroBatch
 
-__all__ = ["on_device"]
+__all__ = ["moved", "on_device"]
 
 
 def on_device(batches: Iterable[MicroBatch], device: torch.device) -> Iterator[MicroBatch]:
@@ -20,13 +20,13 @@ def on_device(batches: Iterable[MicroBatch], device: torch.device) -> Iterator[M
     """
     if device.type != "cuda":
         for batch in batches:
-            yield batch._replace(inputs=_moved(batch.inputs, device))
+            yield batch._replace(inputs=moved(batch.inputs, device))
         return
     copies = torch.cuda.Stream(device)
     ahead: tuple[MicroBatch, torch.cuda.Event] | None = None
     for batch in batches:
         with torch.cuda.stream(copies):
-            copied = batch._replace(inputs=_moved(batch.inputs, device))
+            copied = batch._replace(inputs=moved(batch.inputs, device))
             done = copies.record_event()
         if ahead is not None:
             yield _arrived(*ahead)
@@ -45,7 +45,8 @@ def _arrived(batch: MicroBatch, copied: torch.cuda.Event) -> MicroBatch:
     return batch
 
 
-def _moved(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+def moved(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Move the tensors of a micro-batch to a device; what is not a tensor stays as it is."""
     return {
         name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
         for name, value in inputs.items()
