@@ -57,6 +57,11 @@ def find_model(name: str) -> ModelSource:
     if not is_adapter(folder):
         return ModelSource(str(folder), None, str(folder), run)
     base = read_adapter_config(folder).base_model_name_or_path
+    if Path(base).is_absolute() and not Path(base).is_dir():
+        raise ModelFolderError(
+            f"{folder} is an adapter for the model in {base}, which is not there: put it back, or write its place into "
+            "adapter_config.json as base_model_name_or_path"
+        )
     has_processor = (folder / "preprocessor_config.json").is_file()
     return ModelSource(base, folder, str(folder) if has_processor else base, run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,9 @@ def test_an_adapter_finds_the_local_model_it_was_trained_on_from_any_folder(
     monkeypatch.chdir("/")
     loaded, _ = load_for_evaluation(tiny_run({"model.name": str(adapter)}))
     assert torch.equal(loaded.get_input_embeddings().weight, tiny_model(seed=5).get_input_embeddings().weight)
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(ModelFolderError, match=f"is an adapter for the model in {tmp_path}/base, which is not there"):
+        find_model(str(adapter))
 
 
 @pytest.mark.parametrize("strategy", ["lora", "qlora"])

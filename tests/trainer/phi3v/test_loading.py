@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from phi3v_data.schema.errors import HubError, ModelFolderError
+from phi3v_data.trainer.phi3v import loading
 from phi3v_data.trainer.phi3v.loading import load_model, load_processor
 
 
@@ -236,4 +237,12 @@ def test_a_hub_out_of_reach_says_what_to_do(load: Callable[[str], object]) -> No
     with pytest.raises(HubError, match="--model DIR") as raised:
         load("owner/no-such-model")
     assert "hf download owner/no-such-model --local-dir DIR" in str(raised.value)
+    assert "HF_HUB_OFFLINE is set: unset it to fetch the model" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_hub_that_gives_no_model_is_not_blamed_on_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "HF_HUB_OFFLINE", False)
+    with pytest.raises(HubError, match="the hub gave no model of that name") as raised:
+        load_model("owner/no-such-model")
+    assert "HF_HUB_OFFLINE is set" not in str(raised.value)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -15,36 +13,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packed_samples import KERNELS, ON_CUDA, SWITCH, Sample, choose, pack, random_text, small_model
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
-from transformers.cache_utils import DynamicCache
+from torch.nn.functional import scaled_dot_product_attention
 
-from phi3v_data.schema.errors import UsageError
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, packing, varlen
-from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_model
-
-_SWITCH = 16  # tokens beyond which the small models take the long frequencies
-_ON_CUDA = "varlen on CUDA"
-_KERNELS = ["eager", "sdpa", "varlen", _ON_CUDA, "flash_attention_2"]
-Sample = dict[str, Any]
-
-
-def small_model(kernel: str) -> Phi3VForCausalLM:
-    """The tiny model with a near switch between its frequencies."""
-    config = tiny_config()
-    config.original_max_position_embeddings = _SWITCH
-    config.rope_parameters["original_max_position_embeddings"] = _SWITCH
-    made = tiny_model()
-    model = Phi3VForCausalLM(config)
-    model.load_state_dict(made.state_dict())
-    return choose(model.eval(), kernel)
-
-
-def choose(model: Phi3VForCausalLM, kernel: str) -> Phi3VForCausalLM:
-    """Set the language model's kernel without transformers' look at what is installed."""
-    model.config._attn_implementation_internal = "varlen" if kernel == _ON_CUDA else kernel
-    model.as_on_cuda = kernel == _ON_CUDA
-    return model
+from phi3v_data.trainer.phi3v.tiny import tiny_model
 
 
 def reference_attention(
@@ -104,27 +78,6 @@ def kernels_on_a_cpu(model: Any) -> Iterator[None]:
         yield
 
 
-def text(ids: Sequence[int]) -> Sample:
-    return {"input_ids": torch.tensor([ids]), "labels": torch.tensor([ids])}
-
-
-def random_text(length: int, seed: int) -> Sample:
-    draw = random.Random(seed)
-    return text([draw.randrange(3, 259) for _ in range(length)])
-
-
-def pack(samples: Sequence[Sample]) -> Sample:
-    packed = {name: torch.cat([sample[name] for sample in samples], dim=1) for name in ("input_ids", "labels")}
-    packed |= packing.packed_row([sample["input_ids"].shape[1] for sample in samples])
-    shown = [sample for sample in samples if "pixel_values" in sample]
-    if shown:
-        most = max(sample["pixel_values"].shape[1] for sample in shown)
-        pixels = [pad(sample["pixel_values"], (0,) * 7 + (most - sample["pixel_values"].shape[1],)) for sample in shown]
-        packed["pixel_values"] = torch.cat(pixels)
-        packed["image_sizes"] = torch.cat([sample["image_sizes"] for sample in shown])
-    return packed
-
-
 def gradients(model: Any, batches: Sequence[Sample], learned: int) -> tuple[list[Tensor], float, dict[str, Tensor]]:
     """Logits of each batch, the summed loss over `learned` tokens, and the gradients."""
     model.zero_grad()
@@ -147,8 +100,8 @@ def check_alone_is_packed(model: Any, samples: Sequence[Sample]) -> None:
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("kernel", _KERNELS)
-@given(lengths=st.lists(st.integers(1, 3 * _SWITCH), min_size=1, max_size=6), seed=st.integers(0, 1000))
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(lengths=st.lists(st.integers(1, 3 * SWITCH), min_size=1, max_size=6), seed=st.integers(0, 1000))
 @settings(max_examples=8, deadline=None)
 def test_packed_texts_of_any_lengths_are_what_they_are_alone(kernel: str, lengths: list[int], seed: int) -> None:
     samples = [random_text(length, seed + number) for number, length in enumerate(lengths)]
@@ -156,9 +109,9 @@ def test_packed_texts_of_any_lengths_are_what_they_are_alone(kernel: str, length
     check_alone_is_packed(small_model(kernel), [*samples, random_text(2, seed)])
 
 
-@pytest.mark.parametrize("kernel", _KERNELS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_short_sample_keeps_its_frequencies_beside_a_long_one(kernel: str) -> None:
-    check_alone_is_packed(small_model(kernel), [random_text(n, n) for n in (5, _SWITCH, _SWITCH + 1, 50, 7)])
+    check_alone_is_packed(small_model(kernel), [random_text(n, n) for n in (5, SWITCH, SWITCH + 1, 50, 7)])
 
 
 _GOLDEN = {
@@ -218,7 +171,7 @@ def _labels_of_the_neighbours(labels: Tensor, cu_seq_lens: Tensor | None) -> Ten
         ("sdpa", "phi3v_data.trainer.phi3v.packing.block_causal_mask", _sees_its_neighbours),
         ("eager", "phi3v_data.trainer.phi3v.packing.block_causal_mask", _sees_its_neighbours),
         ("varlen", "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
-        (_ON_CUDA, "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
+        (ON_CUDA, "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
         ("flash_attention_2", "phi3v_data.trainer.phi3v.backbone.packed_attention", _one_sample_for_the_kernel),
         ("sdpa", "phi3v_data.trainer.phi3v.modeling.next_labels", _labels_of_the_neighbours),
         (
@@ -235,7 +188,7 @@ def test_the_check_fails_where_samples_meet(kernel: str, place: str, injected: C
         check_alone_is_packed(small_model(kernel), samples)
 
 
-@pytest.mark.parametrize("kernel", ["sdpa", "varlen", _ON_CUDA])
+@pytest.mark.parametrize("kernel", ["sdpa", "varlen", ON_CUDA])
 def test_adapters_and_recomputed_activations_change_nothing_in_it(kernel: str) -> None:
     torch.manual_seed(0)
     model = small_model(kernel)
@@ -290,100 +243,3 @@ def test_a_batch_of_one_masked_token_has_no_loss_and_no_gradient() -> None:
     assert loss == 0
     assert found.keys() == {name for name, value in model.named_parameters() if value.requires_grad}
     assert not any(gradient.any() for gradient in found.values())
-
-
-def _row_of(lengths: Sequence[int]) -> dict[str, Any]:
-    return {**packing.packed_row([5]), "sample_lengths": tuple(lengths), "cu_seq_lens": torch.zeros(len(lengths) + 1)}
-
-
-@pytest.mark.parametrize("lengths", [[4], [3, 3], [5, 0], [6, -1], []])
-def test_lengths_that_do_not_fill_the_row_are_refused(lengths: list[int]) -> None:
-    with pytest.raises(UsageError, match="expected one row of samples"):
-        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **_row_of(lengths))
-
-
-def test_bounds_of_other_samples_are_refused() -> None:
-    row = {**packing.packed_row([2, 3]), "sample_lengths": (5,)}
-    with pytest.raises(UsageError, match="3 bounds"):
-        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **row)
-
-
-def test_packed_samples_in_two_rows_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"in rows and tokens \[2, 5\]"):
-        small_model("sdpa")(torch.ones(2, 5, dtype=torch.long), **packing.packed_row([5]))
-
-
-@pytest.mark.parametrize("missing", ["sample_lengths", "position_ids"])
-def test_bounds_alone_do_not_tell_where_samples_lie(missing: str) -> None:
-    row = {name: value for name, value in packing.packed_row([5]).items() if name != missing}
-    with pytest.raises(UsageError, match="pass all that packed_row makes"):
-        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **row)
-
-
-@pytest.mark.parametrize(
-    "beside",
-    [{"attention_mask": torch.ones(1, 5)}, {"use_cache": True}, {"past_key_values": DynamicCache()}],
-    ids=lambda beside: next(iter(beside)),
-)
-def test_a_mask_or_a_cache_beside_packed_samples_is_refused(beside: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="packed samples take neither"):
-        small_model("sdpa")(torch.ones(1, 5, dtype=torch.long), **packing.packed_row([5]), **beside)
-
-
-def test_a_kernel_without_a_form_for_samples_is_refused() -> None:
-    with pytest.raises(UsageError, match="attention 'flex_attention'"):
-        small_model("flex_attention")(torch.ones(1, 5, dtype=torch.long), **packing.packed_row([5]))
-
-
-@pytest.mark.parametrize("capability", [(7, 0), (7, 5), (8, 0), (9, 0)])
-def test_torchs_kernel_is_taken_on_cuda_in_half_precision_since_ampere(capability: tuple[int, int]) -> None:
-    def runs(device: str, dtype: torch.dtype) -> bool:
-        value: Any = SimpleNamespace(is_cuda=device == "cuda", dtype=dtype, device=torch.device(device))
-        return varlen._runs_torch_kernel(value)
-
-    varlen._compute_capability.cache_clear()
-    with mock.patch.object(torch.cuda, "get_device_capability", return_value=capability):
-        for half in (torch.bfloat16, torch.float16):
-            assert runs("cuda", half) == (capability >= (8, 0))
-            assert not runs("cpu", half)
-        assert not runs("cuda", torch.float32)
-    varlen._compute_capability.cache_clear()
-
-
-def test_torchs_kernel_is_called_by_the_signature_that_is_installed() -> None:
-    kernel = varlen.torch_kernel.__wrapped__()
-    assert kernel is not None, "the torch of constraints.txt has it"
-    inspect.signature(kernel).bind(*range(7), scale=1.0, window_size=(-1, 0), enable_gqa=False)
-
-
-def _kernel_of_torch_2_10(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    cu_seq_q: Tensor,
-    cu_seq_k: Tensor,
-    max_q: int,
-    max_k: int,
-    is_causal: bool,
-) -> Tensor:
-    raise AssertionError("it takes other arguments")
-
-
-@pytest.mark.parametrize("module", [None, SimpleNamespace(varlen_attn=_kernel_of_torch_2_10)], ids=["older", "2.10"])
-def test_a_torch_without_the_kernel_or_with_another_signature_does_without(module: Any) -> None:
-    with mock.patch.dict("sys.modules", {"torch.nn.attention.varlen": module}):
-        assert varlen.torch_kernel.__wrapped__() is None
-
-
-def test_no_sample_pays_for_its_neighbours_in_varlen() -> None:
-    seen: list[int] = []
-
-    def count(query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        seen.append(query.shape[2])
-        return scaled_dot_product_attention(query, *args, **kwargs)
-
-    samples = [random_text(length, length) for length in (9, 6, 30)]
-    with mock.patch.object(varlen, "scaled_dot_product_attention", count), torch.no_grad():
-        model = small_model("varlen")
-        model(**pack(samples))
-    assert seen == [9, 6, 30] * len(model.model.layers)

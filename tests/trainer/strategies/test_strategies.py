@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
+from types import ModuleType
+from unittest import mock
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from phi3v_data.schema.errors import MissingDependencyError, UsageError
 from phi3v_data.trainer.config import TrainConfig
 from phi3v_data.trainer.model_folder import load_trainable
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM
+from phi3v_data.trainer.phi3v.loss import fused_loss, summed_loss
 from phi3v_data.trainer.phi3v.tiny import tiny_model
 from phi3v_data.trainer.strategies import adapter_targets, parameter_groups, part_of
 
@@ -209,3 +212,23 @@ def test_layers_recompute_their_activations_as_often_as_asked(tiny_run: Run, eve
     tower = model.model.vision_embed_tokens.img_processor.vision_model.encoder.layers
     for layers in (model.model.layers, tower[:2]):
         assert [number for number, layer in enumerate(layers) if layer.gradient_checkpointing] == expected
+
+
+def test_the_fused_loss_needs_its_package(tiny_run: Run) -> None:
+    with pytest.raises(MissingDependencyError, match=r"pip install 'phi3v-data\[liger\]'"):
+        load_trainable(tiny_run({"model.fused_loss": True}))
+
+
+def test_the_fused_loss_takes_a_head_without_adapters() -> None:
+    head, hidden, targets = nn.Linear(8, 16, bias=False), torch.randn(3, 8), torch.tensor([1, 2, 3])
+
+    def kernel(states: Tensor, weight: Tensor, labels: Tensor, *, reduction: str) -> Tensor:
+        """What Liger's kernel computes, which runs on a GPU only."""
+        return nn.functional.cross_entropy(states @ weight.T, labels, reduction=reduction)
+
+    stand_in = ModuleType("liger_kernel.transformers.functional")
+    stand_in.liger_fused_linear_cross_entropy = kernel  # type: ignore[attr-defined]  # a module made here
+    with mock.patch.dict("sys.modules", {"liger_kernel.transformers.functional": stand_in}):
+        torch.testing.assert_close(fused_loss(head, hidden, targets), summed_loss(head, hidden, targets))
+    with pytest.raises(UsageError, match="takes one without adapters: leave"):
+        fused_loss(nn.Sequential(head), hidden, targets)
