@@ -130,7 +130,7 @@ def fuzz(
 
 
 class _Worker:
-    """A process that runs cases, each when it is told to."""
+    """A process that runs cases, each on request."""
 
     def __init__(self, run: Run) -> None:
         spawned = multiprocessing.get_context("spawn")

@@ -22,7 +22,7 @@ def corpus(folder: Path) -> None:
 def check(file: Path) -> None:
     data = file.read_bytes()
     if data != b"sound" * 100:
-        {fault}
+        {damage}
 """
 
 
@@ -32,7 +32,7 @@ def fuzz(target: str, *options: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("damage", "expected"),
     [
         ("os.abort()", "SIGABRT"),
         ("raise KeyError('planted')", "KeyError: 'planted'"),
@@ -41,19 +41,19 @@ def fuzz(target: str, *options: object) -> subprocess.CompletedProcess[str]:
         ("bytearray(1 << 40)", "MemoryError"),
     ],
 )
-def test_a_planted_fault_is_found_and_its_file_kept(tmp_path: Path, fault: str, told: str) -> None:
+def test_planted_damage_is_found_and_its_file_kept(tmp_path: Path, damage: str, expected: str) -> None:
     target = tmp_path / "planted.py"
-    target.write_text(PLANTED.replace("{fault}", fault.replace("\n", "\\n")), "utf-8")
+    target.write_text(PLANTED.replace("{damage}", damage.replace("\n", "\\n")), "utf-8")
     done = fuzz(str(target), "--seed", 7, "--cases", 1, "--timeout", 0.5, "--keep", tmp_path / "kept")
     assert done.returncode == 1
     assert "planted: --seed 7 --case 0: " in done.stdout
-    assert told in done.stdout
+    assert expected in done.stdout
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["planted-7-0-sound.txt"]
 
 
 def test_the_errors_of_the_package_are_no_findings(tmp_path: Path) -> None:
     target = tmp_path / "planted.py"
-    target.write_text(PLANTED.replace("{fault}", "raise InputError('damaged')"), "utf-8")
+    target.write_text(PLANTED.replace("{damage}", "raise InputError('damaged')"), "utf-8")
     done = fuzz(str(target), "--seed", 7, "--cases", 50, "--keep", tmp_path / "kept")
     assert done.returncode == 0
     assert "planted: seed 7, 50 cases, 0 findings" in done.stdout

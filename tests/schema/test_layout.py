@@ -105,9 +105,9 @@ def test_a_manifest_that_names_a_file_outside_of_its_folder_is_refused(tmp_path:
     made = json.loads(encode_manifest(manifest()))
     made["splits"][0][field] = name if field == "file" else [name]
     (tmp_path / "dataset.json").write_text(json.dumps(made), "utf-8")
-    with pytest.raises(DatasetError, match=r"dataset\.json: (.*leads out of the folder|damaged)") as told:
+    with pytest.raises(DatasetError, match=r"dataset\.json: (.*leads out of the folder|damaged)") as raised:
         read_manifest(LocalFolder(tmp_path))
-    assert len(str(told.value)) < 1000
+    assert len(str(raised.value)) < 1000
 
 
 def test_a_manifest_without_end_is_refused_before_it_is_held(tmp_path: Path) -> None:

@@ -280,11 +280,11 @@ def test_a_store_without_credentials_is_one_line_with_the_remedy(s3: str, monkey
     try:
         with pytest.raises(
             UsageError, match=r"s3://tests/x: no credentials for this store .* AWS_ACCESS_KEY_ID"
-        ) as told:
+        ) as raised:
             check_readable(open_folder(f"{s3}/x"))
     finally:
         fsspec.get_filesystem_class("s3").clear_instance_cache()
-    assert not is_transient(told.value)
+    assert not is_transient(raised.value)
 
 
 def test_a_store_that_never_answers_is_given_up_after_its_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,11 +292,11 @@ def test_a_store_that_never_answers_is_given_up_after_its_timeouts(monkeypatch: 
     with socket.create_server(("127.0.0.1", 0)) as silent, credentials(f"http://127.0.0.1:{silent.getsockname()[1]}"):
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         try:
-            with pytest.raises(Exception, match="timeout") as told:  # a class of the client
+            with pytest.raises(Exception, match="timeout") as raised:  # a class of the client
                 open_folder("s3://bucket/folder").read("a")
         finally:
             fsspec.get_filesystem_class("s3").clear_instance_cache()
-    assert is_transient(told.value)
+    assert is_transient(raised.value)
 
 
 def test_deleting_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:

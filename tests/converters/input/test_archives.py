@@ -256,7 +256,7 @@ def test_a_damaged_zip_of_any_compression_is_one_line(compression: int, tmp_path
     assert "given.archive: damaged" in refusal(bytes(packed), tmp_path)
 
 
-def test_a_refused_member_with_an_endless_name_is_told_in_one_short_line(tmp_path: Path) -> None:
+def test_a_refused_member_with_an_endless_name_is_one_short_line(tmp_path: Path) -> None:
     assert len(refusal(zipped(("../" + "x" * 60_000, b"1")), tmp_path)) < 500
 
 

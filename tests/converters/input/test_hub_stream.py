@@ -41,7 +41,7 @@ def test_bytes_are_read_forward_and_back(stream: HubStream) -> None:
 @pytest.mark.parametrize(
     ("number", "column", "said"), [(3, "bin", "there is none"), (0, "txt", "no bytes of an image")]
 )
-def test_a_place_without_bytes_is_the_items_fault(stream: HubStream, number: int, column: str, said: str) -> None:
+def test_a_place_without_bytes_is_the_items_failure(stream: HubStream, number: int, column: str, said: str) -> None:
     with pytest.raises(ItemError, match=said):
         stream.read(number, column, ())
 
