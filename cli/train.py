@@ -37,6 +37,7 @@ _SETTINGS = {
     "max_tokens": "data.max_tokens",
     "too_long": "data.too_long",
     "exact_pixels": "data.exact_pixels",
+    "eval_every": "evaluation.every",
     "save_every": "save_every",
     "save_minutes": "save_minutes",
     "keep": "keep_checkpoints",
@@ -80,6 +81,7 @@ _SETTINGS = {
     "--too-long", type=click.Choice(get_args(TooLong)), help="What is done about longer ones.  [default: error]"
 )
 @click.option("--exact-pixels", is_flag=True, default=None, help="The published pixels bit for bit, by Pillow; slower.")
+@click.option("--eval-every", type=int, help="Steps between two evaluations; the best model is kept.  [default: none]")
 @click.option("--save-every", type=int, help="Steps between two checkpoints.  [default: 500]")
 @click.option("--save-minutes", type=float, help="Minutes between two checkpoints, too.")
 @click.option("--keep", type=int, help="Checkpoints that are kept, the newest.  [default: 2]")

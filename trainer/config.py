@@ -145,6 +145,13 @@ class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     positive_label: Annotated[
         str | None, Meta(description="of two labels, the one whose probability ROC AUC ranks by; default: yes, true, 1")
     ] = None
+    every: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="steps between two evaluations of a run; default: none")
+    ] = None
+    early_stopping: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="so many evaluations without a better primary metric end the run; default: none do"),
+    ] = None
     resamples: Annotated[int, Meta(ge=0, description="bootstrap resamples for 95 % intervals; 0 for none")] = 1000
 
     @property

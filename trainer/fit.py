@@ -15,8 +15,10 @@ from .checkpoints import DataState, keep_newest, read_data_state, read_training_
 from .config import TrainConfig
 from .data.bad_samples import BadSample, BadSamples
 from .data.cost_model import StepSize, strategy_passes
+from .data.sources import steady
 from .data.step_batches import StepBatches, assigner
 from .data.training_data import MeasuredData, TrainingData
+from .evaluation.periodic import PeriodicEvaluation
 from .loop import Training, take_steps
 from .micro_batch_budget import choose_budget
 from .model_folder import load_model_config, load_run_processor, load_trainable, save_model
@@ -124,6 +126,9 @@ def fit(
             step_size=lambda step: StepSize.of(measured.sizes(plan.step(step)), shapes, passes),
             learning_rate=LearningRate(outline.steps, outline.warmup_steps),
             telemetry=meter,
+            evaluation=PeriodicEvaluation(
+                config, steady(data.sources, config.data)[0], outline.eval_split, folder, backend, model, processor, log
+            ),
             saver=saver,
             profiler=StepProfiler(config, folder, processes.rank),
             record=lambda step, shown, unread: _record(config, folder, processes, bad, log, step, shown, unread),

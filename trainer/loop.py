@@ -18,6 +18,7 @@ from .data.loader import MicroBatch
 from .data.plan import Plan
 from .data.step_batches import StepBatches
 from .data.training_data import MeasuredData
+from .evaluation.periodic import PeriodicEvaluation
 from .optimizer import LearningRate
 from .precision import autocast
 from .profiler import StepProfiler
@@ -45,6 +46,7 @@ class Training:
         step_size: what a step trains on, over all processes.
         learning_rate: of each step.
         telemetry: measures and reports.
+        evaluation: evaluates every so many steps.
         saver: saves checkpoints.
         profiler: traces some of the steps.
         record: writes down what a step showed: its number, this process's samples as (place, id), all bad samples.
@@ -59,6 +61,7 @@ class Training:
     step_size: Callable[[int], StepSize]
     learning_rate: LearningRate
     telemetry: Telemetry
+    evaluation: PeriodicEvaluation
     saver: CheckpointSaver
     profiler: StepProfiler
     record: Callable[[int, list[tuple[int, str]], list[BadSample]], None]
@@ -120,8 +123,12 @@ def take_steps(run: Training, steps: range) -> None:
             done = step + 1
             saving = done < steps.stop and bool(checkpoint or run.saver.is_due(done))
             run.telemetry.step_done(done, mean, grad_norm, backend.learning_rates(share), size, saving=saving)
+            # Before the checkpoint, so that a run that resumes there need not evaluate again.
+            is_over = run.evaluation.is_due(done) and run.evaluation(done)
             if saving:
                 run.saver.save(run.data_state(done), run.budget_tokens)
+            if is_over:
+                break
             if stop and done < steps.stop:
                 run.saver.wait()
                 raise RunStopped(f"stopped by SIGTERM after step {done}; a checkpoint is saved: rerun to resume")

@@ -11,6 +11,8 @@
     checkpoint-<step>/  what a run resumes from; see `checkpoints`
     eval_before.json    every answer before training
     eval_after.json     and after
+    evaluations.jsonl   metrics while training, with evaluation.every
+    best/               the model with the best of them
     model/              the trained model (or adapters) and its processor
 """
 
@@ -105,6 +107,16 @@ class RunFolder:
         return self.path / "throughput.jsonl"
 
     @property
+    def evaluations(self) -> Path:
+        """Where the metrics of evaluations while training are kept."""
+        return self.path / "evaluations.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """Where the model with the best primary metric is kept."""
+        return self.path / "best"
+
+    @property
     def bad_samples(self) -> Path:
         """Where the samples are named that could not be read."""
         return self.path / "bad_samples.jsonl"
@@ -168,7 +180,7 @@ class RunFolder:
             step: optimizer steps that are done.
         """
         # The history counts the steps done, the others name the step they are about, from 0.
-        for path in (self.history, self.throughput):
+        for path in (self.history, self.throughput, self.evaluations):
             _keep(path, lambda row: row["step"] <= step)
         for path in (self.bad_samples, *self.path.glob("trace/*.jsonl")):
             _keep(path, lambda row: row["step"] < step)

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from phi3v_data.cli.recipes import command
+from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
+from phi3v_data.schema.jsonl import write_records
+from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.config import TrainConfig, make_config, setting_names
+from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation.result import Evaluation, Metric
 from phi3v_data.trainer.recipe_results import collect_results
 from phi3v_data.trainer.recipes import Recipe, load_recipe, recipe_names
+from phi3v_data.trainer.train import train
 
 # The defaults of the published scripts, for what a row's flags do not say.
 DEFAULTS = {"--num_crops": "16", "--wd": "0.01", "--lora_rank": "64", "--lora_alpha_ratio": "2", "--lora_dropout": "0"}
@@ -128,3 +135,36 @@ def test_a_folder_without_such_runs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(DatasetError, match=r"run\.json: cannot be read"):
         collect_results(tmp_path)
+
+
+KINDS = {"docvqa": [(170, 220)], "hateful_memes": [(120, 100)], "nlvr2": [(100, 80), (80, 100)]}
+
+
+def dataset_of(recipe: Recipe, root: Path) -> Dataset:
+    """Four records with images of the recipe's kind: a page, a meme, a pair."""
+    records = []
+    for number in range(4):
+        names = [f"train/{number}-{which}.png" for which, _ in enumerate(KINDS[recipe.source])]
+        for name, size in zip(names, KINDS[recipe.source], strict=True):
+            path = root / "images" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", size, (60 * number, 90, 120)).save(path)
+        turn = Turn(images=names, user="What is it?", assistant=f"answer {number}")
+        records.append(Record(id=f"r-{number}", conversations=[turn]))
+    write_records(LocalFolder(root), f"{recipe.source}_train.jsonl", records)
+    return open_dataset(str(root))
+
+
+@pytest.mark.slow
+@recipes
+def test_a_recipe_takes_two_steps_on_the_tiny_model(recipe: Recipe, tmp_path: Path) -> None:
+    shrunken = {"model.name": "tiny", "batch_size": 2, "epochs": 1, "evaluation.enabled": False, "log_every": 1}
+    # The tiny model's matrices have no rank of 128.
+    ranks = {"lora.rank": 8, "lora.alpha": 8} if "lora.rank" in recipe.settings else {}
+    config = make_config({**recipe.settings, **shrunken, **ranks, "recipe": recipe.name})
+    train(config, [Source(dataset_of(recipe, tmp_path / "data"))], tmp_path / "run")
+    steps = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    assert len(steps) == 2
+    assert all(json.loads(step)["loss"] > 0 for step in steps)
+    described = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert (described["recipe"], described["strategy"]) == (recipe.name, recipe.strategy)

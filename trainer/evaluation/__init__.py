@@ -9,6 +9,7 @@
     metrics      answers                -> accuracy, ANLS, ROC AUC, consistency, a confusion matrix
     confidence   scores                 -> intervals by bootstrap, and two evaluations compared pair by pair
     result       all of it              -> `eval_<split>.json`
+    periodic     a run that trains      -> evaluations every so many steps, the best model, an early end
 
 `evaluate` is the one function that goes through all of them.
 """
