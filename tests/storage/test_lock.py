@@ -50,7 +50,7 @@ def foreign(renewals: int = 0) -> bytes:
     return msgspec.json.encode({"owner": "other", "process": process, "renewals": renewals})
 
 
-def test_a_second_run_is_refused_and_told_who_is_at_work(folder: RemoteFolder) -> None:
+def test_a_second_run_is_refused_by_the_name_of_the_first(folder: RemoteFolder) -> None:
     with StoreLock(folder, LOCK, lease=0.4):
         second = StoreLock(folder, LOCK, lease=2.0)
         with pytest.raises(OutputError, match=r"another run is at work here \(process \d+ on .*\); wait for it to end"):

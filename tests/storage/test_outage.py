@@ -58,12 +58,12 @@ def test_what_a_store_has_answered_does_not_change_and_is_no_outage(error: Excep
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])
-def test_the_machines_own_trouble_does_not_pass_by_waiting(code: int) -> None:
+def test_errors_of_the_machine_itself_are_not_transient(code: int) -> None:
     error = OSError(code, os.strerror(code))
     assert not is_transient(error)
     assert outage(error)
 
 
-def test_a_system_error_is_told_in_its_words_with_its_file() -> None:
+def test_a_system_error_keeps_its_words_and_its_file() -> None:
     assert one_line(OSError(errno.ENOENT, "No such file", "a/b.png")) == "No such file: a/b.png"
     assert one_line(ValueError("two\nlines")) == "two lines"
