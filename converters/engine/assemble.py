@@ -65,7 +65,7 @@ class _SplitFile:
 
 
 class _Assembly:
-    """One pass over what became of every item: records and failures into their files, and what is learnt of them."""
+    """One pass over what became of every item: records and failures into their files, and what follows from them."""
 
     def __init__(self, out: Folder, images: str, plan: Plan, source: str) -> None:
         self._out = out

@@ -129,7 +129,8 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     check_ours(out)
     _check_apart(request.input, out)
     # The options are checked before anything is fetched or unpacked.
-    unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
+    with source_errors(request.source, "was built"):
+        unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
     shown = progress or Silent()
     with _open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:

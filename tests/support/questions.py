@@ -35,7 +35,7 @@ class Questions:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            failure = f"no JSON\n({error})"
+            failure = f"not valid JSON\n({error})"
             return Item(id=place, split="train", path=place, images="../outside", shared="page", failure=failure)
         return Item(
             id=f"q{number:04d}",

@@ -37,8 +37,8 @@ def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Bench, cluster
     bench.convert("ray", engine="ray", workers=None)
     bench.convert("local")
     ours, theirs = bench.files("ray"), bench.files("local")
-    told = [bench.quarantine(out)[1] for out in ("ray", "local")]
-    assert [t["exception"] for t in told] == ["WorkerExited", "WorkerExited"]
+    found = [bench.quarantine(out)[1] for out in ("ray", "local")]
+    assert [t["exception"] for t in found] == ["WorkerExited", "WorkerExited"]
     assert ours == theirs
 
 

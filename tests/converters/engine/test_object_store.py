@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from conversions import Bench, Pages
@@ -14,9 +17,11 @@ from s3_server import credentials, s3_server
 from phi3v_data.converters.engine import remote_state, run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
+from phi3v_data.converters.engine.state import STATE
 from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
 from phi3v_data.storage import open_folder
+from phi3v_data.storage.lock import StoreLock
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
@@ -245,6 +250,26 @@ def test_quarantined_items_are_retried_on_a_store(bench: Bench, store: str) -> N
     bench.write_item("train/0003")
     bench.convert(store, shard_size=20_000, retry_quarantined=True)
     bench.convert("whole", shard_size=20_000)
+    assert files(store) == bench.files("whole")
+
+
+def test_two_runs_do_not_work_at_one_address(bench: Bench, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = f"{STATE}/lock"
+    renewals = itertools.count()
+
+    def renew(_: float) -> None:
+        process = {"host": "node-7", "pid": 12, "machine": "another", "started": "1"}
+        lease = {"owner": "another run", "process": process, "renewals": next(renewals)}
+        open_folder(store).write(lock, json.dumps(lease).encode())
+
+    renew(0.0)
+    monkeypatch.setattr(remote_state, "StoreLock", partial(StoreLock, wait=renew))
+    with pytest.raises(OutputError, match=r"another run is at work here \(process 12 on node-7\)"):
+        bench.convert(store)
+    assert set(files(store)) == {lock}
+    open_folder(store).delete(lock)
+    bench.convert(store)
+    bench.convert("whole")
     assert files(store) == bench.files("whole")
 
 

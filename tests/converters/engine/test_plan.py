@@ -188,8 +188,10 @@ def test_an_item_that_shares_its_image_still_needs_an_id_of_its_own() -> None:
 
 
 def test_what_discovery_found_unusable_is_one_line_and_takes_no_names() -> None:
-    made = plan(item("1", failure="no JSON:\nline 3\udcff"), item("1"), item("2", images="train/1", failure="no page"))
-    assert messages(made) == ["no JSON: line 3\\udcff", None, "no page"]
+    made = plan(
+        item("1", failure="not valid JSON:\nline 3\udcff"), item("1"), item("2", images="train/1", failure="no page")
+    )
+    assert messages(made) == ["not valid JSON: line 3\\udcff", None, "no page"]
     assert [(p.failure.stage, p.failure.exception) for p in made if p.failure] == [("discover", "ItemError")] * 2
 
 
@@ -231,9 +233,9 @@ def test_names_that_outgrow_the_temporary_files_stop_the_run_in_one_line() -> No
     with Names() as names:
         names.execute("PRAGMA max_page_count = 2")
         many = (names.take("id", str(number), item(str(number))) for number in range(10_000))
-        with pytest.raises(ConversionStopped, match=r"cannot be kept in a temporary file \(.*full\)") as told:
+        with pytest.raises(ConversionStopped, match=r"cannot be kept in a temporary file \(.*full\)") as raised:
             list(many)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_plan_counts_what_failed_already_and_knows_the_first() -> None:

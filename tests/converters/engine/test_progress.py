@@ -13,7 +13,7 @@ class _Terminal(io.StringIO):
         return True
 
 
-def test_a_log_gets_lines_that_say_how_far_it_is() -> None:
+def test_a_log_gets_lines_that_show_how_far_it_is() -> None:
     stream = io.StringIO()
     progress = PlainProgress(stream, first=0.0, longest=0.0)
     with progress.track(total=10, settled=4, quarantined=1):

@@ -73,8 +73,8 @@ def test_every_way_an_item_can_fail_is_named_and_leaves_no_image(bench: Bench) -
     does = {f"train/{2 * i + 2:04d}": way for i, way in enumerate(ways)}
     bench.write({"train": 2 * len(ways) + 2}, does)
     summary = bench.convert()
-    told = {line["path"].removesuffix(".json"): (line["stage"], line["exception"]) for line in bench.quarantine()}
-    assert told == {path: ways[way] for path, way in does.items()}
+    found = {line["path"].removesuffix(".json"): (line["stage"], line["exception"]) for line in bench.quarantine()}
+    assert found == {path: ways[way] for path, way in does.items()}
     assert rows(summary) == {"train": (20, 11, 9, 0)}
     shown = {name for r in read_records(LocalFolder(bench.root / "out"), "patches_train.jsonl") for name in r.images()}
     written = {name.removeprefix("images/") for name in bench.files() if name.startswith("images/")}
@@ -285,7 +285,7 @@ def test_quarantined_items_are_retried_on_request_only(bench: Bench, monkeypatch
     assert bench.files() == bench.files("whole")
 
 
-def test_a_retry_that_mends_everything_leaves_no_quarantine_file(bench: Bench) -> None:
+def test_a_retry_that_converts_everything_leaves_no_quarantine_file(bench: Bench) -> None:
     bench.write({"train": 2}, {"train/0001": "damaged"})
     bench.convert()
     bench.write_item("train/0001")
@@ -376,7 +376,9 @@ def test_where_an_unfinished_run_converted_nothing_the_corrected_command_runs(
 
 def test_data_that_discovery_refuses_altogether_is_no_success(pages: Pages) -> None:
     pages.ask('{"page": ')
-    with pytest.raises(ConversionStopped, match=r"\(1 item in quarantine.jsonl there\).*:1: no JSON .* and rerun$"):
+    with pytest.raises(
+        ConversionStopped, match=r"\(1 item in quarantine.jsonl there\).*:1: not valid JSON .* and rerun$"
+    ):
         pages.bench.convert()
     pages.ask({"page": "back"})
     pages.bench.convert()

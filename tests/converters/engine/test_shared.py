@@ -56,10 +56,10 @@ def test_what_failed_items_leave_stays_where_another_shows_it_and_goes_where_non
     assert rows(summary) == {"train": (10, 3, 7, 0), "val": (2, 1, 1, 0)}
     assert pages.images() == ["pages/a.png", "pages/c.back.png", "pages/c.png"]
     assert validated(open_dataset(str(pages.bench.root / "out")), select=["R", "F", "D"])[0] == []
-    told = {line["path"]: (line["stage"], line["message"]) for line in pages.bench.quarantine()}
-    assert told["questions.jsonl:2"] == ("convert", "there is no answer")
-    assert told["questions.jsonl:9"][0] == told["questions.jsonl:10"][0] == "decode"
-    assert told["questions.jsonl:12"][0] == "open"
+    found = {line["path"]: (line["stage"], line["message"]) for line in pages.bench.quarantine()}
+    assert found["questions.jsonl:2"] == ("convert", "there is no answer")
+    assert found["questions.jsonl:9"][0] == found["questions.jsonl:10"][0] == "decode"
+    assert found["questions.jsonl:12"][0] == "open"
 
 
 class _Backwards(LocalExecutor):
@@ -165,7 +165,7 @@ def test_a_faulty_row_is_quarantined_by_its_place_and_no_worker_sees_it(pages: P
         "path": "questions.jsonl:2",
         "stage": "discover",
         "exception": "ItemError",
-        "message": "no JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
+        "message": "not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
     }
 
 
@@ -194,11 +194,11 @@ def test_nothing_is_removed_for_the_sake_of_an_item_that_was_never_begun(pages: 
 def test_a_faulty_row_stops_the_run_where_no_failure_may_be(pages: Pages) -> None:
     pages.page("a")
     pages.ask({"page": "a"}, "{no")
-    with pytest.raises(ConversionStopped, match=r"questions\.jsonl:2 \(discover: ItemError: no JSON"):
+    with pytest.raises(ConversionStopped, match=r"questions\.jsonl:2 \(discover: ItemError: not valid JSON"):
         pages.bench.convert(on_error="fail")
 
 
-def test_images_are_stored_as_the_settings_say_and_the_manifest_tells(pages: Pages) -> None:
+def test_images_are_stored_by_the_settings_that_the_manifest_holds(pages: Pages) -> None:
     Image.effect_mandelbrot((700, 350), (-2, -1, 1, 1), 20).convert("RGB").save(
         pages.bench.input / "pages" / "a", "JPEG"
     )

@@ -14,7 +14,7 @@ from phi3v_data.converters.engine import run
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work
 from phi3v_data.converters.engine.state import HEADER, LocalState, Phase
-from phi3v_data.schema.errors import ConversionStopped, DatasetError, OutputError
+from phi3v_data.schema.errors import ConversionStopped, DatasetError, OutputError, UsageError
 from phi3v_data.storage import LocalFolder
 
 
@@ -78,6 +78,15 @@ def test_a_damaged_header_is_one_line_and_restart_starts_over(bench: Bench) -> N
     assert bench.files() == bench.files("whole")
 
 
+def test_a_header_that_is_no_header_at_all_is_one_line(bench: Bench) -> None:
+    bench.write({"train": 1})
+    (bench.root / "out/.convert").mkdir(parents=True)
+    for damage in (b"", b"[" * 5000, b"{}", b'{"format":2,"header":7}', b"\xff"):
+        (bench.root / "out" / HEADER).write_bytes(damage)
+        with pytest.raises(DatasetError, match=r"run\.json: .*--restart"):
+            bench.convert()
+
+
 def test_a_record_changed_in_the_journal_is_converted_again(bench: Bench) -> None:
     bench.write({"train": 5}, {"train/0001": "damaged", "train/0004": "no space"})
     with pytest.raises(ConversionStopped):
@@ -139,6 +148,16 @@ def test_a_name_that_only_its_image_is_too_long_for_fails_alike_in_every_run(ben
     (line,) = bench.quarantine()
     assert (line["stage"], line["exception"]) == ("write", "ItemError")
     assert line["message"] == f"its image cannot be named '{name}.hidden.jpg' here (File name too long); rename it"
+
+
+def test_a_source_that_fails_while_it_is_built_is_one_line_with_its_name(bench: Bench) -> None:
+    bench.write({"train": 1})
+    text = Path(bench.source.rpartition(":")[0]).read_text()
+    post_init = "    def __post_init__(self) -> None:\n        sys.exit('no licence')\n\n    def discover"
+    (bench.root / "own.py").write_text(text.replace("    def discover", post_init, 1))
+    said = r"own.py:Patches failed while it was built: SystemExit: no licence \(own.py, line \d+\)"
+    with pytest.raises(UsageError, match=said):
+        bench.convert(source=f"{bench.root}/own.py:Patches")
 
 
 def test_no_message_holds_a_path_or_an_address(bench: Bench) -> None:

@@ -35,15 +35,13 @@ LATEST = {outcome.index: outcome for outcome in OUTCOMES}
 
 
 def is_possible(found: dict[int, Done | Failed], is_torn: bool) -> bool:
-    """Tell whether a journal named this at some time; of a torn one with parts of another, item by item."""
-    known_before: dict[int, Done | Failed] = {}
+    """Tell whether a journal held this at some time; of a torn one with parts of another, item by item."""
+    latest: dict[int, Done | Failed] = {}
     for outcome in OUTCOMES:
-        known_before[outcome.index] = outcome
-        if is_torn and found.get(outcome.index) == outcome:
-            del found[outcome.index]
-        if all(known_before.get(index) == known for index, known in found.items()):
+        latest[outcome.index] = outcome
+        if all(latest.get(index) == known for index, known in found.items()):
             return True
-    return not found
+    return is_torn and all(known in OUTCOMES for known in found.values())
 
 
 def corpus(folder: Path) -> None:
