@@ -119,7 +119,7 @@ class Conversion:
         while kills < most:
             process = self.start("killed")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(draw.uniform(0.3, 1.1) * self.seconds)
+                process.wait(draw.uniform(0.1, 0.9) * self.seconds)
             if process.poll() is None:
                 kills += _kill(process, draw)
             process.communicate()
