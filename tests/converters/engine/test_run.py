@@ -342,7 +342,7 @@ def test_failures_with_successes_between_them_do_not_stop_the_run(
 
 def test_a_dataset_without_a_single_record_is_no_success(bench: Bench) -> None:
     bench.write({"train": 3}, {f"train/{n:04d}": "bug" for n in range(3)})
-    said = r"\(3 items in .*\); the first, train/0000.json: KeyError: 'colour' .*; fix the raw data or the options and rerun$"
+    said = r"\(3 items in .*\); the first, train/0000.json: KeyError: 'colour' .*; fix the raw data or .* and rerun$"
     for _ in range(2):
         with pytest.raises(ConversionStopped, match=said):
             bench.convert()
