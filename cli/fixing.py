@@ -13,6 +13,7 @@ from .split_ratio import ratio_option, shares_of
 
 if TYPE_CHECKING:
     from ..schema.dataset import Dataset
+    from ..schema.rules.rule import Finding
     from ..schema.rules.settings import Settings
     from ..schema.select.fixing import Fixed
 
@@ -46,13 +47,14 @@ def fix_all(
     settings: Settings,
     quiet: bool,
     *,
+    wanted: Callable[[Finding], bool],
     fix: bool,
     out: str | None,
     split_by: str | None,
     ratio: str | None,
     seed: int,
 ) -> tuple[str, ...]:
-    """Write a clean copy of each dataset, and return the addresses of the copies.
+    """Write a clean copy of each dataset, and return the addresses of the copies; only wanted findings count.
 
     Raises:
         UsageError: an option cannot work.
@@ -71,6 +73,7 @@ def fix_all(
                 dataset,
                 settings,
                 out,
+                wanted=wanted,
                 split_by_group=split_by is not None,
                 shares=shares,
                 seed=seed,

@@ -88,7 +88,8 @@ def command(
                 click.echo(f"{address}: {line}", err=True)
     fixing = {name: options.pop(name) for name in FIX_OPTIONS}
     if fixing["fix"]:
-        data = fix_all(open_targets(data), settings, quiet, **fixing)
+        targets = open_targets(data)
+        data = fix_all(targets, settings, quiet, wanted=lambda each: not ignored(each, full_path(each)), **fixing)
     elif fixing["out"] or fixing["split_by"] or fixing["ratio"]:
         raise click.UsageError("--out, --split-by and --ratio say what --fix writes; give --fix, too")
     report = StatisticsReport(click.echo) if statistics or quiet else report_for(form, click.echo)  # type: ignore[arg-type]

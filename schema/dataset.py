@@ -14,7 +14,7 @@ from ..storage.outage import one_line, outage
 from .errors import DatasetError
 from .images import ImageFiles, Images, ShardedImages
 from .jsonl import JSONL_SUFFIXES, read_records
-from .layout import MANIFEST, QUARANTINE, Manifest, read_manifest
+from .layout import BEFORE_FIX, MANIFEST, QUARANTINE, Manifest, read_manifest
 from .record import Record, decode_record
 from .shard_index import index_names
 from .shards import Shard
@@ -160,7 +160,8 @@ def datasets_under(root: str = DEFAULT_ROOT) -> list[str]:
     Raises:
         DatasetError: there is none.
     """
-    found = [] if is_remote(root) or not Path(root).is_dir() else sorted(Path(root).glob(f"*/{MANIFEST}"))
+    here = [] if is_remote(root) or not Path(root).is_dir() else sorted(Path(root).glob(f"*/{MANIFEST}"))
+    found = [path for path in here if BEFORE_FIX not in path.parent.name]
     if not found:
         hint = "name one, or make one with: phi3v-data convert --source ucf101 --frames 8"
         raise DatasetError(f"no dataset under {root}/; {hint}")

@@ -24,6 +24,7 @@ from ..storage.outage import one_line
 from .errors import DatasetError
 
 __all__ = [
+    "BEFORE_FIX",
     "FORMAT_VERSION",
     "IMAGES",
     "LEFT_OUT",
@@ -48,6 +49,8 @@ IMAGES = "images"
 SHARDS = "shards"
 QUARANTINE = "quarantine.jsonl"
 LEFT_OUT = "left_out.jsonl"
+BEFORE_FIX = ".before-fix"
+"""In the name of a folder that a fixed dataset took the place of: who looks for datasets passes over it."""
 
 # Bytes; one of a hundred thousand shards takes 5 MiB.
 _LARGEST_MANIFEST = 64 << 20

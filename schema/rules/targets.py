@@ -8,7 +8,7 @@ from ...storage import is_remote
 from ..dataset import Dataset, datasets_under, open_dataset
 from ..errors import DatasetError
 from ..jsonl import JSONL_SUFFIXES
-from ..layout import MANIFEST
+from ..layout import BEFORE_FIX, MANIFEST
 
 __all__ = ["open_targets"]
 
@@ -41,6 +41,8 @@ def _below(root: Path) -> list[str]:
     """Return every folder below that holds a manifest or records, and none that lies inside another."""
     found: list[str] = []
     for folder in sorted(each for each in root.iterdir() if each.is_dir()) if root.is_dir() else ():
+        if BEFORE_FIX in folder.name:
+            continue
         names = [each.name for each in folder.iterdir() if each.is_file()]
         if MANIFEST in names or any(name.endswith(JSONL_SUFFIXES) for name in names):
             found.append(str(folder))

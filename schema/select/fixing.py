@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -92,6 +93,7 @@ def fix(
     settings: Settings,
     out: str | None = None,
     *,
+    wanted: Callable[[Finding], bool] = lambda finding: True,
     split_by_group: bool = False,
     shares: Sequence[tuple[str, Fraction]] | None = None,
     seed: int = 0,
@@ -104,6 +106,7 @@ def fix(
         dataset: that lies there.
         settings: how it is validated; from level `files` on, for images are copied.
         out: a folder that is empty or not there yet; None to put the copy in the dataset's place, and that aside.
+        wanted: tells which findings count; those that keep a record or an image from being written always do.
         split_by_group: divide anew into splits, so that nothing leaks.
         shares: of each split; None for those they have now.
         seed: of that division.
@@ -126,7 +129,7 @@ def fix(
         options |= {"split_by": "group", "seed": seed}
         options |= {"ratio": {split: str(share) for split, share in shares}} if shares is not None else {}
     with place as folder:
-        fixing = _Fixing(source, _with_needed(settings), progress)
+        fixing = _Fixing(source, settings, wanted, progress)
         decisions = fixing.decide(split_by_group)
         splitting = fixing.split(decisions, shares, seed) if split_by_group else None
         manifest = fixing.write(decisions, folder, options, [split for split, _ in shares or ()], out is None)
@@ -134,20 +137,23 @@ def fix(
     return Fixed(out or address, moved_to, manifest, fixing.repaired, quarantined, splitting)
 
 
-def _with_needed(settings: Settings) -> Settings:
-    """Return settings with the rules without which a record or an image cannot be written at all."""
+def _needed(settings: Settings) -> frozenset[str]:
+    """Return the codes of the rules whose errors keep a record or an image from being written at all."""
     depth = LEVELS.index(settings.level)
-    needed = {
+    return frozenset(
         code
         for rules in (LINES.rules, PATHS.rules, IMAGE_RULES.rules)
         for code, rule in rules.items()
         if rule.severity == "error" and LEVELS.index(rule.level) <= depth and code not in REPAIRED
-    }
-    return replace(settings, codes=settings.codes | needed)
+    )
 
 
 class _Fixing:
-    def __init__(self, source: Input, settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self, source: Input, settings: Settings, wanted: Callable[[Finding], bool], progress: Progress
+    ) -> None:
+        needed = _needed(settings)
+        settings = replace(settings, codes=settings.codes | needed)
         self._source, self._settings, self._progress = source, settings, progress
         self._dataset = source.dataset
         self._in_shards = bool(source.dataset.shards)
@@ -161,8 +167,10 @@ class _Fixing:
             settings,
             lambda what, done, total: progress("Validating", "bytes", done, total),
         )
-        self._found = Found(validation.findings(_matters), self._in_shards)
+        found = validation.findings(lambda each: _matters(each) and (each.rule in needed or wanted(each)))
+        self._found = Found(found, self._in_shards)
         self._turned: set[str] = set()
+        self._lock = threading.Lock()
         self._together: Together | None = None
 
     def decide(self, split_by_group: bool) -> _Decisions:
@@ -320,9 +328,11 @@ class _Fixing:
         # What cannot be decoded stays as it is, and is found again.
         with contextlib.suppress(OSError):
             turned = upright(data)
-            if turned != data and image.name not in self._turned:
-                self._turned.add(image.name)
-                self.repaired["P305"] += 1
+            if turned != data:
+                # Images are written by several threads where a store is written to.
+                with self._lock:
+                    self.repaired["P305"] += image.name not in self._turned
+                    self._turned.add(image.name)
             data = turned
         return io.BytesIO(data)
 

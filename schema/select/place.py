@@ -12,6 +12,7 @@ from pathlib import Path
 from ...storage import Folder, LocalFolder, is_remote, open_folder
 from ...storage.outage import one_line
 from ..errors import OutputError
+from ..layout import BEFORE_FIX
 
 __all__ = ["aside", "in_place_of", "new_folder"]
 
@@ -33,7 +34,8 @@ def new_folder(address: str) -> Iterator[Folder]:
         with _on_store(open_folder(address)) as folder:
             yield folder
         return
-    place = Path(address.removeprefix("file://"))
+    # "." and a link are names of it; what is renamed is the folder itself.
+    place = Path(address.removeprefix("file://")).resolve()
     with _os_errors(address):
         taken = os.path.lexists(place) and not (place.is_dir() and not any(place.iterdir()))
     if taken:
@@ -63,7 +65,6 @@ def in_place_of(address: str) -> Iterator[LocalFolder]:
     place = Path(address.removeprefix("file://"))
     if is_remote(address) or not place.is_dir():
         raise OutputError(f"{address}: only a dataset folder on this machine is fixed in place; give --out DIR")
-    # "data/." and a link are names of it; what is renamed is the folder itself.
     place = place.resolve()
     with _written_beside(place) as folder:
         yield folder
@@ -83,7 +84,7 @@ def aside(address: str) -> str:
     number = 1
     while True:
         end = f"-{number}" if number > 1 else ""
-        candidate = place.with_name(f"{place.name}.before-fix{end}")
+        candidate = place.with_name(f"{place.name}{BEFORE_FIX}{end}")
         if not os.path.lexists(candidate):
             return str(candidate)
         number += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from ...storage import Folder
 from ...storage.outage import one_line
@@ -30,7 +31,7 @@ class InputLine:
         number: of the line or the sample, from 1.
         data: the record's bytes, without a byte order mark and without the line end; empty where they are too many.
         has_mark: whether a byte order mark stood before it.
-        stored: gives the images beside it, where it lies in a shard.
+        stored: gives the images beside it, where it lies in a shard; to be asked before the next line is read.
     """
 
     split: str
@@ -58,11 +59,12 @@ def input_lines(dataset: Dataset) -> Iterator[InputLine]:
 def _samples(folder: Folder, split: str, name: str) -> Iterator[InputLine]:
     with Shard(folder, name) as shard:
         for number in range(len(shard)):
-
-            def images(number: int = number) -> Sequence[bytes]:
-                return shard.sample(number).images
-
+            images = cache(partial(_images, shard, number))
             yield InputLine(split, name, number + 1, shard.data(number), stored=images)
+
+
+def _images(shard: Shard, number: int) -> Sequence[bytes]:
+    return shard.sample(number).images
 
 
 def _lines(folder: Folder, split: str, name: str) -> Iterator[InputLine]:

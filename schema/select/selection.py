@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ...storage import Folder, LocalFolder
 from ..dataset import Dataset
@@ -163,17 +163,16 @@ def image_of(source: Input, line: InputLine, name: str, number: int, folder: Fol
         folder: the new dataset.
     """
     if line.stored is not None:
-        return OutputImage(source.image_name(name), partial(_stored_image, line, number))
+        # Read now: the shard is read on from here before anybody opens the image.
+        images = line.stored()
+        if number >= len(images):
+            raise DatasetError(
+                f"{line.file}: sample {line.number} lacks an image that its record shows; write it again"
+            )
+        return OutputImage(source.image_name(name), partial(io.BytesIO, images[number]))
     place, dataset = f"{IMAGES}/{name}", source.dataset.folder
     path = dataset.path / place if isinstance(dataset, LocalFolder) and isinstance(folder, LocalFolder) else None
     return OutputImage(source.image_name(name), partial(dataset.open, place), path)
-
-
-def _stored_image(line: InputLine, number: int) -> IO[bytes]:
-    images = line.stored() if line.stored is not None else ()
-    if number >= len(images):
-        raise FileNotFoundError(number)
-    return io.BytesIO(images[number])
 
 
 def _found(source: Input, criteria: Criteria, progress: Progress) -> Found:

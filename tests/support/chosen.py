@@ -52,7 +52,7 @@ def in_shards(folder: Path, source: Path) -> str:
     return f"{folder}/shards/*.tar"
 
 
-def choose(out: Path, *data: Path | str, selection: Selection | None = None) -> Selected:
+def choose(out: Path | str, *data: Path | str, selection: Selection | None = None) -> Selected:
     datasets = [(str(each), open_dataset(str(each))) for each in data]
     return select(datasets, str(out), selection or Selection())
 

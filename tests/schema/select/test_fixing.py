@@ -12,7 +12,7 @@ from chosen import drawing, ids_by_split, in_shards, labelled, tree
 from PIL import Image, ImageOps
 from validated import validated
 
-from phi3v_data.schema.dataset import open_dataset
+from phi3v_data.schema.dataset import datasets_under, open_dataset
 from phi3v_data.schema.errors import OutputError, UsageError
 from phi3v_data.schema.layout import Quarantined, read_manifest
 from phi3v_data.schema.rules.dataset import manifest_example
@@ -20,6 +20,7 @@ from phi3v_data.schema.rules.examples import Drawing, Example, line
 from phi3v_data.schema.rules.registry import all_rules, codes_for
 from phi3v_data.schema.rules.rule import Level
 from phi3v_data.schema.rules.settings import Settings
+from phi3v_data.schema.rules.targets import open_targets
 from phi3v_data.schema.select.fixing import Fixed, fix
 from phi3v_data.schema.select.found import is_about_records
 from phi3v_data.schema.select.repairs import REPAIRED, NewNames, upright
@@ -138,6 +139,9 @@ def test_in_place_what_was_there_is_moved_aside_and_nothing_of_it_is_lost(tmp_pa
     assert first.aside == str(tmp_path / "data.before-fix")
     assert tree(Path(first.aside)) == before
     assert errors(data) == set()
+    # Nobody takes it for another dataset.
+    assert [address for address, _ in open_targets((str(tmp_path),))] == [str(data)]
+    assert datasets_under(str(tmp_path)) == [str(data)]
     again = fixed(data, None, "files")
     assert again.aside == str(tmp_path / "data.before-fix-2")
     assert again.repaired == {}
@@ -224,3 +228,13 @@ def test_what_cannot_be_fixed_so_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not empty"):
         fixed(data, data)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_findings_that_are_ignored_for_a_path_quarantine_nothing(tmp_path: Path) -> None:
+    lines = [line("a", user="<|end|>"), line("b", images=["no.png"])]
+    Example({"made_train.jsonl": "\n".join(lines)}).write(tmp_path / "data")
+    address = str(tmp_path / "data")
+    settings = Settings("files", codes_for("files"), workers=1)
+    found = fix(address, open_dataset(address), settings, str(tmp_path / "out"), wanted=lambda finding: False)
+    # What cannot be written at all is.
+    assert found.quarantined == {"F206": 1}

@@ -217,3 +217,14 @@ def test_a_record_that_is_lost_on_the_way_is_noticed(
     with pytest.raises(RunError, match=r"10 records read, but 5 selected \+ 0 quarantined \+ 0 left out"):
         choose(tmp_path / "out", data, selection=Selection(drop=["label=dog"]))
     assert not (tmp_path / "out").exists()
+
+
+def test_shards_joined_with_files_become_both(data: Path, tmp_path: Path) -> None:
+    choose(tmp_path / "out", in_shards(tmp_path / "tars", data), data)
+    dataset = open_dataset(str(tmp_path / "out"))
+    (row, _) = manifest_of(tmp_path / "out").splits
+    assert len(row.shards) == 1
+    for record in dataset.records("train"):
+        with dataset.images.open(record, 0) as stream:
+            assert stream.read() == (data / "images" / record.conversations[0].images[0].split("/", 1)[1]).read_bytes()
+    assert not [finding for finding in validated(tmp_path / "out")[0] if finding.rule.startswith(("D", "F"))]
