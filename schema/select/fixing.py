@@ -177,13 +177,14 @@ class _Fixing:
         """Read all records, and decide what becomes of each."""
         decisions = _Decisions()
         self._together = Together([self._source]) if split_by_group else None
+        shards = Form.of([self._source]).shards
         for row, line in enumerate(input_lines(self._dataset)):
             decisions.splits.append(line.split)
             fixed, bad = self._fixed(line)
             kept = fixed if bad is None else None
             if bad is not None:
                 decisions.bad[row] = bad
-            if kept is not None:
+            if kept is not None and shards:
                 decisions.columns.update(sample_columns(kept.record))
             decisions.ids.append(kept.record.id if kept is not None else "")
             decisions.labels.append(label_of(kept.record) if kept is not None else None)

@@ -104,7 +104,7 @@ class _Rows:
         ids: in the new dataset.
         splits: the split that each is of; of those that are kept, the one it goes to.
         labels: of those that are kept.
-        columns: of the images of those that are kept, see `sample_columns`.
+        columns: of the images of those that are kept, see `sample_columns`; none where no shards are written.
         reasons: why each is left out; "" where it is kept.
         sizes: number of records of each dataset.
     """
@@ -171,7 +171,8 @@ def image_of(source: Input, line: InputLine, name: str, number: int, folder: Fol
             )
         return OutputImage(source.image_name(name), partial(io.BytesIO, images[number]))
     place, dataset = f"{IMAGES}/{name}", source.dataset.folder
-    path = dataset.path / place if isinstance(dataset, LocalFolder) and isinstance(folder, LocalFolder) else None
+    here = isinstance(dataset, LocalFolder) and isinstance(folder, LocalFolder)
+    path = f"{dataset.address}/{place}" if here else None
     return OutputImage(source.image_name(name), partial(dataset.open, place), path)
 
 
@@ -196,6 +197,7 @@ def _read(
 ) -> _Rows:
     rows = _Rows()
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    shards = Form.of(inputs).shards
     for number, (source, findings) in enumerate(zip(inputs, found, strict=True)):
         before = len(rows.ids)
         for line in input_lines(source.dataset):
@@ -210,7 +212,7 @@ def _read(
             rows.ids.append(source.id_of(record.id) if record is not None else "")
             rows.reasons.append(reason)
             rows.labels.append(label_of(kept) if kept is not None else None)
-            columns = tuple(sample_columns(kept)) if kept is not None else ()
+            columns = tuple(sample_columns(kept)) if kept is not None and shards else ()
             rows.columns.append(known.setdefault(columns, columns))
             if together is not None:
                 if kept is not None:

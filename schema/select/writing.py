@@ -56,7 +56,7 @@ class OutputImage(NamedTuple):
 
     name: str
     open: Callable[[], IO[bytes]]
-    path: Path | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -283,14 +283,14 @@ class DatasetWriter:
         self._copies.append(self._pool.submit(self._copy, image))
         self._wait(2 * _COPIES)
 
-    def _linked(self, path: Path, name: str) -> bool:
+    def _linked(self, path: str, name: str) -> bool:
         """Give a file a second name in the dataset; False where it had better be copied."""
         if not isinstance(self._out, LocalFolder):
             return False
         target = self._out.path / IMAGES / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path.resolve(strict=True), target)
+            os.link(Path(path).resolve(strict=True), target)
         except FileNotFoundError:
             return False
         except OSError as error:
