@@ -238,17 +238,17 @@ def _title(dataset: Dataset) -> str:
 
 
 def _split_rows(dataset: Dataset, tallies: list[SplitTally]) -> list[dict[str, Any]]:
-    told = {row.split: row for row in dataset.manifest.splits} if dataset.manifest else {}
+    in_manifest = {row.split: row for row in dataset.manifest.splits} if dataset.manifest else {}
     rows = []
     for tally in tallies:
         row = {"name": tally.split, "records": len(tally), "images": sum(tally.images), "tokens": sum(tally.tokens)}
-        if tally.split in told:
-            of_split = told.pop(tally.split)
+        if tally.split in in_manifest:
+            of_split = in_manifest.pop(tally.split)
             row |= {name: getattr(of_split, name) for name in ("discovered", "quarantined", "skipped")}
         rows.append(row)
-    for row_told in told.values():
-        counts = {name: getattr(row_told, name) for name in ("discovered", "quarantined", "skipped")}
-        rows.append({"name": row_told.split, "records": 0, "images": 0, "tokens": 0, **counts})
+    for rest in in_manifest.values():
+        counts = {name: getattr(rest, name) for name in ("discovered", "quarantined", "skipped")}
+        rows.append({"name": rest.split, "records": 0, "images": 0, "tokens": 0, **counts})
     return rows
 
 

@@ -72,7 +72,7 @@ class _ShownImage(msgspec.Struct, array_like=True):
     height: int
     grid: tuple[int, int, int, int] | None
     tokens: int
-    fault: str = ""
+    failure: str = ""
     copied: str = ""
     model: str = ""
 
@@ -89,7 +89,7 @@ class _ShownRecord(msgspec.Struct):
     tokens: int = 0
     text_tokens: int | None = None
     supervised: int | None = None
-    fault: str = ""
+    failure: str = ""
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Looker:
 
     def _look(self, index: RecordIndex, number: int, record: Record | str) -> tuple[_ShownRecord, Image.Image | None]:
         if isinstance(record, str):
-            return _ShownRecord(id=index.ids([number])[0], fault=record), None
+            return _ShownRecord(id=index.ids([number])[0], failure=record), None
         meta = None if record.meta is UNSET else record.meta
         shown = _ShownRecord(id=record.id, meta=meta, label=_label(meta))
         shown.answers = [[] if turn.answers is UNSET else turn.answers for turn in record.conversations]
@@ -158,8 +158,8 @@ class Looker:
         for which, path in enumerate(record.images()):
             image, its_small = self._image(index, number, record, which, exact)
             shown.images.append(image)
-            if image.fault and not shown.fault:
-                shown.fault = f"image {path} {image.fault}"
+            if image.failure and not shown.failure:
+                shown.failure = f"image {path} {image.failure}"
             small = its_small if which == 0 else small
         self._count(shown, record)
         return shown, small

@@ -58,7 +58,7 @@ def columns_of(runs: Sequence[RunFiles]) -> list[Column]:
 
 
 def asked(columns: Sequence[Column]) -> list[Asked]:
-    """Return every question: those whose latest answers are wrong first, then what has no verdict, then the right ones.
+    """Return every question: those whose latest answers are wrong first, then what has no score, then the right ones.
 
     Within each, the questions keep the order in which they were asked.
     """
@@ -81,8 +81,8 @@ def _latest(columns: Sequence[Column]) -> list[int]:
 
 
 def _rank(answers: Sequence[tuple[str, bool | None] | None]) -> float:
-    verdicts = [answer[1] for answer in answers if answer is not None and answer[1] is not None]
-    return sum(verdicts) / len(verdicts) if verdicts else 0.5
+    scored = [answer[1] for answer in answers if answer is not None and answer[1] is not None]
+    return sum(scored) / len(scored) if scored else 0.5
 
 
 def normalized(answer: str) -> str:

@@ -141,6 +141,6 @@ def _changes(columns: Sequence[Column], rows: Sequence[Asked]) -> list[dict[str,
         if not {"before", "after"} <= of_run.keys():
             continue
         pairs = [(row.answers[of_run["before"]], row.answers[of_run["after"]]) for row in rows]
-        verdicts = Counter((before[1], after[1]) for before, after in pairs if before and after)
-        found.append({"run": run, "learned": verdicts[False, True], "lost": verdicts[True, False]})
+        outcomes = Counter((before[1], after[1]) for before, after in pairs if before and after)
+        found.append({"run": run, "learned": outcomes[False, True], "lost": outcomes[True, False]})
     return found

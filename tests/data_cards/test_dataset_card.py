@@ -14,7 +14,7 @@ from tokenizer_folder import write_tokenizer_folder
 from phi3v_data.cli.card import write_dataset_card
 from phi3v_data.cli.conversion_command import conversion_command
 from phi3v_data.cli.main import run_command
-from phi3v_data.converters.registry import built_in_sources
+from phi3v_data.converters.registry import listed_sources
 from phi3v_data.data_cards.cards.dataset_card import FEATURES
 from phi3v_data.data_cards.cards.source_text import source_text
 from phi3v_data.schema.dataset import open_dataset
@@ -99,7 +99,7 @@ def test_the_command_measures_and_keeps_a_persons_words(
     assert "For tests" in card.read_text()
 
 
-@pytest.mark.parametrize("source", built_in_sources())
+@pytest.mark.parametrize("source", [source.name for source in listed_sources() if not source.package])
 def test_every_source_has_a_text_of_its_own(source: str) -> None:
     found = source_text(source)
     assert found.title != source_text("other").title

@@ -53,8 +53,8 @@ def test_a_dataset_in_shards_alone_is_shown_with_its_images(tmp_path: Path) -> N
     out = tmp_path / "report"
     report_dataset(open_dataset(str(tmp_path / "d/shards/x-train-*.tar")), str(out), ReportOptions())
     assert data(out, "summary")["images"] is None
-    ((_, width, height, _, _, fault, copied, _),) = data(out, "records/0-0")["records"][0]["images"]
-    assert (width, height, fault) == (320, 240, "")
+    ((_, width, height, _, _, failure, copied, _),) = data(out, "records/0-0")["records"][0]["images"]
+    assert (width, height, failure) == (320, 240, "")
     assert (out / copied).read_bytes() == (tmp_path / "a.jpg").read_bytes()
 
 

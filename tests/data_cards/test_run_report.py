@@ -70,7 +70,7 @@ def test_a_run_that_is_none_or_damaged_is_one_line(tmp_path: Path) -> None:
         read_run(str(tmp_path))
 
 
-def test_predictions_are_filtered_by_verdict_text_and_what_changed(browser: Browser, report: Path) -> None:
+def test_predictions_are_filtered_by_score_text_and_what_changed(browser: Browser, report: Path) -> None:
     seen = open_page(browser, report / "index.html")
 
     def shown(address: str) -> list[str]:

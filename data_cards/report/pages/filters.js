@@ -54,13 +54,14 @@
       numbers = numbers.filter((number) => broken.has(number));
     }
     if (q) numbers = await search(numbers, q, isCurrent);
+    let column = null;
     if (sort) {
-      const column = await report.numbers(`columns/${sort}`);
+      column = await report.numbers(`columns/${sort}`);
       const sign = order === "asc" ? 1 : -1;
       numbers = [...numbers].sort((a, b) => sign * (column[a] - column[b]) || a - b);
     }
     const groups = await grouped(numbers, group);
-    return { groups, total: numbers.length, numbers: groups.flatMap((each) => each.numbers) };
+    return { groups, total: numbers.length, numbers: groups.flatMap((each) => each.numbers), column };
   };
 
   const grouped = async (numbers, group) => {

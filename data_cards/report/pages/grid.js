@@ -102,8 +102,8 @@
     return box;
   };
 
-  // A record in a contact sheet: its thumbnail, then its label or id once that is known.
-  report.tile = (number) => {
+  // A record in a contact sheet: its thumbnail, then its label or id once that is known; `value` is what it is sorted by.
+  report.tile = (number, value = null) => {
     const thumb = report.make("span", { class: "thumb", "aria-hidden": "true" });
     report.showThumbnail(thumb, number);
     const name = report.make("span", { class: "tile-name" }, "…");
@@ -112,12 +112,12 @@
     report.record(number).then((record) => {
       link.href = report.address("record", [record.id], { n: number });
       name.replaceChildren(report.text(record.label ?? record.id));
-      note.replaceChildren(report.text(record.label === null ? report.locate(number).split : record.id));
+      note.replaceChildren(report.text(value ?? (record.label === null ? report.locate(number).split : record.id)));
       if (record.images.length > 1) thumb.append(report.make("span", { class: "badge" }, `${record.images.length} images`));
       if (!record.images.length) thumb.append(report.make("span", { class: "thumb-note" }, "no image"));
-      if (record.fault) {
-        thumb.append(report.make("span", { class: "badge error" }, "fault"));
-        link.title = record.fault;
+      if (record.failure) {
+        thumb.append(report.make("span", { class: "badge error" }, "broken"));
+        link.title = record.failure;
       }
     }, () => name.replaceChildren("missing"));
     return link;

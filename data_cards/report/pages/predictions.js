@@ -11,24 +11,24 @@
     return `${run}${column.name === "before" ? "before training" : column.name === "after" ? "after training" : `on ${column.name}`}`;
   };
 
-  // The column whose verdicts are looked at unless another is named: the last of the first run's before later ones.
+  // The column whose scores are looked at unless another is named: the last of the first run's before later ones.
   report.mainColumn = () => {
     const { columns } = report.summary;
     const after = columns.findIndex((column) => column.name === "after");
     return after >= 0 ? after : columns.length - 1;
   };
 
-  const verdict = (answer) => (answer === null ? null : answer[1]);
+  const isRight = (answer) => (answer === null ? null : answer[1]);
 
   const beside = (column, name) => report.summary.columns.findIndex((each) => each.run === report.summary.columns[column].run && each.name === name);
 
   const kinds = {
     all: ["all", () => true],
-    wrong: ["wrong", ([, , , , answers], column) => verdict(answers[column]) === false],
-    right: ["right", ([, , , , answers], column) => verdict(answers[column]) === true],
-    learned: ["learned: wrong before, right after", ([, , , , answers], column) => verdict(answers[beside(column, "before")] ?? null) === false && verdict(answers[column]) === true],
-    lost: ["lost: right before, wrong after", ([, , , , answers], column) => verdict(answers[beside(column, "before")] ?? null) === true && verdict(answers[column]) === false],
-    disagree: ["runs disagree", ([, , , , answers]) => new Set(report.summary.columns.map((each, place) => (each.name === "before" ? null : verdict(answers[place]))).filter((each) => each !== null)).size > 1],
+    wrong: ["wrong", ([, , , , answers], column) => isRight(answers[column]) === false],
+    right: ["right", ([, , , , answers], column) => isRight(answers[column]) === true],
+    learned: ["learned: wrong before, right after", ([, , , , answers], column) => isRight(answers[beside(column, "before")] ?? null) === false && isRight(answers[column]) === true],
+    lost: ["lost: right before, wrong after", ([, , , , answers], column) => isRight(answers[beside(column, "before")] ?? null) === true && isRight(answers[column]) === false],
+    disagree: ["runs disagree", ([, , , , answers]) => new Set(report.summary.columns.map((each, place) => (each.name === "before" ? null : isRight(answers[place]))).filter((each) => each !== null)).size > 1],
   };
 
   const matcher = (parameters) => {
@@ -70,7 +70,7 @@
   report.answerLine = (answer, name) => {
     if (answer === null) return null;
     const [given, right] = answer;
-    const mark = right === null ? "no verdict" : right ? "right" : "wrong";
+    const mark = right === null ? "not scored" : right ? "right" : "wrong";
     return report.make(
       "div",
       { class: `answer ${right === null ? "" : right ? "good" : "bad"}` },

@@ -20,7 +20,7 @@
       else if (kind === "unreadable") box.append(report.make("p", { class: "unreadable" }, report.text(record.chunk.texts[at])));
       else box.append(report.make("span", { class: "masked" }, pieces(record.chunk.texts[at])));
     }
-    if (!record.spans.length) box.append(report.make("p", { class: "unreadable" }, report.text(record.fault)));
+    if (!record.spans.length) box.append(report.make("p", { class: "unreadable" }, report.text(record.failure)));
     return box;
   };
 

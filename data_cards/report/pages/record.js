@@ -77,7 +77,7 @@
       report.make("div", { class: "record-head" },
         report.make("div", {}, report.make("a", { class: "back", href: list.address }, "← Records"), report.make("h1", { class: "mono" }, report.text(record.id))),
         report.make("div", { class: "record-step" }, at >= 0 ? report.make("span", { class: "soft" }, `${report.number(at + 1)} of ${report.number(length)}`) : null, step("Previous record", "←", -1), step("Next record", "→", 1))),
-      record.fault ? report.make("p", { class: "banner error", role: "note" }, report.text(record.fault)) : null,
+      record.failure ? report.make("p", { class: "banner error", role: "note" }, report.text(record.failure)) : null,
       ...broken.map((each) => report.make("p", { class: `banner ${each.severity}`, role: "note" }, report.make("strong", {}, each.rule), " ", report.text(each.message))),
       report.make("div", { class: "record" },
         report.make("section", { class: "record-images", "aria-label": "Images" }, film.box, record.images.length ? stage : report.make("p", { class: "empty" }, "This record shows no image.")),

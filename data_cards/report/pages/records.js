@@ -14,7 +14,7 @@
     const change = (name, value) => {
       location.hash = report.address("records", [], { ...chosen, [name]: value, ...(name === "sort" && !value ? { order: "" } : {}) });
     };
-    const { groups, total, numbers } = await report.select(chosen, isCurrent);
+    const { groups, total, numbers, column } = await report.select(chosen, isCurrent);
     if (!isCurrent()) return null;
     report.list = { numbers, address: location.hash || "#/records" };
     report.say(`${report.counted(total, "record")} shown`);
@@ -23,7 +23,7 @@
       ? report.make("button", { type: "button", class: "clear", on: { click: () => change("q", "") } }, "search: ", report.text(chosen.q), " ✕")
       : null;
     const head = report.heading("Records", report.make("p", { class: "soft", id: "count" }, `${report.number(total)}${of}`), clear);
-    const sheet = report.grid(groups, report.tile);
+    const sheet = report.grid(groups, (number) => report.tile(number, column ? `${report.number(column[number])} ${chosen.sort}` : null));
     const content = [head, report.choices(chosen, change), total ? sheet : report.make("p", { class: "empty" }, "No record matches. ", report.make("a", { href: "#/records" }, "Show all"))];
     content.whenShown = () => {
       if (total) sheet.start();

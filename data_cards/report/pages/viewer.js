@@ -49,8 +49,8 @@
   };
 
   report.viewer = (image) => {
-    const [path, width, height, grid, tokens, fault, , model] = image;
-    if (!grid) return report.make("p", { class: "empty" }, "The image ", report.text(path, { class: "mono" }), ` ${fault}.`);
+    const [path, width, height, grid, tokens, failure, , model] = image;
+    if (!grid) return report.make("p", { class: "empty" }, "The image ", report.text(path, { class: "mono" }), ` ${failure}.`);
     const side = report.summary.crop_size;
     const [rows, columns, contentWidth, contentHeight] = grid;
     const canvas = [columns * side, rows * side];
