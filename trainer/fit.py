@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from ..schema.errors import UsageError
+from ..schema.errors import RunError, UsageError
 from .backends import Backend, make_backend
 from .checkpoints import DataState, keep_newest, read_data_state, read_training_state
 from .config import TrainConfig
@@ -135,7 +135,14 @@ def fit(
             data_state=lambda done: _data_state(config, measured, done, bad),
             budget_tokens=None if budget is None else budget.tokens,
         )
-        take_steps(training, steps)
+        try:
+            take_steps(training, steps)
+        except torch.OutOfMemoryError as error:
+            held = "" if budget is None else f", now {budget.tokens}"
+            raise RunError(
+                f"out of memory on the GPU; lower --micro-batch-tokens{held}, or --num-crops, or take --strategy lora "
+                "or qlora, or more GPUs with --backend fsdp2 (phi3v-data estimate shows what fits)"
+            ) from error
     _save(model, backend, config, folder, processes)
     return FitResult(outline.steps, outline.warmup_steps, trained, bad.count)
 

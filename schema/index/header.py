@@ -164,7 +164,7 @@ def _png(head: bytes) -> Header | None:
 # Frames that Pillow decodes: baseline, extended and progressive.
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
-# Tables, comments, and application data but for Exif (E1) and multi-picture (E2), which are looked into.
+# Tables, comments, and application data but for Exif (E1) and multi-image (E2), which are looked into.
 _JPEG_SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 
 

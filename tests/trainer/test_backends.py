@@ -116,7 +116,7 @@ def losses(run: Path) -> list[float]:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("backend", ["single", *BACKENDS])
-def test_a_fixed_batch_is_learnt(runs: Path, backend: str, strategy: Strategy, precision: Precision) -> None:
+def test_the_loss_of_a_fixed_batch_falls(runs: Path, backend: str, strategy: Strategy, precision: Precision) -> None:
     found = losses(runs / f"{backend}-{strategy}-{precision}")
     assert len(found) == STEPS
     assert found[-1] < 0.95 * found[0]

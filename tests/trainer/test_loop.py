@@ -139,6 +139,16 @@ def test_writing_goes_on_while_the_run_does_and_holds_what_was_there(
     assert history(tmp_path / "again") == history(tmp_path / "run")[2:]
 
 
+def test_out_of_memory_says_what_to_lower(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(backend: SingleProcess, loss: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(SingleProcess, "backward", fail)
+    config = tiny_config({**SETTINGS, "accumulate": None, "micro_batch_tokens": 2048})
+    with pytest.raises(RunError, match=r"out of memory on the GPU; lower --micro-batch-tokens, now 2048, or"):
+        train(config, [Source(data)], tmp_path / "run")
+
+
 def test_a_checkpoint_beyond_the_runs_end_is_one_line(data: Dataset, saved: Path, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"saved after step 4, and this run ends after step 2; train for more --epochs"

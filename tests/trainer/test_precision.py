@@ -58,10 +58,10 @@ def run(data: Dataset, out: Path, precision: Precision) -> Outcome:
 
 def test_bf16_follows_float32_and_moves_its_weights_and_pure_bf16_does_not(data: Dataset, tmp_path: Path) -> None:
     exact, mixed, pure = (run(data, tmp_path / name, name) for name in ("fp32", "bf16", "bf16-pure"))
-    learnt = exact.losses[0] - exact.losses[-1]
+    fallen = exact.losses[0] - exact.losses[-1]
 
     def distance(outcome: Outcome) -> float:
-        return max(abs(a - b) for a, b in zip(outcome.losses, exact.losses, strict=True)) / learnt
+        return max(abs(a - b) for a, b in zip(outcome.losses, exact.losses, strict=True)) / fallen
 
     assert distance(mixed) < DISTANCE
     assert mixed.moved >= 0.99

@@ -206,6 +206,23 @@ def test_a_checkpoint_of_another_order_is_refused(
         train(tiny_run({**SETTINGS, **change}), [Source(colours)], tmp_path / "run", resume=str(whole()))
 
 
+def test_a_checkpoint_of_shards_that_were_mixed_otherwise_is_refused() -> None:
+    def state(shards_per_block: int) -> DataState:
+        return DataState(
+            step=1,
+            seed=0,
+            batch_size=3,
+            shards_per_block=shards_per_block,
+            data="",
+            weights=[None],
+            bad_samples=BadSamples(),
+        )
+
+    state(8).check(state(8))
+    with pytest.raises(UsageError, match=r"cannot resume: data\.shards_per_block was 8, and is 2"):
+        state(8).check(state(2))
+
+
 def test_a_checkpoint_of_another_mixture_is_refused(colours: Dataset, tmp_path: Path, tiny_run: Run) -> None:
     config = tiny_run({"epochs": 1, "save_every": 1, "evaluation.enabled": False})
     train(config, [Source(colours, Fraction(2)), Source(colours, Fraction(1))], tmp_path / "run")

@@ -141,7 +141,7 @@ def test_new_rows_take_the_place_of_old_ones_in_order(tmp_path: Path) -> None:
     )
 
 
-def test_the_height_of_lines_is_that_of_the_page_and_pictures_have_none() -> None:
+def test_the_height_of_lines_is_that_of_the_page_and_images_have_none() -> None:
     for pitch in (20, 40):
         page = Image.open(io.BytesIO(Drawing("PNG", 800, 1000, "L", text_lines=1000 // pitch).encode()))
         grey = np.asarray(page.convert("L"))

@@ -109,3 +109,16 @@ def test_shards_that_do_not_fit_together_are_one_clear_error(source: Noted, tmp_
         wanted = r"the shards mixed at step 0 have [\d,]+ bytes, and [\d,]+ are for copies .* --set data\.cache_gb"
         with pytest.raises(UsageError, match=wanted):
             ahead.advance(0)
+
+
+@pytest.mark.parametrize("raised", [ValueError("a bug"), KeyError("x"), SystemExit(3)])
+def test_whatever_ends_the_thread_is_raised_where_the_shards_are_waited_for(
+    source: Noted, tmp_path: Path, raised: BaseException
+) -> None:
+    class Broken(SteadyFolder):
+        def fetch(self, name: str) -> None:
+            raise raised
+
+    folder = Broken(source, ShardCache(tmp_path / "cache", 10**9))
+    with ReadAhead(plan().shards_from(0), [(folder, names())], 10**9) as ahead, pytest.raises(type(raised)):
+        ahead.advance(0)

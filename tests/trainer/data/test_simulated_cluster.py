@@ -18,7 +18,7 @@ from phi3v_data.trainer.data.plan import Plan, SampleRef, Stream
 
 @dataclass(frozen=True)
 class Data:
-    """What a run is told, and of the samples which cannot be read when their turn comes."""
+    """What a run is given, and of the samples which cannot be read when their turn comes."""
 
     streams: Sequence[Stream]
     batch_size: int
