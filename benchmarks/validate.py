@@ -15,8 +15,8 @@ import contextlib
 import io
 import json
 import os
-import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,13 +45,15 @@ _CLASSES = [
 ]
 _LINKS = 5000  # names that one file may have, with room to spare on every file system
 _REPEATS = 3
+_NAMES = 20  # of each image, for the level files
+_BATCH = 250_000  # facts put into the table at a time
 
 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--images", type=int, default=2_000)
+    parser.add_argument("--images", type=int, default=2_000, help="20 times as many names for the level files")
     parser.add_argument("--large", type=int, help="records and image facts; nothing else is measured")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -76,21 +78,21 @@ def _records(root: Path, count: int) -> None:
 
 def _images(root: Path, count: int) -> None:
     (root / "images").mkdir(parents=True)
-    _write_records(root, count)
     _write_images(root / "images", count)
-    files = sorted((root / "images").iterdir())
-    print(
-        f"images: {count:,} JPEG files of 640x480, {sum(file.stat().st_size for file in files) / count:,.0f} bytes each"
-    )
-    opened = count / _best(lambda: _loop(files, load=False))
-    headers = count / _best(lambda: _fresh(root, "files", 2))
+    names = _link_images(root / "images", count, _NAMES * count)
+    _write_records(root, _NAMES * count)
+    print(f"headers: {_NAMES * count:,} names of {count:,} JPEG files of 640x480")
+    opened = len(names) / _best(lambda: _loop(names, load=False))
+    headers = len(names) / _best(lambda: _fresh(root, "files", 2))
     _row("Image.open in a loop, one core", opened, "images/s")
     _row("level files, two cores", headers, "images/s", headers / opened)
-    loaded = count / _best(lambda: _loop(files, load=True))
+    _write_records(root, count)
+    print(f"\npixels: {count:,} of them, {sum(name.stat().st_size for name in names[:count]) / count:,.0f} bytes each")
+    loaded = count / _best(lambda: _loop(names[:count], load=True))
     pixels_seconds = _best(lambda: _fresh(root, "pixels", 2))
     _row("Image.load in a loop, one core", loaded, "images/s")
     _row("level pixels, two cores", count / pixels_seconds, "images/s", count / pixels_seconds / loaded)
-    again = _best(lambda: _validate(root, "pixels", 2))
+    again = _best(lambda: _validate(root, "pixels", 1))
     _row("level pixels again, nothing changed", count / again, "images/s", pixels_seconds / again)
     with contextlib.suppress(ImportError):
         seconds = _seconds(lambda: _datasets(root, count))
@@ -112,7 +114,7 @@ def _seconds(action: Callable[[], object]) -> float:
 
 
 def _validate(root: Path, level: Level, workers: int) -> Validation:
-    settings = Settings(level, codes_for(level, ignore=["enlarged-image"]), workers=workers)
+    settings = Settings(level, codes_for(level, ignore=["S", "R114"]), workers=workers)
     validation = Validation([(str(root), open_dataset(str(root)))], settings)
     for finding in validation.findings():
         raise SystemExit(f"a clean dataset was expected: {finding}")
@@ -129,8 +131,7 @@ def _write_records(root: Path, count: int) -> int:
     prompt = f"Classify the video into one of the following classes: {', '.join(_CLASSES)}."
     with (root / "x_train.jsonl").open("w") as stream:
         for number in range(count):
-            label = _CLASSES[number % len(_CLASSES)]
-            name = f"v_{label}_g{number % 25:02}_c{number:08}"
+            label, name = _CLASSES[number % len(_CLASSES)], _name(number)
             turn = {"images": [f"{name}.0.jpg"], "user": prompt, "assistant": label}
             video = {"group": f"g{number % 25:02}", "label": label, "video": f"train/{label}/{name}.avi"}
             meta = {**video, "sha256": "0123456789abcdef" * 4, "frames": [0], "pts": [0.0]}
@@ -139,13 +140,24 @@ def _write_records(root: Path, count: int) -> int:
         return stream.tell()
 
 
+def _name(number: int) -> str:
+    label = _CLASSES[number % len(_CLASSES)]
+    return f"v_{label}_g{number % 25:02}_c{number:08}"
+
+
 def _write_images(folder: Path, count: int) -> None:
     random = np.random.default_rng(0)
     for number in range(count):
-        label = _CLASSES[number % len(_CLASSES)]
         small = Image.fromarray(random.integers(0, 256, (60, 80, 3), np.uint8))
-        name = f"v_{label}_g{number % 25:02}_c{number:08}.0.jpg"
-        small.resize((640, 480), Image.Resampling.BICUBIC).save(folder / name, quality=85)
+        large = small.resize((640, 480), Image.Resampling.BICUBIC)
+        large.save(folder / f"{_name(number)}.0.jpg", quality=85)
+
+
+def _link_images(folder: Path, count: int, names: int) -> list[Path]:
+    paths = [folder / f"{_name(number)}.0.jpg" for number in range(names)]
+    for number in range(count, names):
+        os.link(paths[number % count], paths[number])
+    return paths
 
 
 def _loads(path: Path) -> None:
@@ -177,27 +189,52 @@ def _datasets(root: Path, images: int) -> None:
 def _large(root: Path, count: int) -> None:
     print(f"{count:,} records, each with an image whose facts are known", flush=True)
     (root / "images").mkdir()
-    tables = LocalFolder(root / ".index")
     size = _write_records(root, count)
-    FactsTable(tables).update([])
+    table = FactsTable(LocalFolder(root / ".index"))
     random = np.random.default_rng(0)
-    table = FactsTable(tables)
-    for start in range(0, count, 100_000):
-        table = table.update(list(_facts(root, start, min(start + 100_000, count), random)))
+    for start in range(0, count, _BATCH):
+        table = table.update(list(_facts(root, start, min(start + _BATCH, count), random)))
     facts = (root / ".index" / "images.arrow").stat().st_size
     print(f"  made: {size / 1e9:.1f} GB of records, {facts / 1e9:.1f} GB of facts", flush=True)
-    before = _own_memory()
-    seconds = _seconds(lambda: _validate_known(root))
-    print(
-        f"  validated, level pixels, two cores: {seconds:.0f} s; {_own_memory():,.0f} MB at most ({before:,.0f} before)"
-    )
-    hashes = np.unique(table.hashes()[0])
-    began = time.perf_counter()
-    pairs = near_hashes(hashes, hashes)
+    del table
+    with _Memory() as memory:
+        seconds = _seconds(lambda: _validate_known(root))
+    print(f"  validated, level pixels, two cores: {seconds:.0f} s; at most {memory.most:,.0f} MB", flush=True)
+    with _Memory() as memory:
+        hashes = np.unique(FactsTable(LocalFolder(root / ".index")).hashes()[0])
+        began = time.perf_counter()
+        pairs = near_hashes(hashes, hashes)
     near = int((pairs.one < pairs.other).sum())
-    print(
-        f"  near hashes among all: {time.perf_counter() - began:.0f} s, {near:,} pairs; {_own_memory():,.0f} MB at most"
-    )
+    seconds = time.perf_counter() - began
+    print(f"  near hashes among all: {seconds:.0f} s, {near:,} pairs; at most {memory.most:,.0f} MB", flush=True)
+
+
+class _Memory:
+    """The most memory, in MB, of this process and its workers during a block, without what is mapped from files."""
+
+    def __enter__(self) -> _Memory:
+        self.most = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.2):
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            self.most = max(self.most, sum(map(_anonymous, [str(os.getpid()), *children])))
+
+
+def _anonymous(process: str) -> float:
+    try:
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Anonymous:")) / 1000
 
 
 def _facts(root: Path, start: int, end: int, random: np.random.Generator) -> Iterator[object]:
@@ -207,8 +244,7 @@ def _facts(root: Path, start: int, end: int, random: np.random.Generator) -> Ite
     for first in range(start, end, 10_000):
         rows = []
         for number in range(first, min(first + 10_000, end)):
-            label = _CLASSES[number % len(_CLASSES)]
-            name = f"images/v_{label}_g{number % 25:02}_c{number:08}.0.jpg"
+            name = f"images/{_name(number)}.0.jpg"
             path = root / name
             source = root / "images" / f".source-{number // _LINKS}"
             if number % _LINKS == 0:
@@ -229,11 +265,6 @@ def _validate_known(root: Path) -> None:
     found = sum(1 for _ in validation.findings())
     records = sum(sum(each.values()) for each in validation.summary.records.values())
     print(f"  {records:,} records, {found:,} findings")
-
-
-def _own_memory() -> float:
-    """Return the most memory, in MB, of this process and of the largest of its workers."""
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1000
 
 
 if __name__ == "__main__":

@@ -7,20 +7,45 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ..prompt import IGNORED, encode_record
 from ..record import Record
 from ..special_tokens import special_tokens_of
 from ..vision_tokens import CropGrid, VisionGeometry, crop_grid
 
-if TYPE_CHECKING:
-    from ...trainer.phi3v import Phi3VProcessor
-
 __all__ = ["Counter", "Counting", "Pieces", "TokenCounts"]
 
 # Prompts repeat themselves; this many pieces of text are remembered.
 _REMEMBERED = 1 << 14
+
+
+class ImageSettings(Protocol):
+    """What is asked of an image processor: most sub-crops an image, and the sizes of crops."""
+
+    @property
+    def num_crops(self) -> int:
+        """Most sub-crops an image."""
+
+    @property
+    def geometry(self) -> VisionGeometry:
+        """Sizes of crops."""
+
+
+class Processor(Protocol):
+    """What is asked of a processor, such as `trainer.phi3v.Phi3VProcessor`."""
+
+    @property
+    def image_token_id(self) -> int:
+        """The id that stands for an image's tokens."""
+
+    @property
+    def image_processor(self) -> ImageSettings:
+        """How images are cut."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A fast tokenizer of transformers, with its `backend_tokenizer`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +65,7 @@ class Counting:
     geometry: VisionGeometry
 
     @classmethod
-    def of(cls, processor: Phi3VProcessor) -> Counting:
+    def of(cls, processor: Processor) -> Counting:
         """Return what a processor counts by."""
         from tokenizers import Tokenizer
 

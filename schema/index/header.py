@@ -15,7 +15,17 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .facts import Fault
 
-__all__ = ["FORMATS", "HEAD", "MOST_PIXELS", "Header", "HeaderError", "exif_orientation", "header_of", "quick_header"]
+__all__ = [
+    "FORMATS",
+    "HEAD",
+    "MOST_PIXELS",
+    "Header",
+    "HeaderError",
+    "checked",
+    "exif_orientation",
+    "header_of",
+    "quick_header",
+]
 
 HEAD = 1 << 14
 """Bytes in which a header usually ends."""
@@ -73,12 +83,20 @@ def header_of(data: bytes) -> Header:
     Raises:
         HeaderError: it is not an image, or one of too many pixels.
     """
-    found = quick_header(data) or _by_pillow(data)
-    if found.width * found.height > MOST_PIXELS:
-        raise HeaderError("too-many-pixels", f"{found.width}x{found.height}; at most {MOST_PIXELS}")
-    if not found.width or not found.height:
+    return checked(quick_header(data) or _by_pillow(data))
+
+
+def checked(header: Header) -> Header:
+    """Return a header, if its image has pixels and not too many.
+
+    Raises:
+        HeaderError: it has none, or too many.
+    """
+    if header.width * header.height > MOST_PIXELS:
+        raise HeaderError("too-many-pixels", f"{header.width}x{header.height}; at most {MOST_PIXELS}")
+    if not header.width or not header.height:
         raise HeaderError("not-an-image", "no pixels")
-    return found
+    return header
 
 
 def _by_pillow(data: bytes) -> Header:
@@ -165,17 +183,21 @@ def _png(head: bytes) -> Header | None:
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 # Tables, comments, and application data but for Exif (E1) and multi-image (E2), which are looked into.
-_JPEG_SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}
+_JPEG_SKIPPED = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+# Application data behind the frame may be Exif, too: that is Pillow's.
+_JPEG_BEHIND_FRAME = frozenset({0xC4, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)})
+_segment = struct.Struct(">BBH").unpack_from
+_frame = struct.Struct(">BHHB").unpack_from
 
 
 def _jpeg(head: bytes) -> Header | None:
     offset, orientation = 2, 1
     while True:
-        mark, marker, length = struct.unpack_from(">BBH", head, offset)
+        mark, marker, length = _segment(head, offset)
         if mark != 0xFF or length < 2:
             return None
         if marker in _JPEG_FRAMES:
-            bits, height, width, components = struct.unpack_from(">BHHB", head, offset + 4)
+            bits, height, width, components = _frame(head, offset + 4)
             mode = _JPEG_MODES.get(components)
             if bits != 8 or mode is None or not width or not height or length != 8 + 3 * components:
                 return None
@@ -197,13 +219,12 @@ def _jpeg(head: bytes) -> Header | None:
 
 def _has_scan(head: bytes, offset: int) -> bool:
     while True:
-        mark, marker, length = struct.unpack_from(">BBH", head, offset)
+        mark, marker, length = _segment(head, offset)
         if mark != 0xFF or length < 2:
             return False
         if marker == 0xDA:
             return True
-        # Application data behind the frame may be Exif, too.
-        if marker in (0xE1, 0xE2) or marker not in _JPEG_SKIPPED | set(_JPEG_FRAMES):
+        if marker not in _JPEG_BEHIND_FRAME:
             return False
         offset += 2 + length
 

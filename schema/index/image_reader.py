@@ -14,8 +14,8 @@ import xxhash
 
 from ...storage import Folder, LocalFolder
 from ...storage.outage import one_line, outage
-from .facts import Depth, Fault, ImageFacts
-from .header import HEAD, Header, HeaderError, header_of, quick_header
+from .facts import Depth, ImageFacts
+from .header import HEAD, Header, HeaderError, checked, header_of, quick_header
 
 __all__ = ["ImageReader"]
 
@@ -77,9 +77,9 @@ class ImageReader:
         """Tell whether links lead out of the images' folder on the way to a file."""
         if self._local is None:
             return False
-        path = self._local / name
-        root = self._real(str(self._local / name.partition("/")[0]))
-        parent = self._real(str(path.parent))
+        path = f"{self._local}/{name}"
+        root = self._real(f"{self._local}/{name.partition('/')[0]}")
+        parent = self._real(path.rpartition("/")[0])
         try:
             linked = stat.S_ISLNK(os.lstat(path).st_mode)
         except (OSError, ValueError):
@@ -130,7 +130,7 @@ class ImageReader:
             header = quick_header(head)
             if header is None or self._depth == "pixels":
                 data = whole()
-            header = header_of(data or head) if header is None else _sized(header)
+            header = header_of(data) if header is None else checked(header)
             _set_header(facts, header)
             if self._depth == "pixels":
                 _set_looks(facts, data, header)
@@ -139,15 +139,6 @@ class ImageReader:
         if self._depth == "pixels":
             facts.content = xxhash.xxh3_64_intdigest(data)
         return facts
-
-
-def _sized(header: Header) -> Header:
-    from .header import MOST_PIXELS
-
-    if header.width * header.height > MOST_PIXELS:
-        fault: Fault = "too-many-pixels"
-        raise HeaderError(fault, f"{header.width}x{header.height}; at most {MOST_PIXELS}")
-    return header
 
 
 def _set_header(facts: ImageFacts, header: Header) -> None:

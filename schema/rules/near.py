@@ -20,6 +20,9 @@ _ROWS = np.dtype(
 _MOST_CANDIDATES = 2_000_000
 
 
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
 def near_pairs(corpus: Corpus) -> Iterator[tuple[int, int]]:
     """Yield images that are near-identical, but not identical, to one in another split: both as references.
 
@@ -82,7 +85,8 @@ def _images(corpus: Corpus) -> npt.NDArray[np.void]:
         if source.facts is None:
             continue
         here = np.flatnonzero(sources == number)
-        _, first = np.unique(np.stack([keys[here], splits[here].astype(np.uint64)]), axis=1, return_index=True)
+        # One number for the image and its split: keys are hashes, and stay so.
+        _, first = np.unique(keys[here] ^ (splits[here].astype(np.uint64) * _ODD), return_index=True)
         references = here[first]
         facts = np.searchsorted(source.facts.keys, keys[references])
         facts = np.minimum(facts, max(0, len(source.facts) - 1))

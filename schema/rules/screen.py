@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["keys_are_single", "paths_are_plain", "texts_are_plain"]
+from ..index.facts import ImageFacts
+from ..vision_tokens import crop_grid
+from .files import SUFFIXES
+from .settings import Limits
+
+__all__ = ["image_is_plain", "keys_are_single", "paths_are_plain", "texts_are_plain"]
 
 
 _QUOTE, _COLON = 34, 58
@@ -48,3 +54,24 @@ def paths_are_plain(paths: Sequence[str]) -> bool:
     """Tell whether paths are relative, with single slashes between, and never lead up."""
     joined = f"/{'/'.join(paths)}/"
     return not ("//" in joined or "/." in joined or "\\" in joined or ":" in joined or "\0" in joined)
+
+
+def image_is_plain(name: str, facts: ImageFacts, limits: Limits) -> bool:
+    """Tell whether an image is as most are: whole, upright, alone in its file, 8 bits of grey or RGB, no odd size."""
+    return (
+        facts.mode in ("RGB", "L")
+        and not facts.fault
+        and facts.bits == 8
+        and facts.orientation == facts.frames == 1
+        and not (facts.transparent or facts.flat or facts.line_height)
+        and f".{name.rpartition('.')[2]}" in SUFFIXES.get(facts.format, ())
+        and _size_is_usual(facts.width, facts.height, limits)
+    )
+
+
+@lru_cache(1 << 12)
+def _size_is_usual(width: int, height: int, limits: Limits) -> bool:
+    if max(width, height) > limits.aspect * min(width, height):
+        return False
+    grid = crop_grid(width, height, limits.num_crops, limits.geometry)
+    return grid.content_width <= limits.enlargement * width

@@ -21,7 +21,7 @@ from . import pixels
 from .files import IMAGES, PATHS, Shown
 from .lean import LeanRecord
 from .rule import Finding, Rule
-from .screen import paths_are_plain
+from .screen import image_is_plain, paths_are_plain
 from .settings import Settings
 
 __all__ = ["NOTHING", "REFERENCES", "ShownImages", "Taken"]
@@ -149,6 +149,8 @@ class ShownImages:
             self._new.append(facts)
         self._facts[name] = facts
         leaves = self._tar is None and "F205" in self._rules and self._reader.leaves_folder(place)
+        if not leaves and image_is_plain(name, facts, self._limits):
+            return facts
         shown = Shown(place, facts, self._limits, lambda: self._names_in(str(PurePosixPath(place).parent)), leaves)
         for rule in self._rules.values():
             for message in rule.check(shown):

@@ -120,6 +120,10 @@ def costs_of(corpus: Corpus) -> Iterator[tuple[int, Cost]]:
         yield row, Cost(int(tokens[row]), int(images[row]), exact, limits)
 
 
+# Width and height in one number.
+_WIDE = 1 << 32
+
+
 def _image_tokens(corpus: Corpus) -> npt.NDArray[np.int64]:
     """Return the tokens of all images of each record, [records]; an image that cannot be read counts for none."""
     records = np.asarray(corpus.references("record"), np.int64)
@@ -132,8 +136,8 @@ def _image_tokens(corpus: Corpus) -> npt.NDArray[np.int64]:
         keys = np.asarray(corpus.references("image"))[here]
         facts = np.minimum(np.searchsorted(source.facts.keys, keys), len(source.facts) - 1)
         known = source.facts.keys[facts] == keys
-        sizes, places = np.unique(source.facts.sizes(), axis=0, return_inverse=True)
-        of_size = np.array([_tokens(int(width), int(height), corpus.settings.limits) for width, height in sizes])
+        sizes, places = np.unique(source.facts.sizes() @ [_WIDE, 1], return_inverse=True)
+        of_size = np.array([_tokens(*divmod(int(size), _WIDE), corpus.settings.limits) for size in sizes])
         tokens[here] = np.where(known, of_size[places.reshape(-1)[facts]], 0)
     total = np.zeros(len(corpus), np.int64)
     np.add.at(total, records, tokens)
