@@ -60,6 +60,12 @@ class CropGrid:
         side = self.geometry.tokens_per_side
         return (self.rows * self.columns + 1) * side * side + 1 + (self.rows + 1) * side
 
+    @property
+    def encoded_crops(self) -> int:
+        """How many crops the tower encodes: sub-crops and global crop, or the one that is both."""
+        parts = self.rows * self.columns
+        return parts + 1 if parts > 1 else 1
+
 
 _DEFAULT = VisionGeometry()
 

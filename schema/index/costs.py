@@ -45,7 +45,7 @@ class RecordCosts:
         self.supervised: npt.NDArray[np.int64] = numbers(table["supervised"])
         """[records], tokens with a label; the loss of a step is the mean over them."""
         self.crops: npt.NDArray[np.int64] = numbers(table["crops"])
-        """[records], what the tower sees: sub-crops, and a global crop for each image."""
+        """[records], the crops that the tower encodes; see `CropGrid.encoded_crops`."""
         self.images: npt.NDArray[np.int64] = numbers(pc.list_value_length(table["widths"]))
         """[records], images shown."""
         self.unanswered: npt.NDArray[np.int64] = _where(pc.invert(table["answered"]))

@@ -129,7 +129,7 @@ class Measurer:
         sizes = images.sizes(row, record)
         fault = _first_fault(record, sizes)
         grids = [self._counter.grid(*size) if isinstance(size, ImageSize) else None for size in sizes]
-        crops = sum(grid.rows * grid.columns + 1 for grid in grids if grid is not None)
+        crops = sum(grid.encoded_crops for grid in grids if grid is not None)
         try:
             counts = self._counter.tokens(record, [grid.tokens if grid is not None else 0 for grid in grids])
         except UsageError as error:

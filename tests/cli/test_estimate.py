@@ -49,8 +49,8 @@ def test_the_numbers_are_those_of_the_records(data: str, capsys: pytest.CaptureF
     assert (found["records"], found["steps"], found["faulty"], found["too_long"]) == (10, 4, 0, [])
     grid = tiny_processor().image_processor.crop_grid(300, 200, 4)
     assert found["images"]["total"] == 9
-    assert found["crops"]["total"] == 9 * (grid.rows * grid.columns + 1)
-    assert found["crops"]["most"] == 2 * (grid.rows * grid.columns + 1)
+    assert found["crops"]["total"] == 9 * grid.encoded_crops
+    assert found["crops"]["most"] == 2 * grid.encoded_crops
     assert found["crop_padding"] == pytest.approx(1 - (grid.rows * grid.columns + 1) / 5)
     assert found["tokens"]["least"] < found["tokens"]["p50"] < found["tokens"]["p99"] == found["tokens"]["most"]
     assert found["tokens"]["mean"] == found["tokens"]["total"] / 10

@@ -89,3 +89,14 @@ def test_sizes_that_are_none_are_refused(width: int, height: int, num_crops: int
 def test_a_geometry_of_nothing_is_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="must be at least 1"):
         VisionGeometry(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "num_crops", "encoded"), [(320, 240, 1, 1), (320, 240, 4, 5), (10, 900, 16, 17)]
+)
+def test_the_only_crop_of_an_image_is_encoded_once_and_its_tokens_stay(
+    width: int, height: int, num_crops: int, encoded: int
+) -> None:
+    grid = crop_grid(width, height, num_crops)
+    assert grid.encoded_crops == encoded
+    assert grid.tokens == (grid.rows * grid.columns + 1) * 144 + 1 + (grid.rows + 1) * 12

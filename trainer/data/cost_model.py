@@ -46,7 +46,7 @@ class SampleSize(NamedTuple):
     Args:
         tokens: ids, images included.
         supervised: those with a label.
-        crops: what the tower sees: sub-crops, and one global crop an image.
+        crops: what the tower encodes; see `CropGrid.encoded_crops`.
         images: images shown.
     """
 
@@ -110,7 +110,7 @@ def sample_cost(
     Args:
         tokens: the sample's ids, images included; one number or an array, as the others.
         supervised: tokens with a label.
-        crops: what the tower sees: sub-crops, and one global crop an image.
+        crops: what the tower encodes; see `CropGrid.encoded_crops`.
         config: the model's, for its shapes.
         passes: how often the strategy goes through each part.
     """

@@ -11,13 +11,7 @@ from torch import Tensor
 from ...schema.vision_tokens import CropGrid
 from .image_processing import normalise, whole_crop
 
-__all__ = ["crops_of_parts", "encoded_crops"]
-
-
-def encoded_crops(grid: CropGrid) -> int:
-    """Return how many crops of an image the tower encodes: one where global crop and sub-crop are the same."""
-    parts = grid.rows * grid.columns
-    return 1 + parts if parts > 1 else 1
+__all__ = ["crops_of_parts"]
 
 
 def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
@@ -29,7 +23,7 @@ def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
 
     Returns:
         float32 [crops, 3, side, side]; for each image what `crops_of` makes of its canvas, bit for bit on a CPU. Of an
-        image of one sub-crop the global crop is the same once more; it is left out, see `encoded_crops`.
+        image of one sub-crop the global crop is the same once more; it is left out, see `CropGrid.encoded_crops`.
     """
     of_image = normalise(parts.contiguous()).split([grid.rows * grid.columns for grid in grids])
     by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)

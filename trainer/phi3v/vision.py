@@ -11,7 +11,7 @@ from transformers import CLIPVisionModel
 from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid
 from .configuration import Phi3VConfig
-from .sub_crops import crops_of_parts, encoded_crops
+from .sub_crops import crops_of_parts
 
 __all__ = ["ClipTower", "ImageEmbedding"]
 
@@ -86,7 +86,7 @@ class ImageEmbedding(nn.Module):
             [tokens of all images, hidden size], image after image.
         """
         if pixel_values.ndim == 4:
-            counts = [encoded_crops(grid) for grid in grids]
+            counts = [grid.encoded_crops for grid in grids]
             crops = crops_of_parts(pixel_values, grids)
         else:
             counts = [1 + grid.rows * grid.columns for grid in grids]

@@ -85,7 +85,7 @@ def test_tokens_are_as_many_as_training_makes_and_crops_those_that_the_tower_see
         assert found.tokens[number] == len(samples[number].text.input_ids)
         assert found.supervised[number] == sum(label != IGNORED for label in samples[number].text.labels)
         grids = [PROCESSOR.image_processor.crop_grid(*SIZES[Path(name).stem]) for name in RECORDS[number].images()]
-        assert found.crops[number] == sum(grid.rows * grid.columns + 1 for grid in grids)
+        assert found.crops[number] == sum(grid.encoded_crops for grid in grids)
         assert found.sizes(number) == [SIZES[Path(name).stem] for name in RECORDS[number].images()]
     assert found.images.tolist() == [2, 0, 1, 2]
     assert found.faults == {}
