@@ -79,7 +79,7 @@ def main() -> None:
     peers = [name for name in PEERS if name not in left_out]
     print("| data | loader | samples/s a core | against the recipe | MB a sample | of the recipe's |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    verdicts = []
+    summaries = []
     for case in CASES:
         measured = _measure(case, peers, options.rounds)
         recipe = measured[_RECIPE]
@@ -88,10 +88,10 @@ def main() -> None:
                 f"| {case.name} | {name} | {1 / own.seconds:.1f} | {recipe.seconds / own.seconds:.1f} x "
                 f"| {own.size / 1e6:.1f} | {own.size / recipe.size:.2f} |"
             )
-        verdicts.append(_verdict(case, measured, peers))
+        summaries.append(_summary(case, measured, peers))
     print()
     _print_resumption(peers)
-    print("", *verdicts, _WHY, sep="\n")
+    print("", *summaries, _WHY, sep="\n")
     for name, why in left_out.items():
         print(f"left out: {name} ({why})")
 
@@ -138,7 +138,7 @@ def _time(run: Callable[[], Iterator[Tensors]], samples: int) -> Measured:
     return Measured(seconds / count, size / count)
 
 
-def _verdict(case: Case, measured: dict[str, Measured], peers: list[str]) -> str:
+def _summary(case: Case, measured: dict[str, Measured], peers: list[str]) -> str:
     ours = measured[_OURS].seconds
     said = [f"{case.name}: {measured[_RECIPE].seconds / ours:.1f} times the recipe's speed"]
     for suffix, how in (("", "as one would use it"), (_WITH_OURS, "with our crops in it")):

@@ -82,7 +82,7 @@ def decode_record(line: bytes | str) -> Record:
     """Read one JSON object as a record.
 
     Raises:
-        RecordError: it is no JSON, or no record; the message says which field.
+        RecordError: it is not valid JSON, or not a record; the message says which field.
     """
     try:
         return _decoder.decode(line)

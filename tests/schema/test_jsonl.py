@@ -82,10 +82,10 @@ def test_every_line_lies_where_its_offset_says(data: bytes, tmp_path_factory: py
     lines = list(read_lines(folder, "a.jsonl"))
     assert all(data[line.offset :].startswith(line.data) for line in lines)
     assert all(line.data.strip() and not line.data.endswith((b"\r", b"\n")) for line in lines)
-    told = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    expected = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     assert lines == [
         Line(number, line.offset, text.rstrip(b"\r"))
-        for line, (number, text) in zip(lines, [(n, t) for n, t in enumerate(told, 1) if t.strip()], strict=True)
+        for line, (number, text) in zip(lines, [(n, t) for n, t in enumerate(expected, 1) if t.strip()], strict=True)
     ]
 
 
