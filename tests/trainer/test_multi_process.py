@@ -102,3 +102,16 @@ def test_processes_wait_longer_for_one_another_than_an_index_takes_to_build(tmp_
     )
     subprocess.run([*TORCHRUN, str(script)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert [float((tmp_path / f"waits-{rank}").read_text()) > 6 * 3600 for rank in range(2)] == [True, True]
+
+
+@pytest.mark.slow
+def test_an_error_that_a_user_can_correct_is_one_line_of_one_process(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", {"val": colour_records("val", 3)})
+    torchrun = [sys.executable, "-m", "phi3v_data.trainer.torchrun", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "phi3v_data.cli", "train", str(tmp_path / "data"), "--model", "tiny"]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    where = (
+        f"phi3v-data: {tmp_path / 'data'}: no split 'train' to train on; there are: val; name one by --train-split\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", where)
