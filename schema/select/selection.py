@@ -23,11 +23,12 @@ from .criteria import Criteria
 from .fields import label_of
 from .found import Found
 from .joining import Input, named_inputs, source_of_all
+from .output_images import ImageMode, OutputImage, check_images_can_be_linked
 from .place import new_folder
 from .reading import InputLine, input_lines
 from .sampling import drawn, parse_sample_size
 from .splitting import SplitBy, Splitting, resplit
-from .writing import DatasetWriter, Form, ImageMode, OutputImage, check_images_can_be_linked
+from .writing import DatasetWriter, Form
 
 __all__ = ["Progress", "Selected", "Selection", "image_of", "select", "silent"]
 

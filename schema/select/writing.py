@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, TypeAlias
+from typing import IO, Any
 
 import msgspec
 
 from ...storage import Folder, LocalFolder
 from ...storage.outage import one_line, outage
-from ..errors import DatasetError, OutputError, RunError
+from ..errors import OutputError, RunError
 from ..layout import (
     FORMAT_VERSION,
     IMAGES,
@@ -35,28 +34,13 @@ from ..layout import (
 )
 from ..shards import Sample, ShardWriter
 from .joining import Input
+from .output_images import ImageMode, OutputImage, opened, read_image
 
-__all__ = ["DatasetWriter", "Form", "ImageMode", "OutputImage", "check_images_can_be_linked"]
-
-ImageMode: TypeAlias = Literal["link", "copy", "link or copy"]
+__all__ = ["DatasetWriter", "Form"]
 
 _SHARD_SIZE = 1 << 30
 # Copies between object stores wait for the network, not for a core; so many are under way at a time.
 _COPIES = 16
-
-
-class OutputImage(NamedTuple):
-    """An image to be written.
-
-    Args:
-        name: its path relative to `images/`.
-        open: opens what is to be written.
-        path: of a file with the same bytes, which may be linked.
-    """
-
-    name: str
-    open: Callable[[], IO[bytes]]
-    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +145,7 @@ class DatasetWriter:
                     self._stored.add(image.name)
                     self._store(image)
         if self._form.shards:
-            self._shard(split).add(Sample(record, [_read(image) for image in images]))
+            self._shard(split).add(Sample(record, [read_image(image) for image in images]))
 
     def leave_out(self, split: str, left: LeftOut) -> None:
         """Note a record that is not taken over."""
@@ -300,7 +284,7 @@ class DatasetWriter:
         return True
 
     def _copy(self, image: OutputImage) -> None:
-        with _opened(image) as stream, self._writing(), self._out.create(f"{IMAGES}/{image.name}") as target:
+        with opened(image) as stream, self._writing(), self._out.create(f"{IMAGES}/{image.name}") as target:
             shutil.copyfileobj(stream, target)
 
     def _wait(self, most: int) -> None:
@@ -321,39 +305,6 @@ class DatasetWriter:
 
 class _OfSplit(msgspec.Struct):
     split: str = ""
-
-
-def check_images_can_be_linked(inputs: Sequence[Input], out: Folder) -> None:
-    """Make sure that files of datasets can have a second name in a folder.
-
-    Raises:
-        OutputError: one of the datasets, or the folder, is on an object store or on another file system.
-    """
-    for each in inputs:
-        folder = each.dataset.folder
-        if not isinstance(folder, LocalFolder) or not isinstance(out, LocalFolder):
-            raise OutputError(f"{each.address}: object stores have no links; give --images copy")
-        if folder.path.stat().st_dev != out.path.stat().st_dev:
-            raise OutputError(f"{each.address}: on another file system than --out; give --images copy")
-
-
-def _opened(image: OutputImage) -> IO[bytes]:
-    try:
-        return image.open()
-    except OSError as error:
-        why = outage(error)
-        if why is not None:
-            raise RunError(f"{image.name}: cannot be read ({why}); fix it and rerun") from error
-        missing = isinstance(error, FileNotFoundError) or error.errno == errno.ENOTDIR
-        reason = "does not exist" if missing else f"cannot be read ({one_line(error)})"
-        raise DatasetError(
-            f"{IMAGES}/{image.name}: {reason}; --drop F leaves such records out, validate names them all"
-        ) from error
-
-
-def _read(image: OutputImage) -> bytes:
-    with _opened(image) as stream:
-        return stream.read()
 
 
 def _check_conservation(step: Step) -> None:

@@ -40,7 +40,7 @@ def test_select_says_what_was_read_selected_and_left_out(tmp_path: Path, capsys:
 
 def test_what_cannot_work_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     data = labelled(tmp_path / "data", {"train": 2})
-    cases = [
+    cases: list[tuple[list[str | Path], str]] = [
         (["select", data, "--out", data], "not empty"),
         (["select", tmp_path / "no", "--out", tmp_path / "out"], "no such dataset folder"),
         (["select", data, "--out", tmp_path / "out", "--where", "open('x')"], "is not understood here"),

@@ -18,8 +18,8 @@ from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError, OutputError, RecordError, RunError, UsageError
 from phi3v_data.schema.layout import Manifest, read_manifest
 from phi3v_data.schema.rules.examples import Drawing, Example, line
-from phi3v_data.schema.select import selection as module
 from phi3v_data.schema.select.selection import Selection
+from phi3v_data.schema.select.writing import DatasetWriter
 from phi3v_data.storage import LocalFolder
 
 
@@ -213,7 +213,7 @@ def test_a_record_that_is_lost_on_the_way_is_noticed(
     def forget(self: object, split: str, left: object) -> None:
         return
 
-    monkeypatch.setattr(module.DatasetWriter, "leave_out", forget)
+    monkeypatch.setattr(DatasetWriter, "leave_out", forget)
     with pytest.raises(RunError, match=r"10 records read, but 5 selected \+ 0 quarantined \+ 0 left out"):
         choose(tmp_path / "out", data, selection=Selection(drop=["label=dog"]))
     assert not (tmp_path / "out").exists()
