@@ -202,7 +202,7 @@ def _jpeg(head: bytes) -> Header | None:
             if bits != 8 or mode is None or not width or not height or length != 8 + 3 * components:
                 return None
             # Pillow reads on to the first scan, and says so where there is none.
-            return Header("JPEG", width, height, mode, 8, orientation) if _has_scan(head, offset) else None
+            return Header("JPEG", width, height, mode, 8, orientation) if _has_scan(head, offset + 2 + length) else None
         if marker not in _JPEG_SKIPPED:
             return None
         if marker in (0xE1, 0xE2):
