@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -272,6 +273,8 @@ def _text(line: Line) -> str | None:
         return None
 
 
+# Every rule asks about the same line.
+@lru_cache(1)
 def _value(line: Line) -> tuple[Any] | None:
     """Return what a line holds, in a tuple; None where it is not JSON."""
     text = _text(line)
