@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -78,14 +77,14 @@ def normalise(pixels: Tensor, mean: Sequence[float] = CLIP_MEAN, std: Sequence[f
     Returns:
         The same shape in float32.
     """
-    centre, spread = (_of_colours(tuple(values), pixels.device) for values in (mean, std))
+    centre, spread = (_of_colours(values, pixels.device) for values in (mean, std))
     return pixels.float().div(255).sub(centre).div(spread)
 
 
-@functools.cache
-def _of_colours(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Keep a colour's numbers on the device: copying them there would make the CPU wait for it."""
-    return torch.tensor(values, device=device)[:, None, None]
+def _of_colours(values: Sequence[float], device: torch.device) -> Tensor:
+    """Make a colour's numbers on the device itself: copied there, they would make the CPU wait for it."""
+    filled = [torch.full((1, 1), value, dtype=torch.float32, device=device) for value in values]
+    return torch.stack(filled)
 
 
 def crops_of(canvas: Tensor, crop_size: int) -> Tensor:

@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoImageProcessor
 
 from phi3v_data.schema.errors import UsageError
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor
-from phi3v_data.trainer.phi3v.image_processing import canvas_of
+from phi3v_data.trainer.phi3v.image_processing import canvas_of, normalise
 
 _MODES = ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"]
 
 
+@pytest.fixture(scope="module")
+def images(sample_images: list[Image.Image]) -> list[Image.Image]:
+    return sample_images
+
+
 @pytest.mark.parametrize("mode", _MODES)
-def test_a_image_of_any_mode_is_what_its_rgb_form_is(images: list[Image.Image], mode: str) -> None:
+def test_an_image_of_any_mode_is_what_its_rgb_form_is(images: list[Image.Image], mode: str) -> None:
     image = Image.new("I;16", (40, 30), 300) if mode == "I;16" else images[0].convert(mode)
     processor = Phi3VImageProcessor(4)
     assert torch.equal(processor(image)["pixel_values"], processor(image.convert("RGB"))["pixel_values"])
@@ -44,7 +50,7 @@ def test_a_line_of_pixels_has_a_canvas() -> None:
     assert made["image_sizes"].tolist() == [[336, 1344]]
 
 
-def test_crops_past_a_images_own_are_empty(images: list[Image.Image]) -> None:
+def test_crops_past_an_images_own_are_empty(images: list[Image.Image]) -> None:
     made = Phi3VImageProcessor(5)([images[0], Image.new("RGB", (500, 100))])
     assert made["pixel_values"].shape == (2, 6, 3, 336, 336)
     counts = [1 + height * width // 336**2 for height, width in made["image_sizes"].tolist()]
@@ -92,3 +98,12 @@ def test_an_empty_list_of_images_is_refused() -> None:
 def test_other_tensors_than_torchs_are_refused(images: list[Image.Image]) -> None:
     with pytest.raises(UsageError, match="'np'"):
         Phi3VImageProcessor(4)(images[0], return_tensors="np")
+
+
+def test_a_forward_pass_on_fake_tensors_leaves_nothing_behind_for_real_ones() -> None:
+    pixels = torch.arange(48, dtype=torch.uint8).view(1, 3, 4, 4)
+    # As the memory estimate runs the model, before the run that it is for.
+    with FakeTensorMode() as mode:
+        normalise(mode.from_tensor(pixels))
+    assert type(normalise(pixels)) is torch.Tensor
+    assert normalise(pixels).isfinite().all()
