@@ -16,7 +16,7 @@ from pathlib import Path
 
 # In any text: names, messages, comments, docs. The pattern, and the word to use.
 ANYWHERE = {
-    r"images?": "image (what a record shows) or frame (what a clip is made of)",
+    r"pictures?": "image (what a record shows) or frame (what a clip is made of)",
     r"judg(e|es|ed|ing|ements?)": "evaluate, evaluation, metric, prediction",
     r"verdicts?": "evaluation, metric, prediction",
     r"mend(s|ed|ing)?": "fix",

@@ -89,7 +89,7 @@ class ConvertRequest:
         """Collect the engine's own options that shape the output."""
         splits = self.selection.splits
         return {
-            **msgspec.to_builtins(self.image_files),
+            **msgspec.to_builtins(self.images),
             "escape_tokens": self.escape_tokens,
             "shard_size": self.shard_size,
             "image_files": self.image_files,
