@@ -27,7 +27,7 @@ _FOLDER = ".index"
 _QUESTIONS = 16
 
 
-class _Stamp(msgspec.Struct, frozen=True):
+class _Fingerprint(msgspec.Struct, frozen=True):
     """A file's SHA-256, and the fingerprint that it had when it was read for it."""
 
     fingerprint: str
@@ -94,20 +94,20 @@ class TableCache:
 
     def _sha256(self, names: list[str]) -> list[str]:
         """Hash files, but for those that still have the fingerprint they had when they were last hashed."""
-        known_name = f"{self._name}.stamps.json"
-        known: dict[str, _Stamp] = {}
+        known_name = f"{self._name}.fingerprints.json"
+        known: dict[str, _Fingerprint] = {}
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            known = msgspec.json.decode(self._folder.read(known_name), type=dict[str, _Stamp])
-        stamps = {}
+            known = msgspec.json.decode(self._folder.read(known_name), type=dict[str, _Fingerprint])
+        hashed = {}
         for name, fingerprint in zip(names, _fingerprints(self._dataset.folder, names), strict=True):
-            stamp = known.get(name)
-            if stamp is None or stamp.fingerprint != fingerprint:
-                stamp = _Stamp(fingerprint, self._dataset.folder.sha256(name))
-            stamps[name] = stamp
-        if any(known.get(name) != stamp for name, stamp in stamps.items()):
+            earlier = known.get(name)
+            if earlier is None or earlier.fingerprint != fingerprint:
+                earlier = _Fingerprint(fingerprint, self._dataset.folder.sha256(name))
+            hashed[name] = earlier
+        if any(known.get(name) != each for name, each in hashed.items()):
             with self._writing():
-                self._folder.write(known_name, msgspec.json.encode({**known, **stamps}))
-        return [stamps[name].sha256 for name in names]
+                self._folder.write(known_name, msgspec.json.encode({**known, **hashed}))
+        return [hashed[name].sha256 for name in names]
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ __all__ = ["RecordCosts", "record_costs"]
 _CHUNK = 2048  # records a task
 # Below this, starting processes takes longer than the work.
 _FEW = 4 * _CHUNK
-# Nothing has been learnt of a dataset whose first records all fail, but that its images are somewhere else.
+# Nothing is known of a dataset whose first records all fail, but that its images are somewhere else.
 _ALL_FAIL = 100
 # Who fits or converts images again changes most of them, under the same names.
 _LOOKED_AT = 8
@@ -49,9 +49,9 @@ class RecordCosts:
         self.images: npt.NDArray[np.int64] = numbers(pc.list_value_length(table["widths"]))
         """[records], images shown."""
         self.unanswered: npt.NDArray[np.int64] = _where(pc.invert(table["answered"]))
-        """Numbers of the records with a turn that has no answer: nothing is to be learnt from them."""
-        faulty = np.flatnonzero(numbers(pc.binary_length(table["fault"]))).tolist()
-        self.faults: dict[int, str] = {number: table["fault"][number].as_py() for number in faulty}
+        """Numbers of the records with a turn that has no answer: they are not trained on in full."""
+        faulty = np.flatnonzero(numbers(pc.binary_length(table["failure"]))).tolist()
+        self.faults: dict[int, str] = {number: table["failure"][number].as_py() for number in faulty}
         """Why a record cannot be trained on, by its number: an image is missing or no image, or a text no prompt."""
 
     def __len__(self) -> int:
@@ -76,20 +76,20 @@ def record_costs(
     counting: Counting,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    patience: RetryPolicy = _RETRY,
+    retry_policy: RetryPolicy = _RETRY,
 ) -> RecordCosts:
     """Measure every record of a split, or take what is kept beside the data from the last time.
 
     What is kept holds for the very bytes of the records and the dataset's manifest, and for this tokenizer and these
-    crops. Records that had a fault are looked at again, for it may have been mended; so are a few others, and where the
-    images of one of those have another size by now, all are.
+    crops. Records that had a failure are looked at again, for it may have been fixed; so are a few others, and where
+    the images of one of those have another size by now, all are.
 
     Args:
         index: the records.
         counting: what tokens and crops follow from.
         workers: processes; by default one a core that this process may use.
         progress: called now and then with the records measured so far, and those in all.
-        patience: how long a store may be away.
+        retry_policy: how long a store may be away.
 
     Raises:
         DatasetError: all of the first records fail.
@@ -98,7 +98,7 @@ def record_costs(
     manifest = index.dataset.manifest
     settings = f"{counting.digest} {encode_manifest(manifest).decode() if manifest else ''}"
 
-    make = partial(Measurer, index.dataset.folder, counting, patience)
+    make = partial(Measurer, index.dataset.folder, counting, retry_policy)
 
     def build() -> Iterator[pa.RecordBatch]:
         done = 0
@@ -142,7 +142,7 @@ def _chunk(index: RecordIndex, file: str, first: int, count: int) -> Chunk:
 
 
 def _refuse_if_all_fail(index: RecordIndex, batch: pa.RecordBatch) -> None:
-    first = batch["fault"].slice(0, _ALL_FAIL).to_pylist()
+    first = batch["failure"].slice(0, _ALL_FAIL).to_pylist()
     if all(first):
         where = f"{index.dataset.folder.address}, split {index.split}"
         raise DatasetError(f"{where}: the first {len(first)} records all fail; record {index.ids([0])[0]}: {first[0]}")

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["FAULTS", "Depth", "Fault", "ImageFacts"]
+__all__ = ["FAULTS", "Depth", "Failure", "ImageFacts"]
 
-Fault = Literal[
+Failure = Literal[
     "",
     "missing",
     "empty",
@@ -51,8 +51,8 @@ class ImageFacts(msgspec.Struct, kw_only=True):
         orientation: EXIF's number; 1 is upright.
         frames: more than one is an animation or several pages; 2 stands for more than one.
         transparent: some of it may be.
-        fault: why it cannot be used.
-        detail: the fault, in the reader's words.
+        failure: why it cannot be used.
+        detail: the failure, in the reader's words.
         head: hash of the size and of the first bytes; equal files have equal ones.
         content: hash of all bytes; 0 where it was not read whole.
         hash: 64 bits that similar images share but for a few.
@@ -73,7 +73,7 @@ class ImageFacts(msgspec.Struct, kw_only=True):
     orientation: int = 1
     frames: int = 1
     transparent: bool = False
-    fault: Fault = ""
+    failure: Failure = ""
     detail: str = ""
     head: int = 0
     content: int = 0
@@ -83,9 +83,9 @@ class ImageFacts(msgspec.Struct, kw_only=True):
     line_height: float = 0.0
 
     @property
-    def trouble(self) -> str:
-        """The fault in words; "" where there is none."""
-        if not self.fault:
+    def problem(self) -> str:
+        """The failure in words; "" where there is none."""
+        if not self.failure:
             return ""
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{FAULTS[self.fault]}{detail}"
+        return f"{FAULTS[self.failure]}{detail}"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .facts import Fault
+from .facts import Failure
 
 __all__ = [
     "FORMATS",
@@ -54,13 +54,13 @@ class HeaderError(Exception):
     """A header that cannot be used.
 
     Args:
-        fault: what kind of fault it is.
+        failure: what kind of failure it is.
         detail: in the reader's words.
     """
 
-    def __init__(self, fault: Fault, detail: str = "") -> None:
-        super().__init__(fault, detail)
-        self.fault: Fault = fault
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        super().__init__(failure, detail)
+        self.failure: Failure = failure
         self.detail = detail
 
 

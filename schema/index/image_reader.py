@@ -54,17 +54,17 @@ class ImageReader:
         try:
             return self._local_file(name) if self._local is not None else self._remote_file(name)
         except (FileNotFoundError, NotADirectoryError):
-            return ImageFacts(name=name, fault="missing"), False
+            return ImageFacts(name=name, failure="missing"), False
         except IsADirectoryError:
-            return ImageFacts(name=name, fault="not-a-file"), False
+            return ImageFacts(name=name, failure="not-a-file"), False
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
-                return ImageFacts(name=name, fault="missing"), False
+                return ImageFacts(name=name, failure="missing"), False
             if outage(error) is not None:
                 raise
-            return ImageFacts(name=name, fault="unreadable", detail=one_line(error)), False
+            return ImageFacts(name=name, failure="unreadable", detail=one_line(error)), False
         except ValueError as error:  # a NUL in a name
-            return ImageFacts(name=name, fault="missing", detail=str(error)), False
+            return ImageFacts(name=name, failure="missing", detail=str(error)), False
 
     def data(self, name: str, fingerprint: str, data: bytes) -> tuple[ImageFacts, bool]:
         """Look at an image that is in memory, such as a member of a tar; see `file`."""
@@ -92,9 +92,9 @@ class ImageReader:
         try:
             found = os.fstat(descriptor)
             if stat.S_ISDIR(found.st_mode):
-                return ImageFacts(name=name, fault="not-a-file"), False
+                return ImageFacts(name=name, failure="not-a-file"), False
             if not stat.S_ISREG(found.st_mode):
-                return ImageFacts(name=name, fault="unreadable", detail="not a regular file"), False
+                return ImageFacts(name=name, failure="unreadable", detail="not a regular file"), False
             fingerprint = f"{found.st_size}-{found.st_mtime_ns}"
             known = self._known(name, fingerprint, self._depth)
             if known is not None:
@@ -123,7 +123,7 @@ class ImageReader:
         facts = ImageFacts(name=name, fingerprint=fingerprint, depth=self._depth, size=size)
         facts.head = xxhash.xxh3_64_intdigest(head, size)
         if size == 0:
-            facts.fault = "empty"
+            facts.failure = "empty"
             return facts
         data = b""
         try:
@@ -135,7 +135,7 @@ class ImageReader:
             if self._depth == "pixels":
                 _set_looks(facts, data, header)
         except HeaderError as error:
-            facts.fault, facts.detail = error.fault, error.detail
+            facts.failure, facts.detail = error.failure, error.detail
         if self._depth == "pixels":
             facts.content = xxhash.xxh3_64_intdigest(data)
         return facts

@@ -26,7 +26,7 @@ COSTS = pa.schema(
         ("widths", pa.list_(pa.int64())),
         ("heights", pa.list_(pa.int64())),
         ("answered", pa.bool_()),
-        ("fault", pa.string()),
+        ("failure", pa.string()),
     ]
 )
 
@@ -45,7 +45,7 @@ class _Row(NamedTuple):
     widths: list[int]
     heights: list[int]
     answered: bool
-    fault: str
+    failure: str
 
 
 class _Images(Protocol):
@@ -82,26 +82,26 @@ class Measurer:
     Args:
         folder: the dataset folder.
         counting: what tokens and crops follow from.
-        patience: how long the folder may be out of reach.
+        retry_policy: how long the folder may be out of reach.
     """
 
-    def __init__(self, folder: Folder, counting: Counting, patience: RetryPolicy) -> None:
+    def __init__(self, folder: Folder, counting: Counting, retry_policy: RetryPolicy) -> None:
         self._folder = folder
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._counter = Counter(counting)
         self._files = FileSizes(folder)
 
     def __call__(self, chunk: Chunk) -> pa.RecordBatch:
         """Return a row of COSTS for each record.
 
-        A record that cannot be trained on says so in `fault`; what can be known of it is there all the same.
+        A record that cannot be trained on says so in `failure`; what can be known of it is there all the same.
 
         Raises:
-            RunError: the data cannot be reached, or the machine is in trouble.
+            RunError: the data cannot be reached, or the machine is failing.
         """
         where = f"{self._folder.address}/{chunk.file}"
         try:
-            return self._patience.run(where, lambda: self._measure_all(chunk))
+            return self._retry_policy.run(where, lambda: self._measure_all(chunk))
         except OSError as error:
             why = outage(error) or one_line(error)
             raise RunError(f"{where}: the index could not be built ({why}); run again") from error
@@ -125,20 +125,20 @@ class Measurer:
 
     def _measure(self, row: int, record: Record | str, images: _Images) -> _Row:
         if isinstance(record, str):
-            return _Row(0, 0, 0, [], [], answered=True, fault=record)
+            return _Row(0, 0, 0, [], [], answered=True, failure=record)
         sizes = images.sizes(row, record)
-        fault = _first_fault(record, sizes)
+        failure = _first_failure(record, sizes)
         grids = [self._counter.grid(*size) if isinstance(size, ImageSize) else None for size in sizes]
         crops = sum(grid.encoded_crops for grid in grids if grid is not None)
         try:
             counts = self._counter.tokens(record, [grid.tokens if grid is not None else 0 for grid in grids])
         except UsageError as error:
-            counts, fault = TokenCounts(0, 0), fault or str(error)
+            counts, failure = TokenCounts(0, 0), failure or str(error)
         known = [size if isinstance(size, ImageSize) else ImageSize(0, 0) for size in sizes]
         supervised = [turn for turn in record.conversations if turn.is_supervised]
         answered = bool(supervised) and all(turn.assistant for turn in supervised)
         widths, heights = [size.width for size in known], [size.height for size in known]
-        return _Row(*counts, crops, widths, heights, answered, fault)
+        return _Row(*counts, crops, widths, heights, answered, failure)
 
 
 def _decoded(stream: IO[bytes], offset: int, size: int) -> Record | str:
@@ -149,7 +149,7 @@ def _decoded(stream: IO[bytes], offset: int, size: int) -> Record | str:
         return str(error)
 
 
-def _first_fault(record: Record, sizes: Sequence[ImageSize | Unreadable]) -> str:
+def _first_failure(record: Record, sizes: Sequence[ImageSize | Unreadable]) -> str:
     for name, size in zip(record.images(), sizes, strict=True):
         if isinstance(size, Unreadable):
             return f"image {name} {size.reason}"

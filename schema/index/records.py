@@ -42,7 +42,7 @@ class RecordIndex:
 
     Raises:
         DatasetError: there is no such split, it is empty, or a shard's index is missing or damaged.
-        RecordError: a line is no JSON object with an id; names the file and the line.
+        RecordError: a line is not valid JSON object with an id; names the file and the line.
         OutputError: the index can be kept nowhere.
     """
 

@@ -82,7 +82,7 @@ class TarSizes:
 
 
 def _size(open_image: Callable[[], IO[bytes]]) -> Found:
-    """Read a header; what is no fault of the image's is raised."""
+    """Read a header; what is no failure of the image's is raised."""
     try:
         with open_image() as stream, Image.open(stream) as image:
             width, height = image.size
@@ -94,7 +94,7 @@ def _size(open_image: Callable[[], IO[bytes]]) -> Found:
         return Unreadable("has more pixels than an image may have")
     except OSError as error:
         if outage(error) is not None:
-            # No fault of the image's, and not to be remembered as one.
+            # No failure of the image's, and not to be remembered as one.
             raise
         return Unreadable(f"cannot be read ({error.strerror or error})")
     except (ValueError, RuntimeError) as error:

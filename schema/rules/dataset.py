@@ -100,8 +100,8 @@ def wrong_counts(folder: Folder) -> Iterator[At]:
         records = folder.source.records[row.split]
         images = folder.source.images[row.split]
         if row.records != records or (row.images != images and not folder.source.unreadable[row.split]):
-            told, found = f"{row.records} records, {row.images} images", f"{records} records, {images} images"
-            yield At(f"dataset.json says {told}; found {found}", -1, folder.number, row.file)
+            stated, found = f"{row.records} records, {row.images} images", f"{records} records, {images} images"
+            yield At(f"dataset.json says {stated}; found {found}", -1, folder.number, row.file)
 
 
 @FOLDERS.rule(

@@ -119,7 +119,7 @@ def link_leads_out(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing()),
 )
 def missing_image(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault == "missing":
+    if shown.facts.failure == "missing":
         near = _nearest(PurePosixPath(shown.name).name, shown.names_beside())
         yield f"does not exist{f'; is it {near}?' if near else ''}"
 
@@ -133,7 +133,7 @@ def missing_image(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing()),
 )
 def empty_file(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault == "empty":
+    if shown.facts.failure == "empty":
         yield "is empty"
 
 
@@ -146,8 +146,8 @@ def empty_file(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing()),
 )
 def not_an_image(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault == "not-an-image":
-        yield shown.facts.trouble
+    if shown.facts.failure == "not-an-image":
+        yield shown.facts.problem
 
 
 @IMAGES.rule(
@@ -165,8 +165,8 @@ def not_an_image(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing()),
 )
 def unreadable_image(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault in ("unreadable", "not-a-file"):
-        yield shown.facts.trouble
+    if shown.facts.failure in ("unreadable", "not-a-file"):
+        yield shown.facts.problem
 
 
 @IMAGES.rule(
@@ -178,8 +178,8 @@ def unreadable_image(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing("PNG", 1000, 900, "1"), "a.png"),
 )
 def too_many_pixels(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault == "too-many-pixels":
-        yield shown.facts.trouble
+    if shown.facts.failure == "too-many-pixels":
+        yield shown.facts.problem
 
 
 @IMAGES.rule(

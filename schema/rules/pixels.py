@@ -25,8 +25,8 @@ CLIPS: RuleSet[Sequence[ImageFacts], str] = RuleSet("pixels")
     good=image_example(Drawing()),
 )
 def truncated_image(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault == "truncated":
-        yield shown.facts.trouble
+    if shown.facts.failure == "truncated":
+        yield shown.facts.problem
 
 
 @IMAGES.rule(
@@ -39,8 +39,8 @@ def truncated_image(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing()),
 )
 def damaged_image(shown: Shown) -> Iterator[str]:
-    if shown.facts.fault == "damaged":
-        yield shown.facts.trouble
+    if shown.facts.failure == "damaged":
+        yield shown.facts.problem
 
 
 @IMAGES.rule(
@@ -54,7 +54,7 @@ def damaged_image(shown: Shown) -> Iterator[str]:
 )
 def lossy_mode(shown: Shown) -> Iterator[str]:
     facts = shown.facts
-    if facts.fault:
+    if facts.failure:
         return
     if facts.mode in ("F", "I") or facts.bits > 16:
         yield f"mode {facts.mode}: {facts.bits} bits a colour, of which 8 are kept"
@@ -76,7 +76,7 @@ def lossy_mode(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing("GIF", mode="P")),
 )
 def animated_image(shown: Shown) -> Iterator[str]:
-    if shown.facts.frames > 1 and not shown.facts.fault:
+    if shown.facts.frames > 1 and not shown.facts.failure:
         yield "has more than one frame; the first alone is shown"
 
 
@@ -91,7 +91,7 @@ def animated_image(shown: Shown) -> Iterator[str]:
     good=image_example(Drawing()),
 )
 def not_upright(shown: Shown) -> Iterator[str]:
-    if shown.facts.orientation != 1 and not shown.facts.fault:
+    if shown.facts.orientation != 1 and not shown.facts.failure:
         yield f"EXIF orientation {shown.facts.orientation} was not applied"
 
 
@@ -138,7 +138,7 @@ def one_colour(shown: Shown) -> Iterator[str]:
 )
 def alike_frames(images: Sequence[ImageFacts]) -> Iterator[str]:
     first = images[0]
-    if first.fault or first.flat or len({each.name for each in images}) < 2:
+    if first.failure or first.flat or len({each.name for each in images}) < 2:
         return
     if all(each.content == first.content for each in images):
         yield f"its {len(images)} images are the same, byte for byte"

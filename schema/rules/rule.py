@@ -63,8 +63,8 @@ class Rule(Generic[Subject, Found]):
         severity: of its findings.
         level: the least level at which it can look.
         fixable: `--fix` repairs what it finds.
-        bad: an example with this fault.
-        good: one like it, without the fault.
+        bad: an example with this failure.
+        good: one like it, without the failure.
         check: gives what is wrong with a subject.
     """
 

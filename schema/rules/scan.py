@@ -48,7 +48,7 @@ COLUMNS = np.dtype(
 are not counted; and hashes: of its id, its group (0: none), its questions, these with their answers, and these with the
 paths of its images."""
 
-# Where some of many lines are at fault, so many of them at a time are looked at again.
+# Where some of many lines are at failure, so many of them at a time are looked at again.
 _FEW = 64
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = 10
@@ -101,7 +101,7 @@ class Scanner:
         """Read one part.
 
         Raises:
-            RunError: the machine or the store is in trouble.
+            RunError: the machine or the store is failing.
             DatasetError: the file cannot be read.
         """
         self._part = Part(size=task.end - task.start)

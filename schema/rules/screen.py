@@ -1,7 +1,7 @@
 """Tells at a glance that many records have nothing a rule could find, so that each rule need not look at each of them.
 
 What passes here has none of the faults named; what does not pass may have some, and is looked at rule by rule. That no
-fault gets past is held by a test over mutated records.
+failure gets past is held by a test over mutated records.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def image_is_plain(name: str, facts: ImageFacts, limits: Limits) -> bool:
     """Tell whether an image is as most are: whole, upright, alone in its file, 8 bits of grey or RGB, no odd size."""
     return (
         facts.mode in ("RGB", "L")
-        and not facts.fault
+        and not facts.failure
         and facts.bits == 8
         and facts.orientation == facts.frames == 1
         and not (facts.transparent or facts.flat or facts.line_height)

@@ -160,7 +160,7 @@ class ShownImages:
     def _in_tar(self, number: int) -> tuple[ImageFacts, bool]:
         fingerprint, places, images = self._tar or ("", [], [])
         if number >= len(images):
-            return ImageFacts(name=f"image {number}", fault="missing", detail="not in the shard's index"), False
+            return ImageFacts(name=f"image {number}", failure="missing", detail="not in the shard's index"), False
         return self._reader.data(places[number], fingerprint, images[number])
 
     def _list(self, name: str) -> list[str]:

@@ -205,14 +205,14 @@ def _shared_images(corpus: Corpus) -> Iterator[tuple[int, int]]:
         splits = corpus.split_numbers(np.asarray(records[repeats.rows], np.int64))
         groups = repeats.groups()
         seen: dict[int, int] = {}
-        told: set[tuple[int, int]] = set()
+        reported: set[tuple[int, int]] = set()
         for at in np.argsort(repeats.rows, kind="stable").tolist():
             reference, group, split = int(repeats.rows[at]), int(groups[at]), int(splits[at])
             first = seen.setdefault(group, at)
             other = int(repeats.rows[first])
-            if splits[first] == split or (split, int(images[reference])) in told:
+            if splits[first] == split or (split, int(images[reference])) in reported:
                 continue
-            told.add((split, int(images[reference])))
+            reported.add((split, int(images[reference])))
             if images[reference] == images[other] or _equal(corpus, reference, other):
                 yield reference, other
 
@@ -289,7 +289,7 @@ def label_drift(corpus: Corpus) -> Iterator[At]:
 @TOGETHER.rule(
     "S607",
     "label-in-one-split",
-    "A label stands in one of the splits alone: it is never tested, or never learnt.",
+    "A label stands in one of the splits alone: it is never tested, or never trained on.",
     "Split the data again, stratified by label, or correct the label.",
     severity="warning",
     bad=_labelled({"cat": 3, "dog": 3}, {"cat": 3, "dgo": 1}),

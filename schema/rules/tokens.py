@@ -77,7 +77,7 @@ def beyond_rope_switch(cost: Cost) -> Iterator[str]:
 )
 def enlarged_image(shown: Shown) -> Iterator[str]:
     facts, limits = shown.facts, shown.limits
-    if facts.width and facts.height and not facts.fault:
+    if facts.width and facts.height and not facts.failure:
         scale = crop_grid(facts.width, facts.height, limits.num_crops, limits.geometry).content_width / facts.width
         if scale > limits.enlargement:
             yield (
@@ -99,7 +99,7 @@ def enlarged_image(shown: Shown) -> Iterator[str]:
 )
 def text_too_small(shown: Shown) -> Iterator[str]:
     facts, limits = shown.facts, shown.limits
-    if facts.line_height and not facts.fault:
+    if facts.line_height and not facts.failure:
         scale = crop_grid(facts.width, facts.height, limits.num_crops, limits.geometry).content_width / facts.width
         height = facts.line_height * scale
         if height < limits.line_height:

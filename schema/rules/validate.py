@@ -97,7 +97,7 @@ class Validation:
 
         Raises:
             DatasetError: a file of records cannot be read.
-            RunError: the machine or a store is in trouble.
+            RunError: the machine or a store is failing.
         """
         for finding in self._findings():
             if wanted(finding):

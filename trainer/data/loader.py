@@ -35,7 +35,7 @@ class _Read(NamedTuple):
     wanted: _Wanted
     id: str
     sample: Sample | None
-    fault: str
+    failure: str
     fatal: bool
 
 
@@ -116,8 +116,8 @@ class _Collate:
             self.collator(samples),
             [(each.wanted.place, each.id) for each in read if each.sample is not None],
             sum(label != IGNORED for sample in samples for label in sample.text.labels),
-            [BadSample(each.wanted.place, each.id, each.fault) for each in read if each.fault and not each.fatal],
-            next((each.fault for each in read if each.fatal), ""),
+            [BadSample(each.wanted.place, each.id, each.failure) for each in read if each.failure and not each.fatal],
+            next((each.failure for each in read if each.fatal), ""),
         )
 
 
@@ -156,7 +156,7 @@ def opened(batches: Iterable[Any]) -> Iterator[MicroBatch]:
     """Yield a loader's micro-batches.
 
     Raises:
-        RunError: something is wrong that is not a sample's fault, or a process of the loader died.
+        RunError: something is wrong that is not a sample's failure, or a process of the loader died.
     """
     iterator = iter(batches)
     while True:

@@ -43,12 +43,12 @@ class ShardCache:
     Args:
         root: where they lie; made on first use.
         limit: bytes that they never exceed, copies under way included.
-        patience: how long a store may be away.
+        retry_policy: how long a store may be away.
     """
 
     root: Path
     limit: int
-    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     def open(self, source: Folder, name: str, version: str) -> IO[bytes]:
         """Open a shard, which is fetched first where there is no copy of it.
@@ -85,7 +85,7 @@ class ShardCache:
             damage = ""
             for _ in range(_COPIES):
                 where = f"{source.address}/{name}"
-                damage = self.patience.run(where, lambda: self._download(source, name, partial))
+                damage = self.retry_policy.run(where, lambda: self._download(source, name, partial))
                 # Whoever makes room sees a file under one name, and once.
                 with _locked(self.root / "lock"):
                     if not damage:
@@ -109,7 +109,7 @@ class ShardCache:
         # A file of records has no members to verify; its index is made from the copy.
         entries = read_index(source, name) if name.endswith(".tar") else []
         while not self._reserve(partial, size):
-            self.patience.wait(1.0)
+            self.retry_policy.wait(1.0)
         with source.open(name) as remote, partial.open("r+b") as local:
             shutil.copyfileobj(remote, local, 1 << 20)
             copied = local.tell()

@@ -1,4 +1,4 @@
-"""A dataset folder as a long run reads it: shards and records from copies on this disk, all else with patience."""
+"""A dataset folder as a long run reads it: shards and records from copies on this disk, all else with retry_policy."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ class SteadyFolder(Folder):
         self._versions: dict[str, str] = {}
 
     @property
-    def _patience(self) -> RetryPolicy:
-        return self.cache.patience
+    def _retry_policy(self) -> RetryPolicy:
+        return self.cache.retry_policy
 
     def list(self, name: str = "") -> list[Entry]:
         """Return what lies directly inside `name`; see `Folder.list`."""
-        return self._patience.run(self._where(name), lambda: self.source.list(name))
+        return self._retry_policy.run(self._where(name), lambda: self.source.list(name))
 
     def exists(self, name: str) -> bool:
         """Tell whether a file or folder of this name is there."""
-        return self._patience.run(self._where(name), lambda: self.source.exists(name))
+        return self._retry_policy.run(self._where(name), lambda: self.source.exists(name))
 
     def size(self, name: str) -> int:
         """Return a file's size in bytes."""
-        return self._patience.run(self._where(name), lambda: self.source.size(name))
+        return self._retry_policy.run(self._where(name), lambda: self.source.size(name))
 
     def fingerprint(self, name: str) -> str:
         """Return what changes when a file does; see `Folder.fingerprint`."""
-        return self._patience.run(self._where(name), lambda: self.source.fingerprint(name))
+        return self._retry_policy.run(self._where(name), lambda: self.source.fingerprint(name))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading: a copy on this disk, or its bytes in memory."""
         if _is_read_in_parts(name):
             return self.cache.open(self.source, name, self._version(name))
-        return io.BytesIO(self._patience.run(self._where(name), lambda: self.source.read(name)))
+        return io.BytesIO(self._retry_policy.run(self._where(name), lambda: self.source.read(name)))
 
     def fetch(self, name: str) -> None:
         """Have a file copied before it is opened; see `ShardCache.fetch`."""

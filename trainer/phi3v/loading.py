@@ -158,15 +158,15 @@ def _check_hub_model(source: str, options: dict[str, Any]) -> None:
     try:
         settings, _ = PreTrainedConfig.get_config_dict(source, **of_the_hub)
     except OSError as error:
-        by_hand = f"download it by hand, hf download {source} --local-dir DIR, and pass --model DIR"
+        manually = f"download it by hand, hf download {source} --local-dir DIR, and pass --model DIR"
         if HF_HUB_OFFLINE:
             raise HubError(
                 f"no folder {source} here, nothing of it in the cache, and HF_HUB_OFFLINE is set: unset it to fetch "
-                f"the model, or {by_hand}"
+                f"the model, or {manually}"
             ) from error
         # The rest is advice for other programs.
         why = _in_one_line(error).partition(". ")[0]
-        raise HubError(f"no folder {source} here, and the hub gave no model of that name ({why}): {by_hand}") from error
+        raise HubError(f"no folder {source} here, and the hub has no model of that name ({why}): {manually}") from error
     _check_settings(source, settings)
 
 

@@ -219,7 +219,7 @@ def test_a_shards_index_may_know_of_fewer_images_than_a_record_shows_or_of_more(
     assert found.images[2] == 1
 
 
-def test_a_fault_that_was_mended_is_seen_without_measuring_all(tmp_path: Path) -> None:
+def test_a_failure_that_was_fixed_is_seen_without_measuring_all(tmp_path: Path) -> None:
     dataset = write(tmp_path)
     (tmp_path / "images" / "even.png").rename(tmp_path / "away.png")
     before = measured(dataset)
@@ -233,7 +233,7 @@ def test_a_fault_that_was_mended_is_seen_without_measuring_all(tmp_path: Path) -
     assert after.tokens[[0, 1, 3]].tolist() == before.tokens[[0, 1, 3]].tolist()
 
 
-def test_a_machine_in_trouble_is_no_fault_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_fails_is_no_failure_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = write(tmp_path)
 
     def fail(self: LocalFolder, name: str) -> IO[bytes]:

@@ -96,6 +96,6 @@ def test_a_store_that_goes_away_is_no_fault_of_the_records_and_is_not_remembered
 
     store.stop()
     with pytest.raises(RunError, match=r"x_train\.jsonl: not reachable in 2 attempts"):
-        record_costs(index, COUNTING, 1, patience=RetryPolicy(2, wait))
-    assert record_costs(index, COUNTING, 1, patience=RetryPolicy(5, wait)).faults == {}
+        record_costs(index, COUNTING, 1, retry_policy=RetryPolicy(2, wait))
+    assert record_costs(index, COUNTING, 1, retry_policy=RetryPolicy(5, wait)).faults == {}
     assert pauses == [1.0, 1.0, 2.0]

@@ -64,7 +64,7 @@ def test_mutated_headers_are_errors_of_ours_and_never_disagree() -> None:
         try:
             header = header_of(bytes(data))
         except HeaderError as error:
-            faults.add(error.fault)
+            faults.add(error.failure)
             continue
         assert min(header.width, header.height) > 0
     assert faults <= {"not-an-image", "too-many-pixels"}

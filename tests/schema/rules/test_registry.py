@@ -1,4 +1,4 @@
-"""Every rule finds its planted fault, nothing in the example without it, and nothing at all once its body is gone."""
+"""Every rule finds its planted failure, nothing in the example without it, and nothing at all once its body is gone."""
 
 from __future__ import annotations
 

@@ -182,9 +182,9 @@ def test_what_another_process_is_fetching_is_waited_for(source: Counted, tmp_pat
 
 
 def test_a_missing_shard_is_not_waited_for(source: Counted, tmp_path: Path) -> None:
-    patience, pauses = impatient()
+    retry_policy, pauses = impatient()
     with pytest.raises(FileNotFoundError):
-        ShardCache(tmp_path / "cache", 10**6, patience).fetch(source, "shards/none.tar", "v")
+        ShardCache(tmp_path / "cache", 10**6, retry_policy).fetch(source, "shards/none.tar", "v")
     assert pauses == []
 
 
@@ -228,11 +228,11 @@ def test_a_store_that_stays_away_is_one_clear_error(server: S3Server, tmp_path: 
     folder = open_folder("s3://bucket/stays-away")
     write_shards(folder, 1)
     version = folder.fingerprint(SHARD)
-    patience, pauses = impatient(attempts=3)
+    retry_policy, pauses = impatient(attempts=3)
     server.stop()
     try:
         with pytest.raises(RunError, match=rf"stays-away/{SHARD}: not reachable in 3 attempts over 3 s"):
-            ShardCache(tmp_path, 10**6, patience).fetch(folder, SHARD, version)
+            ShardCache(tmp_path, 10**6, retry_policy).fetch(folder, SHARD, version)
     finally:
         server.start()
     assert pauses == [1.0, 2.0]
