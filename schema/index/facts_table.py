@@ -6,6 +6,7 @@ by row, when something has changed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -18,7 +19,7 @@ from ...storage import LocalFolder
 from .facts import Depth, ImageFacts
 from .table import numbers, read_table, write_table
 
-__all__ = ["SCHEMA", "FactsTable", "batch_of", "image_key"]
+__all__ = ["SCHEMA", "FactsTable", "batch_of", "discard_damaged", "image_key"]
 
 SCHEMA = pa.schema(
     [
@@ -58,6 +59,13 @@ def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def discard_damaged(folder: LocalFolder) -> None:
+    """Remove the table of a folder if it is not whole: its images are looked at again."""
+    if read_table(folder, _NAME, _KEY) is None:
+        with contextlib.suppress(OSError):
+            folder.delete(_NAME)
 
 
 class FactsTable:

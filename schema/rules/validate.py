@@ -20,7 +20,7 @@ from ...storage.outage import one_line
 from ..dataset import Dataset
 from ..errors import DatasetError, OutputError
 from ..index.cache import tables_folder
-from ..index.facts_table import FactsTable
+from ..index.facts_table import FactsTable, discard_damaged
 from ..index.workers import core_count, in_order
 from ..jsonl import JSONL_SUFFIXES
 from .corpus import At, Corpus, Source
@@ -132,6 +132,8 @@ class Validation:
         if settings.level != "records":
             kept = tables_folder(source.dataset.folder) if settings.keep_facts else None
             source.tables = kept or LocalFolder(place / f"tables-{number}")
+            # Here once, for all processes that read it.
+            discard_damaged(source.tables)
         make = partial(_scanner, source.dataset, settings, source.tables)
         files = _files(source.dataset, settings)
         total = sum(size for _, _, size in files)
