@@ -23,6 +23,7 @@ check: $(STAMP)      ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests benchmarks
 	$(BIN)/lint-imports
 
 test: $(STAMP)       ## every test

@@ -132,7 +132,8 @@ def generated(number: int) -> Image.Image:
 
 def _opened(file: Path) -> Image.Image:
     with Image.open(file) as image:
-        return image.convert("RGB")
+        rgb: Image.Image = image.convert("RGB")
+        return rgb
 
 
 if __name__ == "__main__":

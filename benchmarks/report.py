@@ -19,7 +19,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -28,6 +30,9 @@ from PIL import Image
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.storage import LocalFolder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
 
 _CLASSES = [f"class_{number:03d}" for number in range(101)]
 _PROMPT = f"Classify the image into one of the following classes: {', '.join(_CLASSES)}."
@@ -127,7 +132,7 @@ def _first_views(page: Path) -> dict[str, float]:
         for name, address in (("overview", "#/"), ("records by label", "#/records?group=label")):
             view = browser.new_page(viewport={"width": 1280, "height": 900})
             loaded: list[str] = []
-            view.on("requestfinished", lambda request, loaded=loaded: loaded.append(request.url))
+            view.on("requestfinished", partial(_note_address, loaded))
             began = time.perf_counter()
             view.goto(f"{page.resolve().as_uri()}{address}")
             view.wait_for_selector("html[data-ready]")
@@ -138,6 +143,10 @@ def _first_views(page: Path) -> dict[str, float]:
             view.close()
         browser.close()
     return found
+
+
+def _note_address(addresses: list[str], request: Request) -> None:
+    addresses.append(request.url)
 
 
 if __name__ == "__main__":

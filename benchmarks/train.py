@@ -221,7 +221,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         torch.manual_seed(0)
-        model = Phi3VForCausalLM(shapes).to(torch.bfloat16)
+        model = torch.nn.Module.to(Phi3VForCausalLM(shapes), torch.bfloat16)
         model.save_pretrained(folder)
         print(f"{model.num_parameters():,} parameters, {arguments.precision}, {torch.get_num_threads()} thread")
         del model

@@ -111,7 +111,10 @@ class Converter(Protocol):
     """
 
     name: ClassVar[str]
-    input: Folder
+
+    @property
+    def input(self) -> Folder:
+        """The folder of raw data: a field, which may be frozen."""
 
     def discover(self) -> Iterator[Item]:
         """Find every raw sample, cheaply, in one fixed order that does not depend on the file system.

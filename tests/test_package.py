@@ -26,7 +26,8 @@ def tracked() -> list[Path]:
 
 
 def settings() -> dict[str, object]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+    read: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return read
 
 
 def test_every_package_folder_is_listed() -> None:

@@ -21,6 +21,10 @@ class Peer(Protocol):
 
     def __init__(self, folder: Path, state: Any = None) -> None: ...
 
+    @staticmethod
+    def write(samples: Sequence[RawSample], folder: Path) -> None:
+        """Fill a store."""
+
     def __iter__(self) -> Iterator[RawSample]: ...
 
     def state(self) -> Any:
@@ -153,7 +157,7 @@ class LitData:
         return self._loader.state_dict()
 
 
-PEERS = {
+PEERS: dict[str, tuple[str, type[Peer]]] = {
     "webdataset": ("webdataset", WebDataset),
     "datasets, streaming": ("datasets", Datasets),
     "mosaicml-streaming": ("streaming", MosaicStreaming),
@@ -176,8 +180,8 @@ def _import_streaming() -> Any:
         stand_in = {name: types.ModuleType(name) for name in ("torchvision", "torchvision.datasets")}
         functional = "torchvision.transforms.functional"
         stand_in |= {name: types.ModuleType(name) for name in ("torchvision.transforms", functional)}
-        stand_in["torchvision.datasets"].VisionDataset = stand_in["torchvision.datasets"].CIFAR10 = object
-        stand_in[functional].to_tensor = None
+        vars(stand_in["torchvision.datasets"]).update(VisionDataset=object, CIFAR10=object)
+        vars(stand_in[functional])["to_tensor"] = None
         sys.modules.update(stand_in)
     return importlib.import_module("streaming")
 

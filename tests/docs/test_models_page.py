@@ -45,8 +45,10 @@ def test_strategies_and_their_learning_rates_are_the_configurations() -> None:
 
 def test_dtypes_are_those_of_the_presets() -> None:
     rows = _rows("`--precision`")
-    assert tuple(rows) == get_args(Precision)
-    for precision, cells in rows.items():
+    presets: tuple[Precision, ...] = get_args(Precision)
+    assert tuple(rows) == presets
+    for precision in presets:
+        cells = rows[precision]
         dtypes = dtypes_of(precision)
         written = [str(dtype).removeprefix("torch.") for dtype in (dtypes.trained, dtypes.frozen, dtypes.compute)]
         assert [cell.split(",")[0] for cell in cells] == written

@@ -67,7 +67,7 @@ def load_code(folder: Path) -> tuple[ModuleType, ModuleType]:
         (copy / file.name).write_text(text)
     sys.path.insert(0, str(copy.parent))
     modelling, processing = (importlib.import_module(f"published.{name}_phi3_v") for name in ("modeling", "processing"))
-    modelling.CLIP_VIT_LARGE_PATCH14_336_CONFIG = transformers.CLIPVisionConfig(**given.TOWER)
+    vars(modelling)["CLIP_VIT_LARGE_PATCH14_336_CONFIG"] = transformers.CLIPVisionConfig(**given.TOWER)
     return modelling, processing
 
 

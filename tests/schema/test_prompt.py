@@ -35,7 +35,7 @@ def supervised(encoded: EncodedRecord) -> list[str]:
             spans[-1].append(label)
         elif spans[-1]:
             spans.append([])
-    return [TINY.decode(span) for span in spans if span]
+    return [str(TINY.decode(span)) for span in spans if span]
 
 
 def shown(ids: list[int]) -> str:

@@ -48,7 +48,7 @@ GOOD = [
     with_turn(supervised=True),
     *map(with_image, ["a b/ü.jpg", "..a/b..jpg", ".hidden/a.jpg", "ab:c.jpg", "x/C:/a.jpg", "a\n.jpg"]),
 ]
-BAD = [
+BAD: list[object] = [
     [],
     None,
     "text",

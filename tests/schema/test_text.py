@@ -52,5 +52,6 @@ def test_placeholders_that_are_not_one_to_n_in_order_are_refused(text: str, coun
 
 def test_an_image_token_written_by_hand_is_refused() -> None:
     image = _TOKENIZER.convert_tokens_to_ids("<|image|>")
+    assert isinstance(image, int)
     with pytest.raises(UsageError, match="holds the image token itself"):
         encode_prompt(_TOKENIZER, "look: <|image|>", [], image)

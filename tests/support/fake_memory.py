@@ -38,7 +38,7 @@ class _Peak(TorchDispatchMode):
     """Counts the bytes of every storage that is alive."""
 
     def __init__(self, known: Sequence[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self._known = {tensor.untyped_storage()._cdata for tensor in known}
         self.live = self.peak = 0
 
@@ -114,7 +114,8 @@ def _on_fake_tensors(config: TrainConfig, model_config: Phi3VConfig) -> nn.Modul
         bare = Phi3VForCausalLM(model_config)
         model = apply_strategy(bare, msgspec.structs.replace(config, strategy=strategy))
     bare.checkpoint_activations(config.model.gradient_checkpointing)
-    return model.train()
+    model.train()
+    return model
 
 
 def _materialise(model: nn.Module) -> None:

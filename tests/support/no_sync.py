@@ -57,6 +57,9 @@ class _NoReads(TorchFunctionMode):
 
 
 class _NoWaits(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

@@ -24,6 +24,7 @@ def small_model(kernel: str) -> Phi3VForCausalLM:
     """The tiny model with a near switch between its frequencies."""
     config = tiny_config()
     config.original_max_position_embeddings = SWITCH
+    assert config.rope_parameters is not None
     config.rope_parameters["original_max_position_embeddings"] = SWITCH
     made = tiny_model()
     model = Phi3VForCausalLM(config)
@@ -34,7 +35,7 @@ def small_model(kernel: str) -> Phi3VForCausalLM:
 def choose(model: Phi3VForCausalLM, kernel: str) -> Phi3VForCausalLM:
     """Set the language model's kernel without transformers' look at what is installed."""
     model.config._attn_implementation_internal = "varlen" if kernel == ON_CUDA else kernel
-    model.as_on_cuda = kernel == ON_CUDA
+    vars(model)["as_on_cuda"] = kernel == ON_CUDA
     return model
 
 
@@ -48,7 +49,7 @@ def random_text(length: int, seed: int) -> Sample:
 
 
 def pack(samples: Sequence[Sample]) -> Sample:
-    packed = {name: torch.cat([sample[name] for sample in samples], dim=1) for name in ("input_ids", "labels")}
+    packed: Sample = {name: torch.cat([sample[name] for sample in samples], dim=1) for name in ("input_ids", "labels")}
     packed |= packing.packed_row([sample["input_ids"].shape[1] for sample in samples])
     shown = [sample for sample in samples if "pixel_values" in sample]
     if shown:

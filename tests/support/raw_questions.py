@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from phi3v_data.converters.base import Item
+from phi3v_data.converters.base import Converter, Item
 from phi3v_data.converters.engine.run import ConvertRequest, convert
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.jsonl import read_records
@@ -91,7 +92,7 @@ class Raw:
             with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
                 stream.write_table(table)
 
-    def made(self, **options: Any) -> Any:
+    def made(self, **options: Any) -> Converter:
         return ConverterSpec(source=self.source, input=str(self.root), options=options).build()
 
     def items(self, **options: Any) -> list[Item]:
@@ -131,3 +132,6 @@ class Shown:
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
         assert data() if callable(data) else data
         return f"{name}.png"
+
+    def save(self, name: str, image: np.ndarray | Image.Image) -> str:
+        raise AssertionError(f"{name}: these sources have no decoded images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ class Shown:
 
     def __init__(self) -> None:
         self.images: dict[str, np.ndarray] = {}
+
+    def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
+        raise AssertionError(f"{name}: a clip has no encoded images")
 
     def save(self, name: str, image: np.ndarray | Image.Image) -> str:
         assert name not in self.images

@@ -40,7 +40,7 @@ class S3Server:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._server._server.server_close()  # type: ignore[union-attr]  # it was started
+        self._server._server.server_close()
 
 
 @contextmanager

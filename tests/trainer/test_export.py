@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from phi3v_data.schema.errors import ModelFolderError, OutputError, UsageError
@@ -197,7 +197,8 @@ def test_published_code_is_named_where_it_is_asked_for(tmp_path: Path, where: st
         "tokenizer_config.json": {"AutoProcessor": f"{prefix}processing_phi3_v.Phi3VProcessor"},
     }
     # Our own loading does not look at it.
-    assert type(AutoModelForImageTextToText.from_pretrained(tmp_path / "out")) is Phi3VForCausalLM
+    loaded: nn.Module = AutoModelForImageTextToText.from_pretrained(tmp_path / "out")
+    assert type(loaded) is Phi3VForCausalLM
     assert AutoProcessor.from_pretrained(tmp_path / "out").image_token_id == tiny_processor().image_token_id
 
 

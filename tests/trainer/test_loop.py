@@ -25,13 +25,13 @@ from phi3v_data.schema.index import RecordIndex
 from phi3v_data.trainer import resume, saver
 from phi3v_data.trainer.backends.base import OptimizerProgress
 from phi3v_data.trainer.backends.single import SingleProcess
-from phi3v_data.trainer.checkpoints import find_checkpoint
+from phi3v_data.trainer.checkpoints import complete_checkpoint, find_checkpoint
 from phi3v_data.trainer.data.assign import Budget, assign_by_budget
 from phi3v_data.trainer.data.collate import PackedCollator
 from phi3v_data.trainer.data.samples import SampleSource
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.data.training_data import TrainingData
-from phi3v_data.trainer.model_folder import load_trainable
+from phi3v_data.trainer.model_folder import load_trainable, save_model
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
 from phi3v_data.trainer.processes import Processes
 from phi3v_data.trainer.train import train
@@ -102,8 +102,6 @@ def test_checkpoints_are_saved_by_the_clock_too(data: Dataset, tmp_path: Path) -
 def test_a_full_disk_while_saving_is_one_line_and_the_last_checkpoint_stays(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_model = saver.save_model
-
     def fill(model: object, processor: object, folder: Path, *more: object) -> None:
         if folder.parent.name == "checkpoint-4":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model.safetensors"))
@@ -120,7 +118,7 @@ def test_a_full_disk_while_saving_is_one_line_and_the_last_checkpoint_stays(
 def test_writing_goes_on_while_the_run_does_and_holds_what_was_there(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_model, next_step = saver.save_model, threading.Event()
+    next_step = threading.Event()
 
     def wait(model: object, processor: object, folder: Path, *more: object) -> None:
         assert next_step.wait(60), "the run waits for its checkpoint"
@@ -215,12 +213,10 @@ def test_a_file_that_holds_something_else_is_one_line_and_no_pickle_is_run(
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete = saver.complete_checkpoint
-
     def die(folder: Path, *more: object) -> None:
         if folder.name == "checkpoint-4":
             raise Killed
-        complete(folder, *more)  # type: ignore[arg-type]  # as they came
+        complete_checkpoint(folder, *more)  # type: ignore[arg-type]  # as they came
 
     monkeypatch.setattr(saver, "complete_checkpoint", die)
     with pytest.raises(Killed):

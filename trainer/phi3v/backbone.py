@@ -87,7 +87,7 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         super().__init__(config)
         self.rotary_emb = SampleRope(config)  # type: ignore[assignment]  # the parent only calls it
         self.vision_embed_tokens = ImageEmbedding(config)
-        self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
+        self.post_init()
 
     def forward(
         self,

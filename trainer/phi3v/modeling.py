@@ -32,7 +32,7 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         # By Liger's kernel; a matter of the run, not of the model.
         self.fused_loss = False
-        self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
+        self.post_init()
         self.settle_generation_config()
 
     def forward(

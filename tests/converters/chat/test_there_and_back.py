@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import convert_here
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from PIL import Image
 
 from phi3v_data.converters.chat.export import export_chat
@@ -87,7 +87,8 @@ def datasets(draw: st.DrawFn, words: st.SearchStrategy[str]) -> tuple[dict[str, 
             taken = len(left) if last else draw(st.integers(0, len(left)))
             answers = draw(st.none() | st.lists(words, min_size=1, max_size=3))
             user, assistant = draw(words), draw(words)
-            supervised = draw(st.sampled_from([UNSET, UNSET, False]))
+            unsaid: list[bool | UnsetType] = [UNSET, UNSET, False]
+            supervised = draw(st.sampled_from(unsaid))
             shows = left[:taken]
             turns.append(
                 Turn(images=shows, user=user, assistant=assistant, answers=answers or UNSET, supervised=supervised)
@@ -268,11 +269,11 @@ def test_an_object_store_is_written_to_like_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["llava", "sharegpt"])
-@pytest.mark.parametrize("turn", [{"user": "a <image> b"}, {"assistant": "<image>"}])
-def test_a_mark_among_the_words_is_refused_where_it_would_be_a_image(
-    form: str, turn: dict[str, str], tmp_path: Path
-) -> None:
-    record = Record(id="r9", conversations=[Turn(**{"user": "u", "assistant": "a", **turn})])
+@pytest.mark.parametrize(
+    "turn", [Turn(user="a <image> b", assistant="a"), Turn(user="u", assistant="<image>")], ids=["user", "assistant"]
+)
+def test_a_mark_among_the_words_is_refused_where_it_would_be_a_image(form: str, turn: Turn, tmp_path: Path) -> None:
+    record = Record(id="r9", conversations=[turn])
     with pytest.raises(UsageError, match=r"the record 'r9' has <image> in a text, .*give --format openai or trl"):
         list(export_chat(written(tmp_path / "data", {"train": [record]}, {}), form, LocalFolder(tmp_path / "out")))
 

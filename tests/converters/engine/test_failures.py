@@ -92,7 +92,7 @@ def test_a_message_of_the_dataset_is_bounded_and_still_names_the_line(error: Exc
 
 def test_a_bug_in_a_converter_names_its_line() -> None:
     with pytest.raises(KeyError) as bug:
-        {}["label"]
+        dict[str, str]()["label"]
     assert failure_of(bug.value, "convert").message.startswith("'label' (test_failures.py, line ")
 
 

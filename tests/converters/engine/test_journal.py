@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -8,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi3v_data.converters.engine import spool
 from phi3v_data.converters.engine.journal import Journal, journal_lines
 from phi3v_data.converters.engine.messages import Done, Failed, Failure, encode
 from phi3v_data.schema.errors import ConversionStopped
@@ -133,7 +133,7 @@ def test_every_line_is_read_a_bounded_number_of_times(tmp_path: Path, monkeypatc
     count, read_bytes = 5000, 0
     write(tmp_path / "j", [done(i) for i in range(count)], count)
     size = (tmp_path / "j").stat().st_size
-    real = spool.os.pread
+    real = os.pread
 
     def counting(descriptor: int, size: int, offset: int) -> bytes:
         nonlocal read_bytes
@@ -141,7 +141,7 @@ def test_every_line_is_read_a_bounded_number_of_times(tmp_path: Path, monkeypatc
         read_bytes += len(data)
         return data
 
-    monkeypatch.setattr(spool.os, "pread", counting)
+    monkeypatch.setattr(os, "pread", counting)
     with (tmp_path / "j").open("a+b") as stream:
         journal = Journal(stream, count)
         assert read_bytes == size

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conversions import Bench, Pages, rows
@@ -33,7 +34,7 @@ def _before_the_last(monkeypatch: pytest.MonkeyPatch, action: Callable[[], objec
 
 @pytest.mark.parametrize("form", [{}, {"shard_size": 20_000, "image_files": False}], ids=["files", "shards alone"])
 def test_images_removed_during_the_run_are_noticed_and_made_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, form: dict[str, object]
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any]
 ) -> None:
     bench.write({"train": 6})
     images = bench.root / "out" / ("images" if not form else ".convert/images")

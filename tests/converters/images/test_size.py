@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from made_images import Maker
 from PIL import Image
 
 from phi3v_data.converters.images import ImageSettings
@@ -47,7 +48,7 @@ def test_what_is_within_its_bounds_stays_as_large_as_it_is(width: int, height: i
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_image_beyond_its_bounds_is_scaled_down_and_any_other_keeps_its_bytes(
-    maker: Any, setting: dict[str, int], size: tuple[int, int] | None, kind: str
+    maker: Maker, setting: dict[str, int], size: tuple[int, int] | None, kind: str
 ) -> None:
     data = maker.file(maker.image(300, 400), kind)
     stored = stored_image(data, ImageSettings(**setting))  # type: ignore[arg-type]  # chosen above
@@ -57,7 +58,7 @@ def test_a_image_beyond_its_bounds_is_scaled_down_and_any_other_keeps_its_bytes(
         assert (maker.opened(stored.data).size, maker.opened(stored.data).format) == (size, kind)
 
 
-def test_scaling_down_is_antialiased(maker: Any) -> None:
+def test_scaling_down_is_antialiased(maker: Maker) -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     scaled = np.asarray(maker.opened(stored_pixels(stripes, ".png", ImageSettings(max_side=16)).data))
@@ -65,7 +66,7 @@ def test_scaling_down_is_antialiased(maker: Any) -> None:
     assert np.abs(scaled[:, 2:-2].astype(int) - 127).max() < 30
 
 
-def test_the_bounds_are_those_of_the_turned_image(maker: Any) -> None:
+def test_the_bounds_are_those_of_the_turned_image(maker: Maker) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     data = maker.file(maker.image(300, 400), "JPEG", exif=turned)
@@ -79,7 +80,7 @@ def test_the_bounds_are_those_of_the_turned_image(maker: Any) -> None:
 @example(700, 700, 4, "PNG")
 @example(673, 672, 4, "PNG")
 def test_cutting_the_fitted_image_gives_the_pixels_that_cutting_the_whole_one_gives(
-    maker: Any, width: int, height: int, crops: int, kind: str
+    maker: Maker, width: int, height: int, crops: int, kind: str
 ) -> None:
     data = maker.file(maker.image(height, width), kind)
     whole = maker.opened(stored_image(data, ImageSettings(image_format="png")).data)
@@ -114,20 +115,20 @@ def test_a_size_that_would_be_cut_in_another_way_is_left_as_it_is() -> None:
     assert fitted_size((1601, 2270), 4) is None
 
 
-def test_a_image_that_fitting_would_enlarge_keeps_its_bytes(maker: Any) -> None:
+def test_a_image_that_fitting_would_enlarge_keeps_its_bytes(maker: Maker) -> None:
     data = maker.file(maker.image(100, 150), "JPEG")
     assert stored_image(data, ImageSettings(fit_crops=4)).data == data
 
 
 @pytest.mark.parametrize(("chosen", "kind"), [("keep", "PNG"), ("png", "PNG"), ("jpeg", "JPEG")])
-def test_a_fitted_image_is_stored_without_loss_unless_jpeg_is_asked_for(maker: Any, chosen: Any, kind: str) -> None:
+def test_a_fitted_image_is_stored_without_loss_unless_jpeg_is_asked_for(maker: Maker, chosen: Any, kind: str) -> None:
     data = maker.file(maker.image(800, 800), "JPEG")
     stored = stored_image(data, ImageSettings(fit_crops=1, image_format=chosen))
     shown = maker.opened(stored.data)
     assert (shown.size, shown.format, stored.suffix) == ((336, 336), kind, {"PNG": ".png", "JPEG": ".jpg"}[kind])
 
 
-def test_pixels_are_bounded_then_fitted(maker: Any) -> None:
+def test_pixels_are_bounded_then_fitted(maker: Maker) -> None:
     pixels = maker.pixels(1200, 1200)
     chosen = ImageSettings(max_side=1000, fit_crops=4)
     stored = stored_pixels(pixels, ".jpg", chosen)
@@ -140,9 +141,10 @@ def test_pixels_are_bounded_then_fitted(maker: Any) -> None:
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["documents/documents/linn.png", "images/grace_hopper_517x606.jpg"])
 @pytest.mark.parametrize("crops", [1, 4])
-def test_real_images_are_cut_alike_before_and_after(real_data: Path, maker: Any, name: str, crops: int) -> None:
+def test_real_images_are_cut_alike_before_and_after(real_data: Path, maker: Maker, name: str, crops: int) -> None:
     data = (real_data / name).read_bytes()
     with Image.open(real_data / name) as image:
-        expected = canvas_of(image, crop_grid(*image.size, crops))
+        width, height = image.size
+        expected = canvas_of(image, crop_grid(width, height, crops))
     stored = maker.opened(stored_image(data, ImageSettings(fit_crops=crops)).data)
     assert np.array_equal(np.asarray(canvas_of(stored, crop_grid(*stored.size, crops))), np.asarray(expected))

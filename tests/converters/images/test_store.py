@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_images import Maker
 from PIL import Image, PngImagePlugin
 
 from phi3v_data.converters.images import ImageSettings
+from phi3v_data.converters.images.settings import ImageFormat
 from phi3v_data.converters.images.store import stored_image, stored_pixels
 from phi3v_data.schema.errors import ItemError, MediaError
 
@@ -53,7 +56,7 @@ def png_of_16_bits(pixels: np.ndarray) -> bytes:
     ],
     ids=["jpeg", "full chroma", "progressive", "restarts", "upright", "odd exif", "profile", "png", "another png"],
 )
-def test_a_plain_image_keeps_its_bytes(maker: Any, kind: str, options: dict[str, Any], suffix: str) -> None:
+def test_a_plain_image_keeps_its_bytes(maker: Maker, kind: str, options: dict[str, Any], suffix: str) -> None:
     data = maker.file(maker.image(), kind, **options)
     assert stored_image(data, KEEP) == (data, suffix)
 
@@ -67,14 +70,14 @@ def test_a_plain_image_keeps_its_bytes(maker: Any, kind: str, options: dict[str,
     st.booleans(),
 )
 def test_whatever_jpeg_pillow_writes_is_taken_for_undamaged(
-    maker: Any, height: int, width: int, quality: int, subsampling: Any, progressive: bool
+    maker: Maker, height: int, width: int, quality: int, subsampling: Any, progressive: bool
 ) -> None:
     image = maker.image(height, width)
     data = maker.file(image, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
     assert stored_image(data, KEEP).data == data
 
 
-def test_bytes_behind_a_images_end_do_no_harm(maker: Any) -> None:
+def test_bytes_behind_a_images_end_do_no_harm(maker: Maker) -> None:
     data = maker.file(maker.image(), "JPEG") + bytes(1000)
     assert stored_image(data, KEEP).data == data
 
@@ -91,7 +94,7 @@ def _seen(image: Image.Image) -> Any:
 
 
 # Every kind of image that is not plain: how it is made, and what it is to become.
-NORMALISED = {
+NORMALISED: dict[str, tuple[Callable[[Maker], bytes], str]] = {
     "grey": (lambda m: m.file(m.image(mode="L"), "PNG"), ".png"),
     "grey jpeg": (lambda m: m.file(m.image(mode="L"), "JPEG"), ".jpg"),
     "one bit": (lambda m: m.file(m.image(mode="1"), "PNG"), ".png"),
@@ -143,7 +146,7 @@ if "AVIF" in Image.SAVE:  # not in every Pillow
 
 @pytest.mark.parametrize("kind", NORMALISED)
 @pytest.mark.parametrize("image_format", ["keep", "png", "jpeg"])
-def test_any_other_image_becomes_plain_rgb(maker: Any, kind: str, image_format: Any) -> None:
+def test_any_other_image_becomes_plain_rgb(maker: Maker, kind: str, image_format: ImageFormat) -> None:
     make, suffix = NORMALISED[kind]
     chosen = ImageSettings(image_format=image_format, quality=95)
     stored = stored_image(make(maker), chosen)
@@ -152,7 +155,7 @@ def test_any_other_image_becomes_plain_rgb(maker: Any, kind: str, image_format: 
     assert maker.opened(stored.data).info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 
-def png_pixels(maker: Any, data: bytes) -> np.ndarray:
+def png_pixels(maker: Maker, data: bytes) -> np.ndarray:
     """The pixels of an image as it is stored, before any loss by JPEG."""
     return np.asarray(maker.opened(stored_image(data, ImageSettings(image_format="png")).data))
 
@@ -171,17 +174,17 @@ def png_pixels(maker: Any, data: bytes) -> np.ndarray:
         "jpeg 2000",
     ],
 )
-def test_of_several_frames_the_first_is_stored_as_it_is(maker: Any, kind: str) -> None:
+def test_of_several_frames_the_first_is_stored_as_it_is(maker: Maker, kind: str) -> None:
     difference = png_pixels(maker, NORMALISED[kind][0](maker)).astype(int) - maker.pixels()
     assert np.abs(difference).mean() < {"animation": 12, "rgb in jpeg": 4, "jpeg 2000": 1}.get(kind, 1e-9)
 
 
-def test_grey_is_put_into_all_three_colours(maker: Any) -> None:
+def test_grey_is_put_into_all_three_colours(maker: Maker) -> None:
     grey = maker.image(mode="L")
     assert np.array_equal(png_pixels(maker, maker.file(grey, "PNG")), np.stack([np.asarray(grey)] * 3, -1))
 
 
-def test_sixteen_bits_are_scaled_not_clipped(maker: Any) -> None:
+def test_sixteen_bits_are_scaled_not_clipped(maker: Maker) -> None:
     numbers = np.linspace(0, 0xFFFF, 24 * 32).astype(np.uint16).reshape(24, 32)
     grey = png_pixels(maker, maker.file(Image.fromarray(numbers), "PNG"))
     assert np.array_equal(grey, np.stack([numbers >> 8] * 3, -1))
@@ -194,7 +197,7 @@ def test_sixteen_bits_are_scaled_not_clipped(maker: Any) -> None:
 @pytest.mark.parametrize(
     "kind", ["alpha", "grey alpha", "palette, transparent", "transparent colour", "transparent grey"]
 )
-def test_transparency_is_laid_on_white(maker: Any, kind: str) -> None:
+def test_transparency_is_laid_on_white(maker: Maker, kind: str) -> None:
     data = NORMALISED[kind][0](maker)
     layer = maker.opened(data).convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
@@ -203,14 +206,14 @@ def test_transparency_is_laid_on_white(maker: Any, kind: str) -> None:
     assert kind == "alpha" or (expected == 255).all(-1).any()
 
 
-def test_half_transparent_black_on_white_is_grey(maker: Any) -> None:
+def test_half_transparent_black_on_white_is_grey(maker: Maker) -> None:
     data = maker.file(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG")
     assert np.unique(png_pixels(maker, data)).tolist() == [127]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
-def test_a_image_is_turned_as_its_exif_data_asks(maker: Any, kind: str, orientation: int) -> None:
+def test_a_image_is_turned_as_its_exif_data_asks(maker: Maker, kind: str, orientation: int) -> None:
     upright = maker.pixels()
     turned = {  # how a camera held in each way would store the upright image
         1: upright,
@@ -222,12 +225,12 @@ def test_a_image_is_turned_as_its_exif_data_asks(maker: Any, kind: str, orientat
         7: upright[::-1, ::-1].swapaxes(0, 1),
         8: np.rot90(upright, -1),
     }[orientation]
-    lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
-    data = maker.file(Image.fromarray(np.ascontiguousarray(turned)), kind, exif=exif(orientation), **lossless)
+    best: dict[str, dict[str, bool | int]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
+    data = maker.file(Image.fromarray(np.ascontiguousarray(turned)), kind, exif=exif(orientation), **best.get(kind, {}))
     assert np.abs(png_pixels(maker, data).astype(int) - upright).mean() <= (2 if kind == "JPEG" else 0)
 
 
-def test_cmyk_is_read_inverted_where_adobes_marker_says_so_and_only_there(maker: Any) -> None:
+def test_cmyk_is_read_inverted_where_adobes_marker_says_so_and_only_there(maker: Maker) -> None:
     image = maker.image(mode="CMYK")
     adobe = maker.file(image, "JPEG", quality=100, subsampling=0)
     start = adobe.index(b"\xff\xee")  # the marker's segment, 16 bytes in all
@@ -239,7 +242,7 @@ def test_cmyk_is_read_inverted_where_adobes_marker_says_so_and_only_there(maker:
     assert np.abs(png_pixels(maker, bare) - np.asarray(inverted).astype(int)).mean() < 2
 
 
-def test_the_quality_is_that_of_the_settings(maker: Any) -> None:
+def test_the_quality_is_that_of_the_settings(maker: Maker) -> None:
     image = maker.image(240, 320)
     sizes = [
         len(stored_image(maker.file(image, "WEBP"), ImageSettings(quality=quality)).data) for quality in (20, 75, 95)
@@ -252,7 +255,7 @@ def test_the_quality_is_that_of_the_settings(maker: Any) -> None:
     [("png", "PNG", True), ("png", "JPEG", False), ("jpeg", "JPEG", True), ("jpeg", "PNG", False)],
 )
 def test_a_format_asked_for_is_given_and_its_own_files_keep_their_bytes(
-    maker: Any, image_format: Any, kind: str, kept: bool
+    maker: Maker, image_format: Any, kind: str, kept: bool
 ) -> None:
     data = maker.file(maker.image(), kind)
     stored = stored_image(data, ImageSettings(image_format=image_format))
@@ -272,27 +275,27 @@ def test_what_is_no_image_is_refused_by_naming_the_formats(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000"])
-def test_a_image_cut_in_half_is_refused_in_one_line(maker: Any, kind: str) -> None:
+def test_a_image_cut_in_half_is_refused_in_one_line(maker: Maker, kind: str) -> None:
     data = maker.file(maker.image(64, 64), kind)
     with pytest.raises(MediaError, match="damaged") as caught:
         stored_image(data[: len(data) // 2], KEEP)
     assert "\n" not in str(caught.value)
 
 
-def test_an_opened_image_whose_file_is_cut_in_half_is_refused(maker: Any) -> None:
+def test_an_opened_image_whose_file_is_cut_in_half_is_refused(maker: Maker) -> None:
     data = maker.file(maker.image(64, 64), "PNG")
     with pytest.raises(MediaError, match="damaged"):
         stored_pixels(Image.open(io.BytesIO(data[: len(data) // 2])), ".png", KEEP)
 
 
-def test_a_flipped_bit_in_a_png_is_noticed(maker: Any) -> None:
+def test_a_flipped_bit_in_a_png_is_noticed(maker: Maker) -> None:
     data = bytearray(maker.file(maker.image(), "PNG"))
     data[data.index(b"IDAT") + 100] ^= 4
     with pytest.raises(MediaError, match="damaged"):
         stored_image(bytes(data), KEEP)
 
 
-def test_codes_that_a_jpegs_tables_do_not_have_are_noticed(maker: Any) -> None:
+def test_codes_that_a_jpegs_tables_do_not_have_are_noticed(maker: Maker) -> None:
     data = bytearray(maker.file(maker.image(240, 320), "JPEG"))
     middle = len(data) // 2
     data[middle : middle + 40] = b"\xff\x00" * 20  # all ones, which no code begins with for so long
@@ -301,7 +304,7 @@ def test_codes_that_a_jpegs_tables_do_not_have_are_noticed(maker: Any) -> None:
         stored_image(bytes(data), KEEP)
 
 
-def test_a_jpeg_of_a_kind_that_ffmpeg_does_not_know_is_taken_at_pillows_word(maker: Any) -> None:
+def test_a_jpeg_of_a_kind_that_ffmpeg_does_not_know_is_taken_at_pillows_word(maker: Maker) -> None:
     data = bytearray(maker.file(Image.new("RGB", (16, 16), (90, 120, 30)), "JPEG"))
     components = data.index(b"\xff\xc0") + 10
     for number, sampling in enumerate((0x41, 0x12, 0x11)):
@@ -312,7 +315,9 @@ def test_a_jpeg_of_a_kind_that_ffmpeg_does_not_know_is_taken_at_pillows_word(mak
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from([*NORMALISED, "plain"]), data=st.data())
-def test_whatever_the_damage_it_is_a_image_or_an_error_of_one_line(maker: Any, kind: str, data: Any) -> None:
+def test_whatever_the_damage_it_is_a_image_or_an_error_of_one_line(
+    maker: Maker, kind: str, data: st.DataObject
+) -> None:
     raw = bytearray(NORMALISED[kind][0](maker) if kind in NORMALISED else maker.file(maker.image(), "JPEG"))
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
@@ -331,7 +336,7 @@ def _tried(data: bytes) -> tuple[str, bytes]:
         return str(error), b""
 
 
-def test_a_bomb_is_refused_by_its_header(maker: Any) -> None:
+def test_a_bomb_is_refused_by_its_header(maker: Maker) -> None:
     # 30,000 x 30,000 pixels in a few hundred kilobytes; half a megapixel of them is all that would be looked at.
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     bomb = (
@@ -345,7 +350,7 @@ def test_a_bomb_is_refused_by_its_header(maker: Any) -> None:
 
 
 @pytest.mark.parametrize(("width", "taken"), [(9459, True), (9460, False)])
-def test_the_limit_of_pixels_is_exact(monkeypatch: pytest.MonkeyPatch, maker: Any, width: int, taken: bool) -> None:
+def test_the_limit_of_pixels_is_exact(monkeypatch: pytest.MonkeyPatch, maker: Maker, width: int, taken: bool) -> None:
     from phi3v_data.converters.images import read
 
     monkeypatch.setattr(read, "MOST_PIXELS", 9459)
@@ -363,7 +368,7 @@ def test_the_limit_is_where_pillow_begins_to_warn() -> None:
     assert MOST_PIXELS == Image.MAX_IMAGE_PIXELS
 
 
-def test_a_text_that_expands_beyond_bounds_is_refused(maker: Any) -> None:
+def test_a_text_that_expands_beyond_bounds_is_refused(maker: Maker) -> None:
     notes = PngImagePlugin.PngInfo()
     notes.add_text("bomb", "x" * (64 << 20), zip=True)
     with pytest.raises(MediaError, match="damaged"):
@@ -374,7 +379,7 @@ def test_a_text_that_expands_beyond_bounds_is_refused(maker: Any) -> None:
     ("mode", "number", "said"),
     [("F", 0.5, "floating-point"), ("I", 100_000, "beyond 16 bits"), ("I", -1, "beyond 16 bits")],
 )
-def test_numbers_that_are_no_colours_are_refused(maker: Any, mode: str, number: float, said: str) -> None:
+def test_numbers_that_are_no_colours_are_refused(maker: Maker, mode: str, number: float, said: str) -> None:
     image = Image.new(mode, (4, 4), number)
     with pytest.raises(MediaError, match=said):
         stored_image(maker.file(image, "TIFF"), KEEP)
@@ -386,7 +391,7 @@ def test_an_array_that_is_no_image_is_refused_whatever_the_settings(chosen: Imag
         stored_pixels(np.zeros((8, 8, 7), np.float32), ".jpg", chosen)
 
 
-def test_pixels_are_stored_under_the_suffix_asked_for_unless_a_format_is_chosen(maker: Any) -> None:
+def test_pixels_are_stored_under_the_suffix_asked_for_unless_a_format_is_chosen(maker: Maker) -> None:
     pixels = maker.pixels()
     for suffix, chosen, kind in [
         (".jpg", "keep", "JPEG"),
@@ -411,7 +416,7 @@ def test_pixels_are_stored_under_the_suffix_asked_for_unless_a_format_is_chosen(
     ],
 )
 def test_one_real_image_looks_the_same_whatever_it_was_stored_as(
-    real_data: Path, maker: Any, name: str, suffix: str, kept: bool, near: float
+    real_data: Path, maker: Maker, name: str, suffix: str, kept: bool, near: float
 ) -> None:
     data = (real_data / "images" / name).read_bytes()
     stored = stored_image(data, KEEP)
@@ -422,7 +427,7 @@ def test_one_real_image_looks_the_same_whatever_it_was_stored_as(
 
 
 @pytest.mark.real_data
-def test_real_photographs_are_kept_and_an_interlaced_one_is_written_anew(real_data: Path, maker: Any) -> None:
+def test_real_photographs_are_kept_and_an_interlaced_one_is_written_anew(real_data: Path, maker: Maker) -> None:
     photograph = (real_data / "images" / "grace_hopper_517x606.jpg").read_bytes()
     assert stored_image(photograph, KEEP).data == photograph
     interlaced = (real_data / "images" / "wizard_low-interlaced.png").read_bytes()

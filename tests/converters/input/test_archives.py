@@ -229,8 +229,7 @@ def test_a_zip_with_utf8_names_but_no_flag_keeps_their_letters(field: bool, tmp_
 
 def test_a_zip_with_names_of_code_page_437_keeps_their_letters(tmp_path: Path) -> None:
     raw = "\u00fcber.avi".encode("cp437")
-    packed = zipped(("\u00fcber.avi", b"clip")).replace("\u00fcber.avi".encode(), raw + b"i")
-    packed = bytearray(packed)
+    packed = bytearray(zipped(("\u00fcber.avi", b"clip")).replace("\u00fcber.avi".encode(), raw + b"i"))
     packed[7] &= ~8
     packed[packed.index(b"PK\1\2") + 9] &= ~8
     unpack(bytes(packed), tmp_path)

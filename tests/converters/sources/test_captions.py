@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from in_process import convert_here
 from raw_questions import image
+from record_meta import meta_of
 
 from phi3v_data.schema.errors import InputError, UsageError
 
@@ -34,12 +35,12 @@ def test_the_text_beside_an_image_is_its_answer_and_what_has_none_is_refused_by_
     root: Path, tmp_path: Path
 ) -> None:
     found = convert_here("image-folder", root, tmp_path / "out", captions=".txt", split_ratio="train=1")
-    assert [(r.conversations[0].user, r.conversations[0].assistant, r.meta["image"]) for r in found.all()] == [
+    assert [(r.conversations[0].user, r.conversations[0].assistant, meta_of(r)["image"]) for r in found.all()] == [
         ("Describe the image.", "A a.", "a.png"),
         ("Describe the image.", "A b.", "b.png"),
         ("Describe the image.", "A c.", "deep/c.jpg"),
     ]
-    assert "label" not in found.all()[0].meta
+    assert "label" not in meta_of(found.all()[0])
     assert (found.images / "train/a.png.0.png").read_bytes() == (root / "a.png").read_bytes()
     assert found.reasons() == {
         "blank.png": "blank.txt: empty; expected the answer",

@@ -241,7 +241,7 @@ def test_what_else_a_row_holds_becomes_meta(raw: Path) -> None:
 def test_a_system_message_goes_in_front_of_the_first_question(raw: Path) -> None:
     system = {"role": "system", "content": "Be brief."}
     row = {"messages": [system, *said("Q", "A", "R", "B")]}
-    expected = [([], "Be brief.\n\nQ", "A"), ([], "R", "B")]
+    expected: list[tuple[list[str], str, str]] = [([], "Be brief.\n\nQ", "A"), ([], "R", "B")]
     assert turns(raw, row) == expected
     assert turns(raw, {"system": "Be brief.", "messages": said("Q", "A", "R", "B")}) == expected
     refused = converted(raw, row, {"messages": said("Q", "A")}, system="refuse")

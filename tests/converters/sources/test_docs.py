@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from raw_questions import Raw, as_lines
+from record_meta import meta_of
 
 from phi3v_data.cli.main import _group
 from phi3v_data.converters.registry import load_source, options_of, source_names
@@ -78,8 +79,8 @@ def test_the_clip_shown_becomes_the_record_shown(clip: Path, tmp_path: Path) -> 
     shown = decode_record(text.replace("\n", " "))
     assert isinstance(shown.meta, dict)
     # The clip is the test's own; its hash is of its own bytes.
-    assert len(shown.meta["sha256"]) == 64
-    expected = msgspec.to_builtins(shown) | {"meta": {**shown.meta, "sha256": made[shown.id].meta["sha256"]}}
+    assert len(meta_of(shown)["sha256"]) == 64
+    expected = msgspec.to_builtins(shown) | {"meta": {**shown.meta, "sha256": meta_of(made[shown.id])["sha256"]}}
     assert msgspec.to_builtins(made[shown.id]) == expected
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from msgspec import UNSET
 from raw_questions import CAULDRON, IMAGE, Raw, Shown, as_document, as_lines, cell, image, text
+from record_meta import meta_of
 
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.errors import InputError, MediaError, UsageError
@@ -91,7 +92,7 @@ def test_the_challenges_layout_converts(raw: Raw) -> None:
         ],
         "meta": {"group": "a", "images": ["documents/a_2.png"]},
     }
-    assert [record.meta["group"] for record in made.records.values()] == ["a", "b", "a", "a", "c", "c", "d"]
+    assert [meta_of(record)["group"] for record in made.records.values()] == ["a", "b", "a", "a", "c", "c", "d"]
     pages = ("a_1", "a_2", "b_1", "c_1", "d_1")
     assert made.images == {f"documents/{page}.0.png": image(number) for number, page in enumerate(pages)}
 
@@ -133,7 +134,7 @@ def test_the_real_documents_convert_as_an_independent_count_says(tmp_path: Path,
     rows = json.loads((raw.root / "val_v1.0_withQT.json").read_text())["data"]
     made = raw.convert()
     assert made.counts == {"val": (8, 8, 0)} == {"val": (len(rows), len(rows), 0)}
-    groups = Counter(record.meta["group"] for record in made.records.values())
+    groups = Counter(meta_of(record)["group"] for record in made.records.values())
     assert groups == Counter(row["ucsf_document_id"] for row in rows) == {"linn": 5, "typewriter": 3}
     for row in rows:
         (turn,) = made.records[f"val-{row['questionId']}"].conversations
@@ -247,9 +248,9 @@ def test_a_turn_of_the_cauldron_is_a_record_that_shares_its_rows_image(raw: Raw,
         "ITC.",
         ["ITC."],
     )
-    assert record.meta["row"] == f"{name}, row 1"
+    assert meta_of(record)["row"] == f"{name}, row 1"
     assert made.images == {f"train/{row:010d}.0.png": image(row % 2) for row in range(3)}
-    groups = [record.meta["group"] for record in made.records.values()]
+    groups = [meta_of(record)["group"] for record in made.records.values()]
     assert groups[0] == groups[1] == groups[3] != groups[2]
 
 
@@ -270,7 +271,7 @@ def test_rows_of_nielsr_convert(raw: Raw) -> None:
     assert turn.user == "What is 5?\nAnswer briefly."
     assert turn.answers == ["it is 5", "it's 5"]
     assert turn.assistant in turn.answers
-    groups = {name: record.meta["group"] for name, record in made.records.items()}
+    groups = {name: meta_of(record)["group"] for name, record in made.records.items()}
     assert groups["train_0"] == groups["train_1"] != groups["test_5"]
     assert raw.records(language="de")[0].conversations[0].user == "Was ist 0?\nAnswer briefly."
 
@@ -441,5 +442,5 @@ def test_pages_of_one_group_never_fall_apart(raw: Raw) -> None:
     write_challenge(raw)
     groups = defaultdict(set)
     for record in raw.records():
-        groups[record.meta["images"][0].partition("_")[0]].add(record.meta["group"])
+        groups[meta_of(record)["images"][0].partition("_")[0]].add(meta_of(record)["group"])
     assert all(len(found) == 1 for found in groups.values())

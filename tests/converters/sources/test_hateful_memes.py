@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 from raw_questions import Raw, as_lines, cell, image, text
+from record_meta import meta_of
 
 from phi3v_data.schema.errors import InputError, UsageError
 
@@ -72,7 +73,7 @@ def test_labels_are_answered_as_the_user_says(raw: Raw) -> None:
     write_challenge(raw)
     records = raw.records(label=["0=benign", "1=hateful"])
     assert [record.conversations[0].assistant for record in records[:2]] == ["benign", "hateful"]
-    assert records[1].meta["label"] == "1"
+    assert meta_of(records[1])["label"] == "1"
 
 
 # Duplicates
@@ -80,7 +81,7 @@ def test_labels_are_answered_as_the_user_says(raw: Raw) -> None:
 
 def test_a_meme_in_two_splits_is_one_group_and_each_record_names_the_other(raw: Raw) -> None:
     write_challenge(raw)
-    records = {record.id: record.meta for record in raw.records()}
+    records = {record.id: meta_of(record) for record in raw.records()}
     assert records["dev_seen-10"]["duplicates"] == ["dev_unseen-10"]
     assert records["dev_unseen-10"]["duplicates"] == ["dev_seen-10"]
     assert records["dev_unseen-10"]["group"] == records["dev_seen-10"]["group"] == "10"
@@ -92,7 +93,7 @@ def test_a_meme_under_another_id_is_found_by_its_bytes(raw: Raw) -> None:
     write_challenge(raw)
     raw.images("img/00017.png", first=2)
     made = raw.convert()
-    records = {name: record.meta for name, record in made.records.items()}
+    records = {name: meta_of(record) for name, record in made.records.items()}
     assert made.records["test_unseen-17"].conversations[0].images == ["img/00002.0.png"]
     assert "img/00017.0.png" not in made.images
     assert records["test_unseen-17"]["images"] == ["img/00017.png"]
@@ -104,7 +105,7 @@ def test_a_meme_under_another_id_is_found_by_its_bytes(raw: Raw) -> None:
 def test_images_of_one_size_that_differ_are_no_duplicates(raw: Raw) -> None:
     write_challenge(raw)
     assert len({(raw.root / "img" / f"{number:05d}.png").stat().st_size for number in range(18)}) == 1
-    assert "duplicates" not in raw.records()[0].meta
+    assert "duplicates" not in meta_of(raw.records()[0])
 
 
 def test_how_many_images_are_in_several_splits_is_said_once(raw: Raw, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,7 +114,7 @@ def test_how_many_images_are_in_several_splits_is_said_once(raw: Raw, caplog: py
     with caplog.at_level(logging.WARNING):
         records = raw.records()
     # Within a split, a duplicate is noted, and does not count as one across splits.
-    assert records[0].meta["duplicates"] == ["train-1"]
+    assert meta_of(records[0])["duplicates"] == ["train-1"]
     (said,) = caplog.messages
     assert said.startswith("images in more than one split: 2; meta.duplicates of their records names the others")
 
@@ -128,7 +129,7 @@ def test_rows_of_a_test_split_without_labels_are_records_to_predict_on(raw: Raw)
     first, second, third = raw.records()
     for record in (first, third):
         assert (record.conversations[0].assistant, record.conversations[0].answers) == ("", UNSET)
-        assert "label" not in record.meta
+        assert "label" not in meta_of(record)
     assert second.conversations[0].assistant == "No"
     assert raw.faults() == {"dev.jsonl:1": "no 'label'; it has: id, img, text"}
 
@@ -146,7 +147,7 @@ def test_rows_of_the_cauldron_convert(raw: Raw) -> None:
     assert made.counts == {"train": (3, 3, 0)}
     (turn,) = made.records["train-0000000001"].conversations
     assert (turn.user, turn.assistant, turn.images) == (asked, "Yes.", ["train/0000000001.0.png"])
-    groups = [record.meta["group"] for record in made.records.values()]
+    groups = [meta_of(record)["group"] for record in made.records.values()]
     assert groups[0] == groups[2] != groups[1]
     with pytest.raises(UsageError, match="the rows of the_cauldron have no captions; leave out --caption"):
         raw.items(caption=True)

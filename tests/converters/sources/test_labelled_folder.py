@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import Converted, convert_here
 from PIL import Image
+from record_meta import meta_of
 
 from phi3v_data.converters.base import Item
 from phi3v_data.converters.sample import Sample
@@ -62,7 +63,7 @@ def test_a_image_becomes_the_question_which_class_it_is_of(tmp_path: Path) -> No
     assert first.conversations[0].user == "Classify the image into one of the following classes: cat, dog."
     assert (first.conversations[0].assistant, second.conversations[0].assistant) == ("cat", "dog")
     assert list(second.images()) == ["all/dog/a_7_c.0.jpg"]
-    assert second.meta == {"group": "7", "label": "dog", "image": "dog/a_7_c.jpg", "sha256": second.meta["sha256"]}
+    assert second.meta == {"group": "7", "label": "dog", "image": "dog/a_7_c.jpg", "sha256": meta_of(second)["sha256"]}
     # A plain image keeps its bytes.
     assert (converted.images / "all/dog/a_7_c.0.jpg").read_bytes() == (root / "dog/a_7_c.jpg").read_bytes()
 
@@ -138,7 +139,7 @@ def test_a_name_without_a_group_is_refused_by_name_and_the_rest_converts(tmp_pat
     root = lay_out(tmp_path / "raw", "cat/g1_a.png", "cat/nothing.png")
     converted = convert_images(root, group="^(g[0-9])_")
     assert converted.reasons() == {"cat/nothing.png": "its name has no group that '^(g[0-9])_' finds"}
-    assert [record.meta["group"] for record in converted.all()] == ["g1"]
+    assert [meta_of(record)["group"] for record in converted.all()] == ["g1"]
 
 
 def test_the_whole_match_is_the_group_where_the_expression_marks_none(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_what_is_listed_and_missing_or_there_and_not_listed_is_refused_by_name(t
         "cat/b.png": "in no list; list it, or leave it out: --splits train",
     }
     assert {failure.stage for failure in converted.refused.values()} == {"discover"}
-    assert [record.meta["image"] for record in converted.all()] == ["cat/a.jpg"]
+    assert [meta_of(record)["image"] for record in converted.all()] == ["cat/a.jpg"]
 
 
 # Bad input
@@ -251,7 +252,7 @@ def test_one_more_folder_around_everything_makes_no_difference(tmp_path: Path) -
         without, within = found(plain, split_by=split_by), found(wrapped, split_by=split_by)
         assert [(item.id, item.images) for item in within] == [(item.id, item.images) for item in without]
         assert [item.path for item in within] == [f"archive/{item.path}" for item in without]
-    assert convert_here("image-folder", wrapped, tmp_path / "out", split_by="folder").all()[0].meta["image"] == (
+    assert meta_of(convert_here("image-folder", wrapped, tmp_path / "out", split_by="folder").all()[0])["image"] == (
         "train/cat/a.png"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from raw_questions import Raw, as_lines, image
+from record_meta import meta_of
 
 from phi3v_data.schema.errors import InputError, UsageError
 
@@ -72,7 +73,7 @@ def test_each_permutation_asked_for_is_a_record_with_its_own_image(raw: Raw) -> 
     made = raw.convert(permutation=[5, 2])
     assert list(made.records)[4:] == [f"dev-1572-{number}-{order}" for number in (0, 1) for order in (5, 2)]
     assert made.images["dev/dev-1572-0-5.0.png"] == image(15)
-    assert {record.meta["group"] for record in made.records.values()} == {"train-10", "train-11", "dev-1572"}
+    assert {meta_of(record)["group"] for record in made.records.values()} == {"train-10", "train-11", "dev-1572"}
 
 
 @pytest.mark.parametrize("permutation", [[], [6], [-1]])
@@ -94,10 +95,10 @@ def test_the_real_examples_convert_as_an_independent_count_says(tmp_path: Path, 
         record = made.records[f"dev-{identifier}-0"]
         (turn,) = record.conversations
         assert (turn.user, turn.assistant.lower()) == (row["sentence"] + ASKED, row["label"])
-        assert record.meta["group"] == "dev-" + identifier.split("-")[0]
-    labels = Counter(record.meta["label"] for record in made.records.values())
+        assert meta_of(record)["group"] == "dev-" + identifier.split("-")[0]
+    labels = Counter(meta_of(record)["label"] for record in made.records.values())
     assert labels == Counter(row["label"] for row in rows.values())
-    assert len({record.meta["group"] for record in made.records.values()}) == 178
+    assert len({meta_of(record)["group"] for record in made.records.values()}) == 178
     assert len(made.images) == 664
 
 

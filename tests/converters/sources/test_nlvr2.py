@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from raw_questions import Raw, as_lines, cell, image, text
+from record_meta import meta_of
 
 from phi3v_data.schema.errors import ConversionStopped, InputError, UsageError
 
@@ -100,11 +101,11 @@ def test_the_real_annotations_convert_as_an_independent_count_says(tmp_path: Pat
     for identifier, record in made.records.items():
         (turn,) = record.conversations
         assert (turn.user, turn.assistant) == (rows[identifier]["sentence"] + ASKED, rows[identifier]["label"])
-        assert record.meta["label"] == rows[identifier]["label"]
-        assert record.meta["group"] == "-".join(identifier.split("-")[:2])
-        assert record.meta["pair"] == "-".join(identifier.split("-")[:3])
-    assert Counter(record.meta["label"] for record in made.records.values()) == {"True": 209, "False": 191}
-    assert len({record.meta["group"] for record in made.records.values()}) == 62
+        assert meta_of(record)["label"] == rows[identifier]["label"]
+        assert meta_of(record)["group"] == "-".join(identifier.split("-")[:2])
+        assert meta_of(record)["pair"] == "-".join(identifier.split("-")[:3])
+    assert Counter(meta_of(record)["label"] for record in made.records.values()) == {"True": 209, "False": 191}
+    assert len({meta_of(record)["group"] for record in made.records.values()}) == 62
     assert len(made.images) == 2 * len(pairs) == 2 * 233
 
 
@@ -114,8 +115,8 @@ def test_all_statements_of_a_pair_become_one_conversation_with_turns_pair(raw: R
     assert [record.id for record in (first, second, third)] == ["train-10-0", "train-10-1", "dev-850-0"]
     assert [(len(turn.images), turn.assistant) for turn in first.conversations] == [(2, "True"), (0, "False")]
     # The statements' labels differ, so the conversation has none.
-    assert first.meta.keys() == {"group", "pair", "images"}
-    assert second.meta["label"] == "False"
+    assert meta_of(first).keys() == {"group", "pair", "images"}
+    assert meta_of(second)["label"] == "False"
 
 
 def test_labels_are_answered_as_the_user_says(raw: Raw) -> None:
@@ -123,7 +124,7 @@ def test_labels_are_answered_as_the_user_says(raw: Raw) -> None:
     records = raw.records(label=["true=Yes", "FALSE=No"], prompt=["{{ sentence }} Yes or no?"])
     assert [record.conversations[0].assistant for record in records] == ["Yes", "No", "No", "Yes", "Yes"]
     assert records[0].conversations[0].user == "There are train-10-0-0. Yes or no?"
-    assert records[1].meta["label"] == "False"
+    assert meta_of(records[1])["label"] == "False"
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,8 @@ def test_rows_of_the_cauldron_convert(raw: Raw) -> None:
         "train/0000000001.1.png": image(0),
     }
     first, again, other = made.records.values()
-    assert first.meta["pair"] == again.meta["pair"] == first.meta["group"]
-    assert other.meta["pair"] != first.meta["pair"]
+    assert meta_of(first)["pair"] == meta_of(again)["pair"] == meta_of(first)["group"]
+    assert meta_of(other)["pair"] != meta_of(first)["pair"]
 
 
 def test_a_row_of_the_cauldron_is_the_recipes_conversation_with_turns_pair(raw: Raw) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from in_process import Converted, convert_here
 from raw_questions import cell, image
+from record_meta import meta_of
 
 from phi3v_data.converters.input.resolve import resolve_input
 from phi3v_data.converters.sources.table import Table
@@ -176,12 +177,14 @@ def test_splits_follow_a_column_or_the_hash_of_the_group(raw: RawTable) -> None:
     by_column = raw.convert(split_column="fold")
     assert {split: len(records) for split, records in by_column.records.items()} == {"a": 100, "b": 100}
     by_hash = raw.convert(split_ratio="train=0.7,val=0.3", group="doc")
-    groups = Counter((record.meta["group"], split) for split, found in by_hash.records.items() for record in found)
+    groups = Counter((meta_of(record)["group"], split) for split, found in by_hash.records.items() for record in found)
     assert set(groups.values()) == {4}
     assert {split for _, split in groups} == {"train", "val"}
     raw.lines("more.jsonl", *({**ROW, "doc": f"e{n}"} for n in range(50)))
     again = raw.convert(split_ratio="train=0.7,val=0.3", group="doc")
-    assert groups.items() <= Counter((r.meta["group"], s) for s, found in again.records.items() for r in found).items()
+    assert (
+        groups.items() <= Counter((meta_of(r)["group"], s) for s, found in again.records.items() for r in found).items()
+    )
 
 
 @pytest.mark.parametrize("split", ["../x", "a/b", ".hidden", "two\nlines"])
@@ -311,7 +314,9 @@ def test_a_published_file_is_a_table_like_any_other(real_data: Path, tmp_path: P
     assert list(found.records) == ["val"]
     assert [record.id for record in found.all()] == [f"val-{row['questionId']}" for row in raw]
     assert [record.conversations[0].answers for record in found.all()] == [row["answers"] for row in raw]
-    assert Counter(record.meta["group"] for record in found.all()) == Counter(row["ucsf_document_id"] for row in raw)
+    assert Counter(meta_of(record)["group"] for record in found.all()) == Counter(
+        row["ucsf_document_id"] for row in raw
+    )
     assert len(list((tmp_path / "images").rglob("*.png"))) == len({row["image"] for row in raw})
 
 

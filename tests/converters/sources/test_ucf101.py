@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_ucf101 import PROMPT, Shown, converted, found, refusal, source
+from record_meta import meta_of
 
 from phi3v_data.converters.sources.ucf101 import UCF101
 from phi3v_data.converters.video.sampling import Sampling
@@ -73,15 +74,15 @@ def test_the_images_are_the_frames_that_the_record_names(place: Callable[..., Pa
     (item,) = made.discover()
     record = made.convert(item, shown)
     assert list(record.images()) == list(shown.images) == [f"train/A/a.{number}.jpg" for number in range(3)]
-    assert record.meta["frames"] == [0, 3, 6]
+    assert meta_of(record)["frames"] == [0, 3, 6]
     assert [int(image.mean()) for image in shown.images.values()] == pytest.approx([0, 60, 120], abs=6)
 
 
 def test_only_the_split_train_jitters(place: Callable[..., Path]) -> None:
     root = place(*(f"{split}/A/{number}.avi" for split in ("train", "val", "test") for number in range(6)))
-    frames = {"train": set(), "val": set(), "test": set()}
+    frames: dict[str, set[tuple[int, ...]]] = {"train": set(), "val": set(), "test": set()}
     for record in converted(root, sampling=Sampling(frames=2, jitter=True)):
-        frames[record.id.partition("-")[0]].add(tuple(record.meta["frames"]))
+        frames[record.id.partition("-")[0]].add(tuple(meta_of(record)["frames"]))
     assert frames["val"] == frames["test"] == {(0, 5)}
     assert len(frames["train"]) > 1
 
@@ -135,7 +136,7 @@ def test_a_plain_folder_of_classes_is_all_train(place: Callable[..., Path]) -> N
 
 def test_a_clip_without_a_group_in_its_name_has_none(place: Callable[..., Path]) -> None:
     (record,) = converted(place("wave/RATRACE_wave_f_nm_np1_fr_goo_37.avi"))
-    assert "group" not in record.meta
+    assert "group" not in meta_of(record)
 
 
 def test_stems_that_differ_after_a_dot_keep_apart(place: Callable[..., Path]) -> None:
@@ -154,7 +155,7 @@ def test_clips_that_differ_in_the_suffix_alone_are_two_samples(
 @pytest.mark.parametrize("name", ["Café au lait", "走る", "two\nlines", "a, b", "C:D", "%41", "-rf", "emoji 🏃"])
 def test_names_of_every_kind_convert(place: Callable[..., Path], name: str) -> None:
     (record,) = converted(place(f"{name}/{name}.avi"))
-    assert record.meta["label"] == record.conversations[0].assistant == name
+    assert meta_of(record)["label"] == record.conversations[0].assistant == name
     assert next(record.images()) == f"train/{name}/{name}.0.jpg"
     assert decode_record(encode_record(record)) == record
 
@@ -231,6 +232,6 @@ def test_the_real_clips_convert(real_data: Path, tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         (tmp_path / label / name).symlink_to(real_data / "video" / name)
     soccer, kinetics = converted(tmp_path)
-    assert soccer.meta["group"] == "g23"
-    assert len(soccer.meta["frames"]) == len(kinetics.meta["frames"]) == 8
-    assert "group" not in kinetics.meta
+    assert meta_of(soccer)["group"] == "g23"
+    assert len(meta_of(soccer)["frames"]) == len(meta_of(kinetics)["frames"]) == 8
+    assert "group" not in meta_of(kinetics)

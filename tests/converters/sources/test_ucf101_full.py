@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from raw_ucf101 import PROMPT, Shown, converted, found, refusal, source
+from record_meta import meta_of
 
 from phi3v_data.schema.errors import InputError, MediaError
 
@@ -47,7 +48,7 @@ def test_the_lists_of_the_fold_tell_which_clip_is_in_which_split(place: Callable
     record = converted(root)[0]
     assert record.conversations[0].user == f"{PROMPT}Archery, Yoga."
     assert converted(root, fold=2)[0].conversations[0].user == record.conversations[0].user
-    assert record.meta["video"] == "Archery/v_Archery_g08_c01.avi"
+    assert meta_of(record)["video"] == "Archery/v_Archery_g08_c01.avi"
 
 
 def test_the_lists_are_found_beside_and_inside_the_folder_of_clips(place: Callable[..., Path]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import accumulate
 from math import inf, nan
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi3v_data.converters.video.sampling import ClipTable, Sampling, select_frames
+from phi3v_data.converters.video.sampling import ClipTable, Sampling, Strategy, select_frames
 from phi3v_data.schema.errors import UsageError
 
 totals = st.integers(1, 5000)
@@ -33,7 +35,7 @@ def test_uniform_takes_frame_floor_of_i_total_over_n(total: int, count: int) -> 
 
 @given(totals, counts, st.sampled_from(["uniform", "segment"]), st.booleans())
 def test_exactly_n_rising_frames_inside_the_clip_or_each_frame_once(
-    total: int, count: int, strategy: str, jitter: bool
+    total: int, count: int, strategy: Strategy, jitter: bool
 ) -> None:
     sampling = Sampling(strategy=strategy, frames=count, jitter=jitter)
     chosen = select_frames(even(total), sampling, key="train-0", jitter=True)
@@ -145,8 +147,12 @@ def test_keyframes_gives_at_most_so_many_key_frames_spread_evenly() -> None:
         ({"strategy": "keyframes", "jitter": True}, "choose one"),
     ],
 )
-def test_values_that_do_not_go_together_are_refused_in_one_line(values: dict[str, object], said: str) -> None:
-    for make in (lambda: Sampling(**values), lambda: msgspec.convert(values, Sampling)):
+def test_values_that_do_not_go_together_are_refused_in_one_line(values: dict[str, Any], said: str) -> None:
+    makers: tuple[Callable[[], Sampling], ...] = (
+        lambda: Sampling(**values),
+        lambda: msgspec.convert(values, Sampling),
+    )
+    for make in makers:
         with pytest.raises(UsageError, match=said) as caught:
             make()
         assert "\n" not in str(caught.value)

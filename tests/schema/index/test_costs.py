@@ -156,7 +156,7 @@ def test_a_damaged_table_is_made_again(tmp_path: Path, damage: str) -> None:
             data[len(data) // 2] ^= 1
         # A whole table, but of something else.
         other = next(each for each in tables if each != path)
-        damaged = {"cut": data[:-100], "bit": data, "empty": b"", "other": other.read_bytes()}[damage]
+        damaged = {"cut": bytes(data[:-100]), "bit": bytes(data), "empty": b"", "other": other.read_bytes()}[damage]
         path.write_bytes(damaged)
         assert rows(measured(dataset)) == first
         assert path.read_bytes() != damaged

@@ -19,7 +19,7 @@ pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
 
 RECORDS = [line("a", images=["a.jpg"]), line("b", images=["b.jpg", "none.jpg"]), line("a", user="<s>"), "{}"]
-FILES = {
+FILES: dict[str, str | Drawing] = {
     "x_train.jsonl": "\n".join(RECORDS) + "\n",
     "images/a.jpg": Drawing(cut=100),
     "images/b.jpg": Drawing("PNG", seed=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -101,7 +102,7 @@ def test_a_image_of_its_contents_size_is_not_touched() -> None:
     grid = _SMALL.crop_grid(800, 600)
     image = content("noise", grid.content_width, grid.content_height, seed=0)
     with (
-        mock.patch.object(crops.cv2, "resize", side_effect=AssertionError),
+        mock.patch.object(cv2, "resize", side_effect=AssertionError),
         mock.patch.object(crops, "_first_pass", side_effect=AssertionError),
     ):
         cut = scaled_image(encoded(image), _SMALL)
@@ -182,10 +183,13 @@ def test_a_image_of_any_form_is_what_pillow_makes_of_it(form: str) -> None:
 def test_opencv_decodes_what_it_decodes_as_pillow_does() -> None:
     decoded: list[str] = []
     original = cv2.imdecode
+
+    def decode(form: str, data: NDArray[np.uint8], flags: int) -> object:
+        decoded.append(form)
+        return original(data, flags)
+
     for form, data in _FORMS.items():
-        with mock.patch.object(
-            crops.cv2, "imdecode", lambda *args, form=form: (decoded.append(form), original(*args))[1]
-        ):
+        with mock.patch.object(cv2, "imdecode", partial(decode, form)):
             scaled_image(data, _SMALL)
     assert decoded == [
         "jpeg",

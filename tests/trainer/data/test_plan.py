@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.schema.errors import DatasetError, UsageError
-from phi3v_data.trainer.data.plan import Plan, SampleRef, Stream
+from phi3v_data.trainer.data.plan import Plan, SampleRef, ShardNeed, Stream
 
 sizes = st.integers(min_value=1, max_value=40)
 seeds = st.integers(min_value=0, max_value=9)
@@ -85,7 +85,7 @@ def test_the_shards_that_are_announced_from_any_step_on_are_those_that_the_steps
     streams = [Stream(sum(each), shards=each, shards_per_block=per_block) for each in shards]
     plan = Plan(streams, batch_size, seed)
     holders = [np.repeat(np.arange(len(each)), each) for each in shards]
-    announced = []
+    announced: list[ShardNeed] = []
     needs = plan.shards_from(step)
     while not announced or announced[-1].first <= step + 8:
         announced.append(next(needs))

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from generation import generate
 from PIL import Image
 from torch import Tensor
 
@@ -30,11 +31,12 @@ def _with_limit(original_length: int) -> Phi3VForCausalLM:
     settings = {**tiny_config().to_diff_dict(), "original_max_position_embeddings": original_length}
     model = Phi3VForCausalLM(Phi3VConfig(**settings))
     model.load_state_dict(tiny_model().state_dict())
-    return model.eval()
+    model.eval()
+    return model
 
 
 @torch.no_grad()
-def _one_by_one(model: Phi3VForCausalLM, inputs: dict[str, Tensor], new: int = _NEW) -> list[int]:
+def _one_by_one(model: Phi3VForCausalLM, inputs: Mapping[str, Tensor], new: int = _NEW) -> list[int]:
     """The answer to one prompt, each token from a forward pass over everything before it."""
     ids = inputs["input_ids"]
     answer: list[int] = []
@@ -71,7 +73,7 @@ def test_a_batch_is_answered_as_each_prompt_alone_without_a_cache(
     expected = [_one_by_one(model, processor(text, own)) for text, own in zip(_PROMPTS, images, strict=True)]
     calls = tower_calls(model)
     batch = processor(_PROMPTS, images)
-    generated = model.generate(**batch, max_new_tokens=_NEW)
+    generated = generate(model, batch, max_new_tokens=_NEW)
     assert _answers(generated, batch["input_ids"].shape[1], pad=259) == expected
     # The images are read once.
     assert calls == [3]
@@ -81,7 +83,7 @@ def test_published_image_ids_generate_the_same(
     model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]]
 ) -> None:
     ours, published = (
-        model.generate(**processor(_PROMPTS, images, published_image_ids=published), max_new_tokens=_NEW)
+        generate(model, processor(_PROMPTS, images, published_image_ids=published), max_new_tokens=_NEW)
         for published in (False, True)
     )
     assert torch.equal(ours[:, -_NEW:], published[:, -_NEW:])
@@ -102,7 +104,7 @@ def test_samples_that_turn_long_while_generating_are_read_again(
     never_long = _with_limit(4000)
     assert _one_by_one(never_long, processor(_PROMPTS[2], images[2])) != expected[2]
     calls = tower_calls(model)
-    generated = model.generate(**batch, max_new_tokens=_NEW)
+    generated = generate(model, batch, max_new_tokens=_NEW)
     assert _answers(generated, batch["input_ids"].shape[1], pad=259) == expected
     assert calls == [3, 3]
 
@@ -114,7 +116,7 @@ def test_two_samples_turn_long_at_different_steps(processor: Phi3VProcessor) -> 
     model = _with_limit(longest + 3)
     expected = [_one_by_one(model, processor(text)) for text in prompts]
     assert all(len(answer) > 8 for answer in expected)
-    generated = model.generate(**batch, max_new_tokens=_NEW)
+    generated = generate(model, batch, max_new_tokens=_NEW)
     assert _answers(generated, longest, pad=259) == expected
 
 
@@ -123,10 +125,10 @@ def test_beams_keep_the_images_of_their_prompt(
 ) -> None:
     batch = processor(_PROMPTS, images)
     options = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 5}
-    together = model.generate(**batch, **options)[:, batch["input_ids"].shape[1] :]
+    together = generate(model, batch, **options)[:, batch["input_ids"].shape[1] :]
     for row, (text, own) in enumerate(zip(_PROMPTS, images, strict=True)):
         inputs = processor(text, own)
-        alone = model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
+        alone = generate(model, inputs, **options)[:, inputs["input_ids"].shape[1] :]
         assert together[2 * row : 2 * row + 2, : alone.shape[1]].tolist() == alone.tolist()
 
 
@@ -134,7 +136,7 @@ def test_generating_without_a_cache_gives_the_same(
     model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]]
 ) -> None:
     batch = processor(_PROMPTS, images)
-    cached, uncached = (model.generate(**batch, max_new_tokens=5, use_cache=use) for use in (True, False))
+    cached, uncached = (generate(model, batch, max_new_tokens=5, use_cache=use) for use in (True, False))
     assert torch.equal(cached, uncached)
 
 
@@ -147,7 +149,7 @@ def test_the_image_token_is_never_written(model: Phi3VForCausalLM, processor: Ph
         wanting[image] = model.model(**inputs).last_hidden_state[0, -1]
         model.lm_head.weight.copy_(wanting)
         assert int(model(**inputs).logits[0, -1].argmax()) == image
-    assert image not in model.generate(**inputs, max_new_tokens=3)[0].tolist()
+    assert image not in generate(model, inputs, max_new_tokens=3)[0].tolist()
 
 
 def test_embeddings_that_turn_long_cannot_be_read_again(model: Phi3VForCausalLM) -> None:
@@ -155,7 +157,7 @@ def test_embeddings_that_turn_long_cannot_be_read_again(model: Phi3VForCausalLM)
     embedded = model.model.embed_tokens(torch.tensor([[1, 5, 6, 7]]))
     mask = torch.ones(1, 4, dtype=torch.int64)
     with pytest.raises(UsageError, match=r"grew over 6 tokens .* only 3 of its 7 tokens"):
-        model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=9)
+        generate(model, {"inputs_embeds": embedded, "attention_mask": mask}, max_new_tokens=9)
 
 
 def _published_like() -> Phi3VForCausalLM:

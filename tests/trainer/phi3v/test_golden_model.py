@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from golden_numbers import FullNumbers, GoldenNumbers
 from torch import Tensor
 
 _SINGLE = [
@@ -34,9 +35,11 @@ def _at(values: Tensor, rows: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", [*_SINGLE, *_BATCHES])
-def test_words_and_images_embed_as_in_the_published_model(golden_numbers: Any, name: str) -> None:
+def test_words_and_images_embed_as_in_the_published_model(golden_numbers: GoldenNumbers, name: str) -> None:
     case = golden_numbers.case(name)
-    inputs = {key: case.inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in case.inputs}
+    inputs: dict[str, Any] = {
+        key: case.inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in case.inputs
+    }
     with torch.no_grad():
         embedded = golden_numbers.model(name).model.embed(**inputs)
     torch.testing.assert_close(
@@ -49,7 +52,9 @@ def test_words_and_images_embed_as_in_the_published_model(golden_numbers: Any, n
     # Eager attention over 6,099 tokens takes as long as all others together.
     [*((name, "sdpa") for name in _SINGLE), *((name, "eager") for name in _SINGLE if name != "img8_nc4")],
 )
-def test_logits_and_loss_are_those_of_the_published_model(golden_numbers: Any, name: str, attention: str) -> None:
+def test_logits_and_loss_are_those_of_the_published_model(
+    golden_numbers: GoldenNumbers, name: str, attention: str
+) -> None:
     case = golden_numbers.case(name)
     with torch.no_grad():
         outputs = golden_numbers.model(name, attention)(**case.inputs)
@@ -61,7 +66,7 @@ def test_logits_and_loss_are_those_of_the_published_model(golden_numbers: Any, n
 @pytest.mark.parametrize("stated_positions", [True, False])
 @pytest.mark.parametrize("name", _BATCHES)
 def test_a_padded_batch_gives_each_row_what_it_gets_alone(
-    golden_numbers: Any, name: str, stated_positions: bool
+    golden_numbers: GoldenNumbers, name: str, stated_positions: bool
 ) -> None:
     case = golden_numbers.case(name)
     inputs = dict(case.inputs)
@@ -77,7 +82,7 @@ def test_a_padded_batch_gives_each_row_what_it_gets_alone(
 
 
 @pytest.mark.parametrize("name", _BATCHES)
-def test_the_long_row_of_a_batch_is_that_of_the_published_batch(golden_numbers: Any, name: str) -> None:
+def test_the_long_row_of_a_batch_is_that_of_the_published_batch(golden_numbers: GoldenNumbers, name: str) -> None:
     # The short row is not: there the published model takes its neighbour's frequencies.
     case = golden_numbers.case(name)
     with torch.no_grad():
@@ -92,7 +97,7 @@ def test_the_long_row_of_a_batch_is_that_of_the_published_batch(golden_numbers: 
 @pytest.mark.parametrize(
     ("name", "attention"), [*((name, "sdpa") for name in _WITH_GRADIENTS), *((name, "eager") for name in _EAGER)]
 )
-def test_gradients_are_those_of_the_published_model(golden_numbers: Any, name: str, attention: str) -> None:
+def test_gradients_are_those_of_the_published_model(golden_numbers: GoldenNumbers, name: str, attention: str) -> None:
     case = golden_numbers.case(name)
     model = golden_numbers.model(name, attention)
     model(**case.inputs).loss.backward()
@@ -108,7 +113,7 @@ def test_gradients_are_those_of_the_published_model(golden_numbers: Any, name: s
 
 
 @pytest.mark.real_data
-def test_the_tower_and_the_projector_alone_are_those_of_the_published_model(full_numbers: Any) -> None:
+def test_the_tower_and_the_projector_alone_are_those_of_the_published_model(full_numbers: FullNumbers) -> None:
     embedding = full_numbers.model().model.vision_embed_tokens
     pixels = full_numbers.made(0, 4)
     with torch.no_grad():

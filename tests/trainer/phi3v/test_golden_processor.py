@@ -27,18 +27,21 @@ _PROMPTS = ["text_only", "one_image", "one_image_answered", "two_images", "image
 
 @pytest.fixture(scope="module")
 def facts(golden: Path) -> dict[str, Any]:
-    return json.loads((golden / "processor.json").read_text())
+    read: dict[str, Any] = json.loads((golden / "processor.json").read_text())
+    return read
 
 
 @pytest.fixture(scope="module")
 def prompts(golden: Path) -> dict[str, Any]:
-    return json.loads((golden / "tokenizer_processor.json").read_text())
+    read: dict[str, Any] = json.loads((golden / "tokenizer_processor.json").read_text())
+    return read
 
 
 @pytest.fixture(scope="module")
 def published(golden: Path) -> Phi3VProcessor:
     """The processor of the published folder, whose configuration names LlamaTokenizer."""
-    return AutoProcessor.from_pretrained(golden / "tokenizer")
+    made: Phi3VProcessor = AutoProcessor.from_pretrained(golden / "tokenizer")
+    return made
 
 
 def _sha256(array: np.ndarray) -> str:
@@ -70,7 +73,8 @@ def test_canvas_and_pixels_are_the_published_ones_bit_for_bit(golden: Path, fact
 
 def test_a_batch_of_images_has_the_published_shapes(golden: Path, facts: dict[str, Any]) -> None:
     files = [entry["file"] for entry in json.loads((golden / "images" / "images.json").read_text())]
-    made = Phi3VImageProcessor(4)([Image.open(golden / "images" / file) for file in files])
+    images: list[Image.Image] = [Image.open(golden / "images" / file) for file in files]
+    made = Phi3VImageProcessor(4)(images)
     expected = facts["batch_nc4"]
     assert list(made["pixel_values"].shape) == expected["pixel_values_shape"]
     assert made["image_sizes"].tolist() == expected["image_sizes"]

@@ -11,13 +11,16 @@ from unittest import mock
 import peft
 import pytest
 import torch
+from generation import generate
+from golden_numbers import FullNumbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed_samples import KERNELS, ON_CUDA, SWITCH, Sample, choose, pack, random_text, small_model
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from phi3v_data.trainer.phi3v import Phi3VForCausalLM, packing, varlen
+from phi3v_data.trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor, packing, varlen
 from phi3v_data.trainer.phi3v.tiny import tiny_model
 
 
@@ -37,14 +40,31 @@ def reference_attention(
     assert torch.equal(bounds, key_bounds)
     assert longest == longest_key == int(bounds.diff().max())
     assert causal
-    parts = [states.transpose(0, 1).split(bounds.diff().tolist(), dim=1) for states in (query, key, value)]
-    attended = [scaled_dot_product_attention(*own, scale=scale, is_causal=True) for own in zip(*parts, strict=True)]
+    lengths = bounds.diff().tolist()
+    queries, keys, values = (states.transpose(0, 1).split(lengths, dim=1) for states in (query, key, value))
+    attended = [
+        scaled_dot_product_attention(*own, scale=scale, is_causal=True)
+        for own in zip(queries, keys, values, strict=True)
+    ]
     return torch.cat(attended, dim=1).transpose(0, 1)
 
 
-def _torchs(*args: Any, scale: float, window_size: tuple[int, int], enable_gqa: bool) -> Tensor:
+def _torchs(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bounds: Tensor,
+    key_bounds: Tensor,
+    longest: int,
+    longest_key: int,
+    *,
+    scale: float,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+) -> Tensor:
     assert not enable_gqa
-    return reference_attention(*args, scale=scale, causal=window_size == (-1, 0))
+    causal = window_size == (-1, 0)
+    return reference_attention(query, key, value, bounds, key_bounds, longest, longest_key, scale, causal)
 
 
 def _flash_attns(query: Tensor, key: Tensor, value: Tensor, **kwargs: Any) -> Tensor:
@@ -61,9 +81,10 @@ def _flash_attns(query: Tensor, key: Tensor, value: Tensor, **kwargs: Any) -> Te
     )
 
 
-def _flash_attns_alone(*states: Tensor, **kwargs: Any) -> Tensor:
-    swapped = (each.transpose(1, 2) for each in states)
-    return scaled_dot_product_attention(*swapped, scale=kwargs["softmax_scale"], is_causal=True).transpose(1, 2)
+def _flash_attns_alone(query: Tensor, key: Tensor, value: Tensor, **kwargs: Any) -> Tensor:
+    query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+    attended = scaled_dot_product_attention(query, key, value, scale=kwargs["softmax_scale"], is_causal=True)
+    return attended.transpose(1, 2)
 
 
 @contextmanager
@@ -125,13 +146,13 @@ _GOLDEN = {
 @pytest.mark.parametrize("group", _GOLDEN)
 @pytest.mark.parametrize("kernel", ["eager", "sdpa", "varlen"])
 def test_random_groups_of_golden_cases_are_packed_what_they_are_alone(
-    full_numbers: Any, kernel: str, group: str, seed: int
+    full_numbers: FullNumbers, kernel: str, group: str, seed: int
 ) -> None:
     names = random.Random(f"{kernel} {group} {seed}").sample(_GOLDEN[group], 3)
-    samples = []
+    samples: list[Sample] = []
     for name in names:
         inputs = full_numbers.case(name).inputs
-        kept = {key: inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in inputs}
+        kept: Sample = {key: inputs[key] for key in ("input_ids", "pixel_values", "image_sizes") if key in inputs}
         # Images are learned by nobody, and their ids are negative.
         samples.append({**kept, "labels": inputs["input_ids"].masked_fill(inputs["input_ids"] < 0, -100)})
     check_alone_is_packed(choose(full_numbers.model(names[0]), kernel), samples)
@@ -206,12 +227,14 @@ def test_padded_rows_are_the_same_with_varlen() -> None:
     }
     with torch.no_grad():
         expected, found = (small_model(kernel)(**batch).logits for kernel in ("sdpa", "varlen"))
-        generated = [small_model(kernel).generate(**batch, max_new_tokens=3).tolist() for kernel in ("sdpa", "varlen")]
+        generated = [generate(small_model(kernel), batch, max_new_tokens=3).tolist() for kernel in ("sdpa", "varlen")]
     assert torch.equal(found, expected)
     assert generated[0] == generated[1]
 
 
-def test_the_vision_tower_runs_beside_varlen(model: Phi3VForCausalLM, processor: Any, sample_images: Any) -> None:
+def test_the_vision_tower_runs_beside_varlen(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, sample_images: list[Image.Image]
+) -> None:
     inputs = processor("<|image_1|>", sample_images[0])
     with torch.no_grad():
         expected = model(**inputs).logits

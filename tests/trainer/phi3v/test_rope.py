@@ -12,7 +12,8 @@ _HIDDEN = torch.zeros(1)
 
 def _alone(length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """What transformers gives a sample of this length by itself."""
-    return Phi3RotaryEmbedding(tiny_config())(_HIDDEN, torch.arange(length)[None])
+    tables: tuple[torch.Tensor, torch.Tensor] = Phi3RotaryEmbedding(tiny_config())(_HIDDEN, torch.arange(length)[None])
+    return tables
 
 
 def test_a_row_is_turned_as_it_is_alone_whatever_its_neighbour() -> None:

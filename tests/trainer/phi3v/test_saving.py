@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from golden_numbers import GoldenNumbers
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
 
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor
@@ -30,21 +32,21 @@ _NAMES = re.compile(
 )
 
 
-def test_saved_weights_have_the_published_names_and_values(golden_numbers: Any, tmp_path: Path) -> None:
+def test_saved_weights_have_the_published_names_and_values(golden_numbers: GoldenNumbers, tmp_path: Path) -> None:
     golden_numbers.model().save_pretrained(tmp_path)
     saved = load_file(tmp_path / "model.safetensors")
     assert saved.keys() == golden_numbers.weights.keys()
     assert all(torch.equal(saved[name], value) for name, value in golden_numbers.weights.items())
 
 
-def test_a_folder_in_the_published_form_loads(golden_numbers: Any, tmp_path: Path) -> None:
+def test_a_folder_in_the_published_form_loads(golden_numbers: GoldenNumbers, tmp_path: Path) -> None:
     settings, tower = golden_numbers.settings("")
     config = {**settings, "model_type": "phi3_v", "vision_config": tower}
     assert config["rope_scaling"]["type"] == "su"
     (tmp_path / "config.json").write_text(json.dumps(config))
     # A file saved by torch's own tools says nothing of a format; the published one says "pt".
     save_file(golden_numbers.weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    loaded: nn.Module = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert type(loaded) is Phi3VForCausalLM
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in golden_numbers.weights.items())
 
@@ -74,7 +76,9 @@ def test_word_embeddings_saved_twice_are_read_once(
     (tmp_path / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with caplog.at_level(logging.WARNING):
-        loaded, report = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+        # The type of an auto class knows no report.
+        auto: Any = AutoModelForCausalLM
+        loaded, report = auto.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     assert "wte" not in caplog.text
@@ -114,9 +118,12 @@ def test_a_folder_that_brings_code_is_loaded_without_it(tiny_folder: Path, tmp_p
     }.items():
         settings = json.loads((tmp_path / name).read_text())
         (tmp_path / name).write_text(json.dumps({**settings, "auto_map": classes}))
-    assert type(AutoModelForCausalLM.from_pretrained(tmp_path)) is Phi3VForCausalLM
+    loaded: list[nn.Module] = [
+        AutoModelForCausalLM.from_pretrained(tmp_path),
+        AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True),
+    ]
+    assert [type(model) for model in loaded] == [Phi3VForCausalLM] * 2
     assert type(AutoProcessor.from_pretrained(tmp_path)) is Phi3VProcessor
-    assert type(AutoModelForCausalLM.from_pretrained(tmp_path, trust_remote_code=True)) is Phi3VForCausalLM
     assert type(AutoProcessor.from_pretrained(tmp_path, trust_remote_code=True)) is Phi3VProcessor
     assert not ran.exists()
 

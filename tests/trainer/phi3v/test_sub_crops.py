@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from generation import generate
+from golden_numbers import GoldenNumbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -66,7 +67,7 @@ def test_crops_made_of_parts_are_the_published_ones_bit_for_bit(
     assert torch.equal(made, torch.cat([own[1:] if len(own) == 2 else own for own in expected]))
 
 
-def test_crops_of_the_golden_images_are_the_published_ones_bit_for_bit(golden_numbers: Any) -> None:
+def test_crops_of_the_golden_images_are_the_published_ones_bit_for_bit(golden_numbers: GoldenNumbers) -> None:
     processor = Phi3VImageProcessor(4)
     images = [golden_numbers.image(number) for number in (0, 1, 3)]
     published = processor(images)["pixel_values"]
@@ -124,7 +125,7 @@ def test_answers_and_beams_are_the_same_from_parts(
 ) -> None:
     published, parts = processor(_TEXTS, images), in_parts(processor, _TEXTS, images)
     for options in ({"do_sample": False}, {"num_beams": 2, "num_return_sequences": 2}):
-        expected, found = (model.generate(**batch, **options, max_new_tokens=4) for batch in (published, parts))
+        expected, found = (generate(model, batch, **options, max_new_tokens=4) for batch in (published, parts))
         assert torch.equal(found, expected)
 
 
@@ -152,7 +153,7 @@ def test_half_precision_and_recomputed_activations_keep_the_blank_image_at_nothi
     model: Phi3VForCausalLM, processor: Phi3VProcessor
 ) -> None:
     inputs = processor(_TEXTS[1])
-    half = model.to(torch.bfloat16)
+    half = torch.nn.Module.to(model, torch.bfloat16)
     with torch.no_grad():
         expected = half(**inputs).logits
     half.checkpoint_activations()
@@ -160,6 +161,7 @@ def test_half_precision_and_recomputed_activations_keep_the_blank_image_at_nothi
     assert torch.equal(outputs.logits, expected)
     outputs.loss.backward()
     projector = half.model.vision_embed_tokens.img_projection[0].weight
+    assert isinstance(projector, torch.Tensor)
     assert projector.grad is not None
     assert not projector.grad.any()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -71,7 +72,7 @@ def test_it_learns_to_look_from_nothing(processor: Phi3VProcessor) -> None:
     chance = random.Random(0)
     places = {"L": 0, "R": 82, "C": 41}
 
-    def batch(size: int) -> tuple[dict[str, Tensor], Tensor]:
+    def batch(size: int) -> tuple[Mapping[str, Tensor], Tensor]:
         letters = [chance.choice("LRC") for _ in range(size)]
         shown = []
         for letter in letters:

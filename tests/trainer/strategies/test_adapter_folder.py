@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from adapters import adapter_settings
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
@@ -75,7 +76,7 @@ def test_peft_itself_loads_what_is_saved(saved: Path) -> None:
 
 def test_training_continues_from_an_adapter_with_its_rank_and_values(tiny_run: Run, saved: Path) -> None:
     model = load_trainable(tiny_run({"strategy": "lora", "model.init_adapter": str(saved)}))
-    assert model.peft_config["default"].r == 4
+    assert adapter_settings(model).r == 4
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert trained == {name for name, _ in model.named_parameters() if "lora_" in name}
     loaded, _ = load_for_evaluation(tiny_run({"model.name": str(saved)}))
@@ -93,7 +94,10 @@ def _change(**changes: Any) -> Callable[[Path], None]:
 
 
 def _write(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return write
 
 
 def _torn(folder: Path) -> None:

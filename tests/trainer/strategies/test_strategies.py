@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 import torch
+from adapters import adapter_settings
 from torch import Tensor, nn
 
 from phi3v_data.schema.errors import MissingDependencyError, UsageError
@@ -143,8 +144,7 @@ def test_frozen_vision_trains_the_language_model_with_its_embeddings_and_the_pro
 def test_alpha_is_twice_the_rank_unless_given(tiny_run: Run) -> None:
     def alpha(settings: Mapping[str, object]) -> object:
         model = load_trainable(tiny_run({"strategy": "lora", **settings}))
-        config = model.peft_config["default"]
-        return config.lora_alpha
+        return adapter_settings(model).lora_alpha
 
     assert alpha({"lora.rank": 4}) == 8
     assert alpha({"lora.rank": 32, "lora.alpha": 16}) == 16
@@ -153,7 +153,7 @@ def test_alpha_is_twice_the_rank_unless_given(tiny_run: Run) -> None:
 @pytest.mark.parametrize("option", ["dora", "rslora"])
 def test_dora_and_rslora_are_peft_options(tiny_run: Run, option: str) -> None:
     model = load_trainable(tiny_run({"strategy": "lora", "lora.rank": 4, f"lora.{option}": True}))
-    assert getattr(model.peft_config["default"], f"use_{option}") is True
+    assert getattr(adapter_settings(model), f"use_{option}") is True
     assert any("magnitude" in name for name, _ in model.named_parameters()) == (option == "dora")
 
 
