@@ -80,13 +80,13 @@ BAD: list[object] = [
 
 
 @pytest.mark.parametrize("example", GOOD, ids=json.dumps)
-def test_a_record_is_taken_by_the_decoder_and_by_the_schema(example: Any) -> None:
+def test_a_record_is_taken_by_the_decoder_and_by_the_schema(example: object) -> None:
     assert isinstance(decode_record(json.dumps(example)), Record)
     VALIDATOR.validate(example)
 
 
 @pytest.mark.parametrize("example", BAD, ids=json.dumps)
-def test_what_is_no_record_is_refused_by_the_decoder_and_by_the_schema(example: Any) -> None:
+def test_what_is_no_record_is_refused_by_the_decoder_and_by_the_schema(example: object) -> None:
     with pytest.raises(RecordError, match="not a record"):
         decode_record(json.dumps(example))
     assert not VALIDATOR.is_valid(example)

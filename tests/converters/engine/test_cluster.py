@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -16,12 +16,15 @@ from phi3v_data.converters.engine.progress import Silent
 from phi3v_data.converters.engine.run import convert
 from phi3v_data.schema.errors import ConversionStopped
 
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster() -> Iterator[Cluster]:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -32,7 +35,7 @@ def cluster() -> Iterator[Any]:
     cluster.shutdown()
 
 
-def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Bench, cluster: Any) -> None:
+def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 14, "val": 3}, {"train/0002": "damaged", "val/0001": "die"})
     bench.convert("ray", engine="ray", workers=None)
     bench.convert("local")
@@ -42,7 +45,7 @@ def test_a_cluster_gives_the_bytes_that_local_workers_give(bench: Bench, cluster
     assert ours == theirs
 
 
-def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Pages, cluster: Any) -> None:
+def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Pages, cluster: Cluster) -> None:
     pages.typical()
     pages.bench.convert("ray", engine="ray", workers=None)
     pages.bench.convert("local")
@@ -52,7 +55,7 @@ def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Pages, cluster
 class _Losing(Silent):
     """Takes a machine away when some items are done."""
 
-    def __init__(self, cluster: Any, node: Any) -> None:
+    def __init__(self, cluster: Cluster, node: Any) -> None:
         self._cluster, self._node, self._left = cluster, node, 10
 
     def advance(self, *, quarantined: bool) -> None:
@@ -61,7 +64,7 @@ class _Losing(Silent):
             self._cluster.remove_node(self._node, allow_graceful=False)
 
 
-def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Any) -> None:
+def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 60}, {"train/0007": "bug"})
     lost = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
@@ -95,7 +98,7 @@ def _ray_process(title: str, among: Iterable[psutil.Process]) -> psutil.Process:
     raise AssertionError(f"no process {title}")
 
 
-def test_a_worker_process_killed_on_the_way_changes_nothing_and_is_logged(bench: Bench, cluster: Any) -> None:
+def test_a_worker_process_killed_on_the_way_changes_nothing_and_is_logged(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 60})
     killing = _Killing()
     convert(bench.request("ray", engine="ray", workers=None), killing)
@@ -133,7 +136,7 @@ def test_a_cluster_that_loses_what_it_needs_ends_the_run_with_one_line(
     assert bench.files() == bench.files("whole")
 
 
-def test_a_run_on_a_cluster_resumes_where_local_workers_stopped(bench: Bench, cluster: Any) -> None:
+def test_a_run_on_a_cluster_resumes_where_local_workers_stopped(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 8}, {"train/0005": "no space"})
     with pytest.raises(ConversionStopped):
         bench.convert()

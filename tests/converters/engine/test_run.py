@@ -4,7 +4,7 @@ import fcntl
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -549,7 +549,7 @@ def test_the_manifest_names_every_option_and_the_decoders(bench: Bench) -> None:
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
 def test_an_image_lost_since_an_unfinished_run_is_made_again(
-    bench: Bench, damage: Any, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.write({"train": 5}, {"train/0004": "no space"})
     with pytest.raises(ConversionStopped):

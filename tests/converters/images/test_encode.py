@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -66,7 +66,7 @@ def test_a_png_gives_the_pixels_back() -> None:
     ],
     ids=["grey", "alpha", "float", "16 bits", "no rows", "no columns"],
 )
-def test_what_is_no_image_is_refused_in_one_line(encode: Any, pixels: np.ndarray) -> None:
+def test_what_is_no_image_is_refused_in_one_line(encode: Callable[[np.ndarray], bytes], pixels: np.ndarray) -> None:
     with pytest.raises(ItemError) as caught:
         encode(pixels)
     assert "\n" not in str(caught.value)

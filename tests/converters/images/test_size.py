@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from made_images import Maker
 from PIL import Image
 
 from phi3v_data.converters.images import ImageSettings
+from phi3v_data.converters.images.settings import ImageFormat
 from phi3v_data.converters.images.size import bounded_size, fitted_size
 from phi3v_data.converters.images.store import stored_image, stored_pixels
 from phi3v_data.schema.vision_tokens import crop_grid
@@ -121,7 +121,9 @@ def test_a_image_that_fitting_would_enlarge_keeps_its_bytes(maker: Maker) -> Non
 
 
 @pytest.mark.parametrize(("chosen", "kind"), [("keep", "PNG"), ("png", "PNG"), ("jpeg", "JPEG")])
-def test_a_fitted_image_is_stored_without_loss_unless_jpeg_is_asked_for(maker: Maker, chosen: Any, kind: str) -> None:
+def test_a_fitted_image_is_stored_without_loss_unless_jpeg_is_asked_for(
+    maker: Maker, chosen: ImageFormat, kind: str
+) -> None:
     data = maker.file(maker.image(800, 800), "JPEG")
     stored = stored_image(data, ImageSettings(fit_crops=1, image_format=chosen))
     shown = maker.opened(stored.data)

@@ -70,7 +70,7 @@ def test_a_plain_image_keeps_its_bytes(maker: Maker, kind: str, options: dict[st
     st.booleans(),
 )
 def test_whatever_jpeg_pillow_writes_is_taken_for_undamaged(
-    maker: Maker, height: int, width: int, quality: int, subsampling: Any, progressive: bool
+    maker: Maker, height: int, width: int, quality: int, subsampling: int | str, progressive: bool
 ) -> None:
     image = maker.image(height, width)
     data = maker.file(image, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
@@ -255,7 +255,7 @@ def test_the_quality_is_that_of_the_settings(maker: Maker) -> None:
     [("png", "PNG", True), ("png", "JPEG", False), ("jpeg", "JPEG", True), ("jpeg", "PNG", False)],
 )
 def test_a_format_asked_for_is_given_and_its_own_files_keep_their_bytes(
-    maker: Maker, image_format: Any, kind: str, kept: bool
+    maker: Maker, image_format: ImageFormat, kind: str, kept: bool
 ) -> None:
     data = maker.file(maker.image(), kind)
     stored = stored_image(data, ImageSettings(image_format=image_format))
@@ -387,7 +387,7 @@ def test_numbers_that_are_no_colours_are_refused(maker: Maker, mode: str, number
 
 @pytest.mark.parametrize("chosen", [KEEP, ImageSettings(max_side=4), ImageSettings(fit_crops=1)])
 def test_an_array_that_is_no_image_is_refused_whatever_the_settings(chosen: ImageSettings) -> None:
-    with pytest.raises(ItemError, match="no image: expected uint8"):
+    with pytest.raises(ItemError, match="is not an image; expected uint8"):
         stored_pixels(np.zeros((8, 8, 7), np.float32), ".jpg", chosen)
 
 

@@ -29,7 +29,7 @@ PRETTY = json.dumps(THREE, indent=1)
 
 @pytest.mark.parametrize("indent", [None, 0, 1, 4, "\t"])
 @pytest.mark.parametrize("wrap", ["array", "data", "only key", "among others"])
-def test_a_document_gives_its_rows_however_it_is_written(tmp_path: Path, indent: Any, wrap: str) -> None:
+def test_a_document_gives_its_rows_however_it_is_written(tmp_path: Path, indent: int | str | None, wrap: str) -> None:
     documents = {
         "array": THREE,
         "data": {"other": [{"not": "rows"}], "info": {"data": "no"}, "data": THREE, "more": [1]},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Literal
 
 import pytest
 import torch
@@ -32,7 +32,11 @@ def _labelled(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_a_row_of_a_batch_gets_what_it_gets_alone(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]], side: Any, attention: str
+    model: Phi3VForCausalLM,
+    processor: Phi3VProcessor,
+    images: list[list[Image.Image]],
+    side: Literal["left", "right"],
+    attention: str,
 ) -> None:
     model.set_attn_implementation(attention)
     batch = processor(_BATCH, images, padding_side=side)
@@ -219,27 +223,27 @@ def test_ids_and_embeddings_together_or_neither_are_refused(
         model(inputs_embeds=embedded, pixel_values=inputs["pixel_values"], image_sizes=inputs["image_sizes"])
 
 
-def _without(name: str, inputs: Any) -> Any:
+def _without(name: str, inputs: MutableMapping[str, Tensor]) -> Mapping[str, Tensor]:
     del inputs[name]
     return inputs
 
 
-def _with_one_image_token_less(inputs: Any) -> Any:
+def _with_one_image_token_less(inputs: MutableMapping[str, Tensor]) -> Mapping[str, Tensor]:
     first = int((inputs["input_ids"][0] == 264).nonzero()[0])
     inputs["input_ids"][0, first] = 5
     return inputs
 
 
-def _without_image_tokens(inputs: Any) -> Any:
+def _without_image_tokens(inputs: MutableMapping[str, Tensor]) -> Mapping[str, Tensor]:
     return {**inputs, "input_ids": inputs["input_ids"].masked_fill(inputs["input_ids"] == 264, 5)}
 
 
-def _without_the_last_image(inputs: Any) -> Any:
+def _without_the_last_image(inputs: MutableMapping[str, Tensor]) -> Mapping[str, Tensor]:
     return {**inputs, **{name: inputs[name][:-1] for name in ("pixel_values", "image_sizes")}}
 
 
-def _with_canvas(size: list[int]) -> Any:
-    def change(inputs: Any) -> Any:
+def _with_canvas(size: list[int]) -> Callable[[MutableMapping[str, Tensor]], Mapping[str, Tensor]]:
+    def change(inputs: MutableMapping[str, Tensor]) -> Mapping[str, Tensor]:
         inputs["image_sizes"][0] = torch.tensor(size)
         return inputs
 
@@ -262,7 +266,11 @@ def _with_canvas(size: list[int]) -> Any:
     ],
 )
 def test_images_that_do_not_fit_the_text_or_the_model_are_refused(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, images: list[list[Image.Image]], spoil: Any, message: str
+    model: Phi3VForCausalLM,
+    processor: Phi3VProcessor,
+    images: list[list[Image.Image]],
+    spoil: Callable[[MutableMapping[str, Tensor]], Mapping[str, Tensor]],
+    message: str,
 ) -> None:
     inputs = spoil(processor(_BATCH, images))
     with pytest.raises(UsageError, match=message):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -55,7 +55,7 @@ def test_text_alone_makes_no_pixels(processor: Phi3VProcessor) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_shorter_prompts_are_filled_up_on_the_side_asked_for(
-    processor: Phi3VProcessor, images: list[Image.Image], side: Any
+    processor: Phi3VProcessor, images: list[Image.Image], side: Literal["left", "right"]
 ) -> None:
     made = processor([_ONE, _NONE], [images[:1], []], padding_side=side)
     alone = [processor(_ONE, images[:1]), processor(_NONE)]

@@ -51,7 +51,7 @@ def _kernel_of_torch_2_10(
 
 
 @pytest.mark.parametrize("module", [None, SimpleNamespace(varlen_attn=_kernel_of_torch_2_10)], ids=["older", "2.10"])
-def test_a_torch_without_the_kernel_or_with_another_signature_does_without(module: Any) -> None:
+def test_a_torch_without_the_kernel_or_with_another_signature_does_without(module: SimpleNamespace | None) -> None:
     with mock.patch.dict("sys.modules", {"torch.nn.attention.varlen": module}):
         assert varlen.torch_kernel.__wrapped__() is None
 
