@@ -68,8 +68,9 @@ def command(
     settings: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Estimate a run: tokens, steps, balance between GPUs, what packing saves; memory and time of every strategy.
+    """Estimate a run: tokens, steps, memory of a GPU for every strategy.
 
+    Balance between GPUs, what packing saves, and the time of an epoch are estimated, too.
     The headers of the images are read, and of the model its tokenizer and configuration; no weights. What was counted
     is kept beside the data, and `train` takes it from there.
     """
