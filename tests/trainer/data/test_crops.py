@@ -257,6 +257,8 @@ def test_golden_images_are_the_published_ones_bit_for_bit_or_nearly(golden: Path
         exact = scaled_image(data, processor, exact_pixels=True)
         assert hashlib.sha256(canvas(exact).tobytes()).hexdigest() == case["hd_uint8_sha256"]
         pixels = crops_of_parts(cut_images([exact]), [exact.grid])
+        if len(pixels) == 1:  # the published processor gives the only crop twice
+            pixels = pixels.repeat(2, 1, 1, 1)
         filled = torch.zeros(case["pixel_values_shape"])
         filled[0, : len(pixels)] = pixels
         assert hashlib.sha256(filled.numpy().tobytes()).hexdigest() == case["sha256_float32"]
