@@ -40,7 +40,7 @@ def command(
     from ..data_cards.counting import find_counting
     from ..data_cards.run_files import is_run
     from ..schema.dataset import the_dataset
-    from ..storage import open_folder
+    from ..storage import check_writable, open_folder
 
     if address is not None and is_run(address):
         card, kept = write_model_card(address, out)
@@ -51,6 +51,7 @@ def command(
     if measure and counting is None:
         raise click.UsageError("--measure needs a tokenizer, and the default model is not here; name one by --model")
     folder = open_folder(out) if out else dataset.folder
+    check_writable(folder)
     from ..data_cards.cards.facts import measure as measured_facts
 
     measured = measured_facts(dataset, counting, name, None, _progress) if counting else None
@@ -120,11 +121,12 @@ def write_model_card(run: str, out: str | None = None) -> tuple[str, list[str]]:
     from ..data_cards.cards.model_card import model_front_matter, model_sections
     from ..data_cards.cards.write import write_card
     from ..data_cards.run_files import read_run
-    from ..storage import open_folder
+    from ..storage import check_writable, open_folder
 
     files = read_run(run)
     model = files.path / "model"
     folder = open_folder(out or str(model if model.is_dir() else files.path))
+    check_writable(folder)
     kept = write_card(folder, model_front_matter(files), model_sections(files))
     return f"{folder.address}/README.md", kept
 

@@ -9,6 +9,7 @@ import click
 
 from ..converters.images import ImageFormat, ImageSettings
 from ..schema.wording import counted
+from .progress import quiet_option
 from .settings import parse_settings
 from .source_command import SourceCommand, effective_yaml, given_for_source
 
@@ -105,6 +106,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option("--retry-quarantined", is_flag=True, help="Convert again what an earlier run quarantined.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the source, by name.")
 @click.option("--config", metavar="FILE", help="YAML file of options; those of the command line override it.")
+@quiet_option
 @click.option("--show-config", is_flag=True, help="Print all options as a file for --config and exit.")
 @click.pass_context
 def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **given: Any) -> None:
@@ -114,7 +116,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     convert --source NAME --help.
     """
     from ..converters.engine.plan import Selection
-    from ..converters.engine.progress import progress_for
+    from ..converters.engine.progress import Silent, progress_for
     from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest, convert
     from ..converters.registry import ConverterSpec, load_source
 
@@ -141,7 +143,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         restart=given["restart"],
         retry_quarantined=given["retry_quarantined"],
     )
-    summary = convert(request, progress_for())
+    summary = convert(request, Silent() if given["quiet"] else progress_for())
     _report(summary)
     if not summary.already_complete:
         from .card import write_card_of

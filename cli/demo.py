@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from ..storage import LocalFolder, check_writable
 from .demo_clips import CLASSES, write_clips
+from .local_path import LocalPath
 from .settings import prepare_training_packages
 
 __all__ = ["command"]
@@ -20,7 +22,7 @@ _MARK = "phi3v-data-demo"  # a file that says: all in here was made by the demo
 @click.command("demo", short_help="Go the whole way on generated clips: convert, validate, train, evaluate.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(),
     default="demo",
     show_default=True,
     help="Where everything goes; what an earlier demo left there is made anew.",
@@ -64,16 +66,14 @@ def command(out: Path) -> None:
 
 def _make_room(out: Path, folders: list[Path]) -> None:
     mark = out / _MARK
-    if out.exists() and any(out.iterdir()) and not mark.exists():
+    if out.is_dir() and any(out.iterdir()) and not mark.exists():
         raise click.UsageError(f"--out {out}: holds files that the demo did not make; choose another folder")
+    check_writable(LocalFolder(out))
     for folder in folders:
         if folder.exists():
             shutil.rmtree(folder)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-    except OSError as error:
-        raise click.UsageError(f"--out {out}: cannot be written ({error.strerror})") from error
+    out.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _run(line: str) -> None:

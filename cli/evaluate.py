@@ -9,8 +9,9 @@ from typing import Any, get_args
 import click
 
 from ..schema.errors import OutputError, UsageError
-from ..storage import LocalFolder
+from ..storage import LocalFolder, check_writable
 from ..trainer.config import Precision, TrainConfig
+from .local_path import LocalPath
 from .progress import progress_bar, quiet_option
 from .settings import parse_settings, prepare_training_packages
 
@@ -35,8 +36,8 @@ _SETTINGS = {
 @click.option("--batch-size", type=click.IntRange(1), help="Questions answered at a time.  [default: 8]")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Longest answer, in tokens.  [default: 64]")
 @click.option("--limit", type=click.IntRange(1), help="At most so many records.")
-@click.option("--out", type=click.Path(path_type=Path), help="The result's file.  [default: eval_<split>.json there]")
-@click.option("--compare", type=click.Path(path_type=Path), help="An earlier result, to compare question by question.")
+@click.option("--out", type=LocalPath(), help="The result's file.  [default: eval_<split>.json there]")
+@click.option("--compare", type=LocalPath(), help="An earlier result, to compare question by question.")
 @click.option("--restart", is_flag=True, help="Ask every question again, also those that were answered before.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
 @quiet_option
@@ -111,13 +112,9 @@ def _check_writable(out: Path) -> None:
     """
     if out.is_dir():
         raise OutputError(f"--out {out}: is a folder; name the file that the result goes to")
-    probe = out.with_name(f".{out.name}.probe")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(f"--out {out}: cannot be written ({error.strerror}); choose another place") from error
+    if out.exists() and not out.is_file():
+        raise OutputError(f"--out {out}: not a regular file; choose another place")
+    check_writable(LocalFolder(out.parent))
 
 
 def _identity(config: TrainConfig, data: str, split: str) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..storage import LocalFolder, check_writable
+from .local_path import LocalPath
 from .settings import prepare_training_packages
 
 __all__ = ["command"]
@@ -13,7 +15,7 @@ __all__ = ["command"]
 
 @click.command("export", short_help="Write a model or a run as a folder that others can serve.")
 @click.argument("checkpoint")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
+@click.option("--out", required=True, type=LocalPath(), help="A new or empty folder.")
 @click.option("--adapter-only", is_flag=True, help="The adapter as it is, not merged into its model.")
 @click.option(
     "--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="Dtype of the weights.  [default: the base model's]"
@@ -38,6 +40,7 @@ def command(
         raise click.UsageError(f"--auto-map {auto_map}: expected beside, or a hub repository OWNER/NAME")
     if not _is_size(shard_size):
         raise click.UsageError(f"--shard-size {shard_size}: expected a number and KB, MB or GB, such as 5GB")
+    check_writable(LocalFolder(out))
     prepare_training_packages()
     import torch
 

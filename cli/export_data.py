@@ -27,8 +27,10 @@ def command(data: str | None, form: str, out: str) -> None:
     """
     from ..converters.chat.export import export_chat
     from ..schema.dataset import the_dataset
-    from ..storage import open_folder
+    from ..storage import check_writable, open_folder
 
-    for split in export_chat(the_dataset(data), form, open_folder(out)):
+    dataset, folder = the_dataset(data), open_folder(out)
+    check_writable(folder)
+    for split in export_chat(dataset, form, folder):
         counts = f"{counted(split.records, 'record')}, {counted(split.images, 'image')}"
         click.echo(f"{out}/{split.file}: {counts} copied")

@@ -13,7 +13,7 @@ from .. import __version__
 from ..schema.errors import Phi3VDataError
 from .signals import ignore_further_signals, stop_code
 
-__all__ = ["COMMANDS", "load_command", "main", "run_command"]
+__all__ = ["COMMANDS", "answer", "load_command", "main", "run_command"]
 
 # The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
 COMMANDS = {
@@ -37,6 +37,9 @@ COMMANDS = {
     "estimate": "Estimate a run: tokens, steps, memory of a GPU for every strategy.",
     "demo": "Go the whole way on generated clips: convert, validate, train, evaluate.",
 }
+
+# What a path that was given causes, and hardly ever a mistake of ours.
+_OF_PATHS = (PermissionError, NotADirectoryError, IsADirectoryError)
 
 
 class _LazyGroup(click.Group):
@@ -80,7 +83,7 @@ def main() -> None:
     """
     if os.environ.get("PHI3V_DEBUG") == "1":
         sys.exit(run_command(sys.argv[1:]))
-    sys.exit(_run())
+    sys.exit(answer(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
@@ -89,9 +92,10 @@ def run_command(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _run() -> int:
+def answer(arguments: list[str]) -> int:
+    """Run one command, print an error as one line, and return the exit code."""
     try:
-        return run_command(sys.argv[1:])
+        return run_command(arguments)
     except Phi3VDataError as error:
         return _fail(" ".join(str(error).split("\n")), error.exit_code, quiet=not _reports(error))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -112,9 +116,31 @@ def _run() -> int:
         # Whoever read our output has gone; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _fail_of_machine(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence; PHI3V_DEBUG=1 lets it through
-        first = str(error).strip().partition("\n")[0]
-        return _fail(f"unexpected {type(error).__name__}: {first}; PHI3V_DEBUG=1 shows where it comes from", 1)
+        return _fail(_unexpected(error), 1)
+
+
+def _fail_of_machine(error: OSError) -> int:
+    """Answer an error of the disk or of a permission that no command foresaw."""
+    from ..storage.outage import outage
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # It cannot be written; without this, the interpreter would complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if (reason := outage(error)) is not None:
+        return _fail(f"{reason}; fix that and rerun", 1)
+    if isinstance(error, _OF_PATHS) and error.filename is not None:
+        return _fail(f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions", 2)
+    return _fail(_unexpected(error), 1)
+
+
+def _unexpected(error: Exception) -> str:
+    first = str(error).strip().partition("\n")[0]
+    return f"unexpected {type(error).__name__}: {first}; PHI3V_DEBUG=1 shows where it comes from"
 
 
 def _fail(message: str, code: int, *, quiet: bool = False) -> int:

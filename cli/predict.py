@@ -11,6 +11,7 @@ import msgspec
 
 from ..schema.errors import UsageError
 from ..trainer.config import Attention, Precision
+from .local_path import LocalPath
 from .settings import parse_settings, prepare_training_packages
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _SETTINGS = {
 
 
 @click.command("predict", short_help="Print a model's answer to one question.")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
+@click.argument("images", nargs=-1, type=LocalPath(), metavar="[IMAGE]...")
 @click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
 @click.option("--prompt", help="The question; the images are shown before it, in their order.")
 @click.option("--data", help="Ask the questions of a dataset instead.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .local_path import LocalPath
+
 if TYPE_CHECKING:
     from ..trainer.recipe_results import RunResult
     from ..trainer.recipes import Recipe
@@ -17,7 +19,7 @@ __all__ = ["command"]
 
 @click.command("recipes", short_help="List the named runs, or their results beside the published ones.")
 @click.argument("name", required=False)
-@click.option("--results", type=click.Path(path_type=Path), help="A folder of finished runs, to be tabled.")
+@click.option("--results", type=LocalPath(), help="A folder of finished runs, to be tabled.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, results: Path | None, as_json: bool) -> None:
     """List the named runs, or their results beside the published ones.

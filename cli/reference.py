@@ -33,7 +33,13 @@ def reference() -> str:
 
 
 def _described(name: str, command: click.Command) -> list[str]:
-    context = click.Context(command, info_name=f"phi3v-data {name}", max_content_width=100, terminal_width=100)
+    context = click.Context(
+        command,
+        info_name=f"phi3v-data {name}",
+        max_content_width=100,
+        terminal_width=100,
+        help_option_names=["-h", "--help"],
+    )
     parts = [f"## {name}\n", f"```text\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):
         for child in command.list_commands(context):

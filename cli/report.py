@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.option("--out", metavar="DIR", default="report", show_default=True, help="Where the pages go.")
 @click.option(
     "--model",
-    help="Whose tokenizer and crops are used: a model folder, a hub id, or 'tiny'.  "
+    help="Whose tokenizer and crops are used: a model folder or a hub id.  "
     "[default: microsoft/Phi-3.5-vision-instruct, if it is here]",
 )
 @click.option("--num-crops", type=click.IntRange(1), help="Most crops an image.  [default: the model's]")
@@ -62,7 +62,9 @@ def command(
     from ..data_cards.report.run_report import report_runs
     from ..data_cards.run_files import is_run
     from ..schema.dataset import the_dataset
+    from ..storage import check_writable, open_folder
 
+    check_writable(open_folder(out))
     copy_images = {"auto": None, "link": False, "copy": True}[images]
     runs = [address for address in addresses if is_run(address)]
     if runs:

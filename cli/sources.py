@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .local_path import LocalPath
 
 if TYPE_CHECKING:
     from ..converters.registry import ListedSource
@@ -42,15 +45,18 @@ def command(ctx: click.Context, form: str) -> None:
 
 @command.command("new", short_help="Write a source of your own to start from.")
 @click.argument("name")
-@click.option("--out", metavar="DIR", default=".", show_default=True, help="Folder for its files.")
-def new(name: str, out: str) -> None:
+@click.option("--out", metavar="DIR", type=LocalPath(), default=".", show_default=True, help="Folder for its files.")
+def new(name: str, out: Path) -> None:
     """Write a source of your own to start from: a converter, its test and its card.
 
     NAME is a Python name such as my_source. All three work as they are: change them into what your data needs.
     """
     from ..converters.template import write_template
+    from ..storage import LocalFolder, check_writable
 
-    path, class_name = write_template(name, out)
+    check_writable(LocalFolder(out))
+
+    path, class_name = write_template(name, str(out))
     click.echo(f"{path}: a source to start from; beside it, its test and its card")
     click.echo(f"try it: phi3v-data convert --source {path}:{class_name} --input IMAGES")
     click.echo(f"test it: pytest {path.with_name(f'test_{path.name}')}")

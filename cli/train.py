@@ -9,7 +9,9 @@ from typing import Any, get_args
 
 import click
 
+from ..storage import LocalFolder, check_writable
 from ..trainer.config import Attention, BackendName, Precision, Strategy, TooLong, Tracker
+from .local_path import LocalPath
 from .mixture import mixture_option, open_sources
 from .settings import parse_settings, prepare_training_packages, recipe_settings
 from .settings_file import read_settings, settings_yaml
@@ -94,7 +96,7 @@ _SETTINGS = {
     metavar="auto|never|PATH",
     help="Resume what --out holds; take an empty folder only; or resume from a checkpoint.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/<data>-<strategy>]")
+@click.option("--out", type=LocalPath(), help="The run's folder.  [default: runs/<data>-<strategy>]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting of --show-config.")
 @click.option("--no-validate", is_flag=True, help="Train on data that `validate` finds errors in, too.")
 @click.option("--show-config", is_flag=True, help="Print all settings as a file for --config and exit.")
@@ -141,11 +143,13 @@ def command(
         click.echo(f"model {locate_model(config)}")
         click.echo(settings_yaml(config), nl=False)
         return
-    # The processes of one run share their data: the first looks at it.
-    if not no_validate and int(os.environ.get("RANK", "0")) == 0:
-        from ..schema.rules.gate import refuse_errors
+    # The processes of one run share their data and its place: the first looks at them.
+    if int(os.environ.get("RANK", "0")) == 0:
+        check_writable(LocalFolder(out))
+        if not no_validate:
+            from ..schema.rules.gate import refuse_errors
 
-        refuse_errors([source.dataset for source in sources])
+            refuse_errors([source.dataset for source in sources])
     prepare_training_packages()
     if gpus is not None:
         _launch(gpus)

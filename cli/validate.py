@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .fixing import FIX_OPTIONS, fix_all, fix_options
+from .local_path import LocalPath
 
 if TYPE_CHECKING:
     from ..schema.index import Counting
@@ -46,7 +47,7 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
     help="How to report.",
 )
 @click.option("--statistics", is_flag=True, help="Only how often each rule found something.")
-@click.option("--baseline", type=click.Path(path_type=Path), help="Leave out what this report of --format json holds.")
+@click.option("--baseline", type=LocalPath(), help="Leave out what this report of --format json holds.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option("--adopt", is_flag=True, help="First bring dataset.json up to date with files that were edited by hand.")
 @fix_options

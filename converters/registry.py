@@ -168,6 +168,8 @@ def load_source(source: str) -> type[Any]:
                 return _checked(point.load(), source)
     if source.endswith(".py"):
         raise UsageError(f"{source}: which class of it? A source of your own is given as path/to/file.py:Class")
+    if colon:
+        raise UsageError(f"no source {source!r}; a source of your own is given as path/to/file.py:Class")
     raise UsageError(f"no source {source!r}{_nearest(source, source_names(), 'there are')}")
 
 

@@ -69,9 +69,14 @@ def _folder(name: str, *, fetch: bool) -> Path | None:
         huggingface_hub.hf_hub_download(name, _PREPROCESSOR)
         return Path(huggingface_hub.hf_hub_download(name, _TOKENIZER)).parent
     except HFValidationError as error:
-        raise ModelFolderError(f"--model {name}: no such folder, and not a hub id") from error
+        raise ModelFolderError(
+            f"--model {name}: no such folder, and not a hub id such as owner/name; name one of the two"
+        ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise HubError(f"--model {name}: its tokenizer is not here and cannot be fetched ({error})") from error
+        offline = "HF_HUB_OFFLINE is set: unset it"
+        reason = offline if huggingface_hub.constants.HF_HUB_OFFLINE else " ".join(str(error).split())
+        what = f"--model {name}: its tokenizer is not here and cannot be fetched ({reason})"
+        raise HubError(f"{what}; or name a model folder") from error
 
 
 def _read(folder: Path) -> Counting:

@@ -19,7 +19,7 @@ appears under its name only when it is complete.
 
 from .base import Entry, Folder, name_key
 from .local import PARTIAL, LocalFolder
-from .opening import check_readable, is_remote, open_folder
+from .opening import check_readable, check_writable, is_remote, open_folder
 from .remote import RemoteFolder
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "LocalFolder",
     "RemoteFolder",
     "check_readable",
+    "check_writable",
     "is_remote",
     "name_key",
     "open_folder",

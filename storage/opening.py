@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
-from ..schema.errors import InputError
+from ..schema.errors import InputError, OutputError
 from .base import Folder
 from .local import LocalFolder
 from .outage import one_line, outage
 from .remote import RemoteFolder
 
-__all__ = ["check_readable", "is_remote", "open_folder"]
+__all__ = ["check_readable", "check_writable", "is_remote", "open_folder"]
+
+_PROBE = bytes(4096)  # a full disk takes an empty file
 
 
 def is_remote(address: str | os.PathLike[str]) -> bool:
@@ -53,3 +56,27 @@ def check_readable(folder: Folder) -> None:
         if not isinstance(error, OSError):
             raise
         raise InputError(f"{folder.address}: cannot be listed ({one_line(error)})") from error
+
+
+def check_writable(folder: Folder) -> None:
+    """Make sure, before any work is done, that a folder is there or can be made, and takes files; nothing stays in it.
+
+    Raises:
+        OutputError: it is a file or lies below one, or a permission, the disk or the store is in the way.
+    """
+    try:
+        if isinstance(folder, LocalFolder):
+            nearest = next(place for place in (folder.path, *folder.path.absolute().parents) if os.path.lexists(place))
+            with tempfile.TemporaryFile(dir=nearest) as stream:
+                stream.write(_PROBE)
+        else:
+            folder.write("probe", _PROBE)
+            folder.delete("probe")
+    except NotADirectoryError:
+        raise OutputError(f"{folder.address}: is or lies below a file; choose another --out") from None
+    except Exception as error:
+        if not isinstance(error, OSError) and outage(error) is None:
+            raise
+        reason = outage(error) or getattr(error, "strerror", None) or one_line(error)
+        what = f"{folder.address}: cannot be written ({reason})"
+        raise OutputError(f"{what}; fix that, or choose another --out") from error

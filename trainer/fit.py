@@ -22,6 +22,7 @@ from .evaluation.periodic import PeriodicEvaluation
 from .loop import Training, take_steps
 from .micro_batch_budget import choose_budget
 from .model_folder import load_model_config, load_run_processor, load_trainable, save_model
+from .model_source import adapter_source
 from .optimizer import LearningRate
 from .outline import outline_steps
 from .processes import Processes
@@ -83,6 +84,8 @@ def fit(
     """
     processor = load_run_processor(config)
     shapes = load_model_config(config)
+    if config.model.init_adapter is not None:
+        adapter_source(config.model.init_adapter)
     known = point.again or point.checkpoint is not None
     measured = processes.on_node_first(lambda: data.measure(processor, log, resumed=known))
     plan = measured.plan(config.batch_size, config.seed)

@@ -69,7 +69,9 @@ def _output_errors(out: Folder) -> Iterator[None]:
     except (NotADirectoryError, FileExistsError):
         raise OutputError(f"{out.address}: not a folder; give an empty or new folder as --out") from None
     except OSError as error:
-        raise OutputError(f"{out.address}: cannot be written ({outage(error) or one_line(error)})") from error
+        raise OutputError(
+            f"{out.address}: cannot be written ({outage(error) or one_line(error)}); choose another --out"
+        ) from error
 
 
 def _write(dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str]) -> int:

@@ -149,6 +149,7 @@ class TerminalProgress:
         self._bars.stop()
 
 
-def progress_for(stream: TextIO = sys.stderr) -> Progress:
-    """Return the progress that suits a stream."""
+def progress_for(stream: TextIO | None = None) -> Progress:
+    """Return the progress that suits a stream; by default standard error."""
+    stream = stream or sys.stderr
     return TerminalProgress(stream) if stream.isatty() else PlainProgress(stream)

@@ -54,7 +54,7 @@ def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: b
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one") from None
     except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)})") from error
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
     if is_file and path.name.lower().endswith(takes_files):
         return str(path)
     if is_file and not is_archive_name(path.name):
@@ -75,7 +75,7 @@ def _is_remote_file(given: str) -> bool:
     try:
         return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
     except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)})") from error
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
 
 
 def _public_copy(source: Any) -> str:
@@ -98,7 +98,7 @@ def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"{given}: no such archive") from None
     except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)})") from error
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
     # It gets its name when it is complete; a killed run leaves one without.
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -36,8 +36,12 @@ class Baseline:
                         self._left[_key(msgspec.json.decode(line, type=Finding))] += 1
         except FileNotFoundError:
             raise UsageError(f"{path}: no such baseline; write one with: validate --format json > {path}") from None
-        except (OSError, msgspec.DecodeError) as error:
-            raise UsageError(f"{path}: not a report of validate --format json ({error})") from error
+        except OSError as error:
+            what = f"{path}: cannot be read ({error.strerror or error})"
+            raise UsageError(f"{what}; expected a report of validate --format json") from error
+        except msgspec.DecodeError as error:
+            what = f"{path}: not a report of validate --format json ({error})"
+            raise UsageError(f"{what}; write one with: validate --format json > FILE") from error
 
     def knows(self, finding: Finding) -> bool:
         """Tell whether a finding is in the report; as often as it is there."""

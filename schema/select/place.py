@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...storage import Folder, LocalFolder, is_remote, open_folder
+from ...storage import Folder, LocalFolder, check_writable, is_remote, open_folder
 from ...storage.outage import one_line
 from ..errors import OutputError
 from ..layout import BEFORE_FIX
@@ -41,6 +41,7 @@ def new_folder(address: str) -> Iterator[Folder]:
     if taken:
         what = "not empty" if place.is_dir() else "not a folder"
         raise OutputError(f"{address}: {what}; name a folder that is not there yet in --out")
+    check_writable(LocalFolder(Path(address.removeprefix("file://")).parent))
     with _written_beside(place) as folder:
         yield folder
         with _os_errors(address):
@@ -65,6 +66,7 @@ def in_place_of(address: str) -> Iterator[LocalFolder]:
     place = Path(address.removeprefix("file://"))
     if is_remote(address) or not place.is_dir():
         raise OutputError(f"{address}: only a dataset folder on this machine is fixed in place; give --out DIR")
+    check_writable(LocalFolder(place.parent))
     place = place.resolve()
     with _written_beside(place) as folder:
         yield folder

@@ -189,7 +189,7 @@ def test_an_output_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None
     (tmp_path / "file").write_text("precious")
     result = sources("new", "mine", "--out", str(tmp_path / "file"))
     assert isinstance(result.exception, OutputError)
-    assert str(result.exception).startswith(f"{tmp_path}/file: cannot be written (File exists")
+    assert str(result.exception).startswith(f"{tmp_path}/file: is or lies below a file; ")
     assert (tmp_path / "file").read_text() == "precious"
 
 

@@ -139,6 +139,7 @@ def read_evaluation(path: Path) -> Evaluation:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Evaluation)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+        what = f"{path}: cannot be read ({error.strerror or error})"
+        raise DatasetError(f"{what}; expected a result of: phi3v-data evaluate") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: not an evaluation ({error}); write one with: phi3v-data evaluate") from error

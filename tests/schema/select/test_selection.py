@@ -176,7 +176,7 @@ def test_places_that_are_taken_or_cannot_be_written_are_refused_before_anything_
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match="not a folder; name a folder that is not there yet"):
         choose(tmp_path / "file", data)
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="is or lies below a file"):
         choose(tmp_path / "file" / "out", data)
     before = tree(data)
     with pytest.raises(OutputError, match="not empty"):
