@@ -24,10 +24,14 @@ def test_a_signal_during_the_first_imports_is_one_line(tmp_path: Path, name: str
 
 
 _FORKING = """
-import multiprocessing, signal
+import multiprocessing, time
 from phi3v_data.cli.signals import raise_on_sigterm
 raise_on_sigterm()
-child = multiprocessing.get_context("fork").Process(target=signal.pause)
+def idle():
+    # One long pause would be missed by a signal that arrives just before it.
+    while True:
+        time.sleep(0.05)
+child = multiprocessing.get_context("fork").Process(target=idle)
 child.start()
 child.terminate()
 child.join()
