@@ -106,6 +106,8 @@ def answer(arguments: list[str]) -> int:
         others = settable and not error.possibilities
         hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if others else ""
         return _fail(error.format_message() + hint, error.exit_code)
+    except click.BadParameter as error:
+        return _fail(_out_of_range(error) or error.format_message(), error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
@@ -120,6 +122,17 @@ def answer(arguments: list[str]) -> int:
         return _fail_of_machine(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence; PHI3V_DEBUG=1 lets it through
         return _fail(_unexpected(error), 1)
+
+
+def _out_of_range(error: click.BadParameter) -> str | None:
+    """Return what is wrong with a number that lies outside its option's range; None where that is not the error."""
+    value, outside, _ = error.message.partition(" is not in the range")
+    kind = error.param.type if error.param else None
+    if not outside or error.param is None or not isinstance(kind, (click.IntRange, click.FloatRange)):
+        return None
+    above, below = "above" if kind.min_open else "at least", "below" if kind.max_open else "at most"
+    bounds = [f"{word} {bound:g}" for word, bound in ((above, kind.min), (below, kind.max)) if bound is not None]
+    return f"{error.param.opts[0]} {value}: {', '.join(bounds)}"
 
 
 def _fail_of_machine(error: OSError) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +41,8 @@ def open_sources(data: str | None, mixture: Sequence[str]) -> list[Source]:
         return [Source(the_dataset(data))]
     if data is not None:
         raise click.UsageError(f"both DATA ({data}) and --data were given; name every dataset by --data")
+    for each in mixture:
+        _check_weight(each)
     parsed = [_with_weight(each) for each in mixture]
     return [Source(open_dataset(address), weight) for address, weight in parsed]
 
@@ -50,3 +53,10 @@ def _with_weight(given: str) -> tuple[str, Fraction | None]:
         return (address, Fraction(weight)) if address and _WEIGHT.fullmatch(weight) else (given, None)
     except ZeroDivisionError:
         return given, None
+
+
+def _check_weight(given: str) -> None:
+    """Tell a mistyped weight from the rest of an address: what stands before it is there, and the whole is not."""
+    address, colon, weight = given.rpartition(":")
+    if colon and _with_weight(given)[1] is None and Path(address).exists() and not Path(given).exists():
+        raise click.UsageError(f"--data {given}: {weight!r} is not a weight; expected a number such as 2, 0.5 or 1/3")
