@@ -27,12 +27,16 @@ _FORKING = """
 import multiprocessing, time
 from phi3v_data.cli.signals import raise_on_sigterm
 raise_on_sigterm()
+context = multiprocessing.get_context("fork")
+up = context.Event()
 def idle():
-    # One long pause would be missed by a signal that arrives just before it.
+    # The interpreter forgets a signal that arrives while it forks, and one long pause would miss one just before it.
+    up.set()
     while True:
         time.sleep(0.05)
-child = multiprocessing.get_context("fork").Process(target=idle)
+child = context.Process(target=idle)
 child.start()
+up.wait()
 child.terminate()
 child.join()
 print(child.exitcode)
