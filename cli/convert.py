@@ -9,6 +9,7 @@ import click
 
 from ..converters.images import ImageFormat, ImageSettings
 from ..schema.wording import counted
+from ..storage import open_folder
 from .progress import quiet_option
 from .settings import parse_settings
 from .source_command import SourceCommand, effective_yaml, given_for_source
@@ -145,7 +146,8 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     )
     summary = convert(request, Silent() if given["quiet"] else progress_for())
     _report(summary)
-    if not summary.already_complete:
+    # A run that was killed behind the end of the dataset has not come to its card.
+    if not summary.already_complete or not open_folder(summary.out).exists("README.md"):
         from .card import write_card_of
 
         write_card_of(summary.out)

@@ -243,6 +243,6 @@ def test_a_hub_out_of_reach_says_what_to_do(load: Callable[[str], object]) -> No
 
 def test_a_hub_that_gives_no_model_is_not_blamed_on_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "HF_HUB_OFFLINE", False)
-    with pytest.raises(HubError, match="the hub gave no model of that name") as raised:
+    with pytest.raises(HubError, match="the hub has no model of that name") as raised:
         load_model("owner/no-such-model")
     assert "HF_HUB_OFFLINE is set" not in str(raised.value)
