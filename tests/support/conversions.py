@@ -65,9 +65,10 @@ class Bench:
         )
 
     def files(self, out: str = "out") -> dict[str, bytes]:
-        """Every file of a dataset folder, hidden ones included."""
+        """Every file of a dataset folder, hidden ones included; but for the card, which the command writes."""
         root = self.root / out
-        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "README.md")
+        return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
     def quarantine(self, out: str = "out") -> list[dict[str, str]]:
         lines = (self.root / out / "quarantine.jsonl").read_text().splitlines()
