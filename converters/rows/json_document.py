@@ -25,6 +25,9 @@ _EXPECTED = 'expected [{...}, ...] or {"data": [{...}, ...]}'
 _BOM = b"\xef\xbb\xbf"
 # The first row of an array with each row on lines of its own, as json.dump writes it with an indent.
 _FIRST_ON_ITS_LINE = re.compile(rb"\s*\[\s*?(\n[ \t]+)\{")
+# An array with a row a line, by itself or as the "data" of an object, as the DocVQA challenge's files may be written.
+_ROW_A_LINE = re.compile(rb'\s*(?:\{[^\n]*"data"[ \t]*:[ \t]*)?\[[ \t]*\r?\n(?=\{[^\n]*\},?[ \t\r]*\n)')
+_LINE_END = re.compile(rb"\n|\Z")
 _BLANK = b" \t\r\n"
 
 _whole = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
@@ -122,6 +125,10 @@ def _arrays_of_rows(document: list[msgspec.Raw] | dict[str, msgspec.Raw]) -> dic
 
 def _damaged(text: memoryview, name: str, error: Exception) -> Iterator[Row]:
     """Yield the rows of a document that is not valid, where each is on lines of its own."""
+    opening = _ROW_A_LINE.match(text)
+    if opening is not None:
+        yield from _line_by_line(text, opening.end(), name)
+        return
     first = _FIRST_ON_ITS_LINE.match(text)
     if first is None:
         yield Row(f"{name}:1", 0, None, f"not valid JSON ({error}), and its rows cannot be told apart; is it complete?")
@@ -136,6 +143,19 @@ def _damaged(text: memoryview, name: str, error: Exception) -> Iterator[Row]:
             yield Row(place, number, None, f"not valid JSON ({reason})")
             continue
         yield _row(place, number, row[:-1].rstrip(_BLANK))
+
+
+def _line_by_line(text: memoryview, at: int, name: str) -> Iterator[Row]:
+    places, number = _Places(text, name), 0
+    while at < len(text) and (end := _LINE_END.search(text, at)):
+        line, start = bytes(text[at : end.start()]).strip(_BLANK), at
+        at = end.end()
+        if line.startswith(b"]"):
+            return
+        if line:
+            yield _row(places.place(start, number), number, line.removesuffix(b","))
+            number += 1
+    yield Row(places.place(len(text), number), number, None, "not valid JSON (the file ends within its rows)")
 
 
 def _row(place: str, number: int, text: bytes | memoryview) -> Row:
