@@ -42,6 +42,9 @@ COMMANDS = {
 _OF_PATHS = (PermissionError, NotADirectoryError, IsADirectoryError)
 
 
+_HELP_OPTIONS = ["-h", "--help"]
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -61,10 +64,12 @@ class _LazyGroup(click.Group):
 def load_command(name: str) -> click.Command:
     """Import one of COMMANDS."""
     command: click.Command = importlib.import_module(f"..{name.replace('-', '_')}", __name__).command
+    # Click remembers the help option of the first context that a command is used in, which may have no group above it.
+    command.context_settings.setdefault("help_option_names", _HELP_OPTIONS)
     return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": _HELP_OPTIONS, "max_content_width": 120})
 @click.version_option(__version__, prog_name="phi3v-data")
 def _group() -> None:
     """Prepare vision-language data, and fine-tune Phi-3-vision / Phi-3.5-vision on it.

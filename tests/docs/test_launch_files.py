@@ -7,11 +7,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import click
 import pytest
 import yaml
 
-from phi3v_data.cli.main import COMMANDS
+from phi3v_data.cli.main import COMMANDS, load_command
 from phi3v_data.trainer.recipes import load_recipe, recipe_names
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "launch"
@@ -30,11 +29,8 @@ def commands(text: str) -> list[list[str]]:
 
 def check(arguments: list[str]) -> None:
     """Parse a call by the command's own options, without running it."""
-    import importlib
-
     name, *rest = arguments
-    command: click.Command = importlib.import_module(f"phi3v_data.cli.{name.replace('-', '_')}").command
-    command.make_context(name, rest)
+    load_command(name).make_context(name, rest)
     if "--recipe" in rest:
         load_recipe(rest[rest.index("--recipe") + 1])
 
