@@ -125,13 +125,14 @@ def store(bench: Bench, wire: Wire, request: pytest.FixtureRequest) -> str:
 
 
 def files(address: str) -> dict[str, bytes]:
-    """Every object below an address, hidden ones included."""
+    """Every object below an address, hidden ones included; but for the card, which the command writes."""
     import boto3
 
     client = boto3.client("s3")
     prefix = address.removeprefix("s3://conversions/") + "/"
     pages = client.get_paginator("list_objects_v2").paginate(Bucket="conversions", Prefix=prefix)
-    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    found = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    keys = [key for key in found if not key.endswith("/README.md")]
     return {key.removeprefix(prefix): client.get_object(Bucket="conversions", Key=key)["Body"].read() for key in keys}
 
 
