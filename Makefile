@@ -27,10 +27,10 @@ check: $(STAMP)      ## lint, format, types, layers
 	$(BIN)/lint-imports
 
 test: $(STAMP)       ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 quick: $(STAMP)      ## the tests that take seconds
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -n auto --dist worksteal -m 'not slow'
 
 docs: $(STAMP)       ## the site, in site/; links are checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
