@@ -171,7 +171,7 @@ def test_an_installed_source_that_cannot_be_loaded_is_refused() -> None:
 def test_options_are_listed_with_their_defaults_and_what_they_do() -> None:
     options = {option.name: option for option in options_of(UCF101)}
     assert list(options) == ["prompt", "sampling", "decoder", "fold"]
-    assert (options["fold"].default, options["fold"].help) == (1, "the official split of the full dataset")
+    assert (options["fold"].default, options["fold"].help) == (1, "fold of the official lists of the full dataset")
     assert options["sampling"].default["frames"] == 8
     assert all(option.help for option in options.values())
 
