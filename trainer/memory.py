@@ -21,7 +21,7 @@ from .parameter_counts import Counts, count_parameters
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["MICRO_BATCH", "OVERHEAD", "MemoryEstimate", "MicroBatch", "activation_bytes", "estimate_memory"]
+__all__ = ["OVERHEAD", "MemoryEstimate", "MicroBatch", "activation_bytes", "estimate_memory"]
 
 OVERHEAD = 1.5e9
 """Bytes of CUDA's context, NCCL's buffers and libraries' workspaces: about 0.5 GB each on an A100."""
@@ -71,9 +71,6 @@ class MicroBatch(msgspec.Struct, frozen=True):
     tokens: int
     crops: int
     supervised: int
-
-
-MICRO_BATCH = MicroBatch(8192, 57, 64)
 
 
 class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):

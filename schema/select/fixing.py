@@ -14,7 +14,6 @@ from ...storage import Folder
 from ..dataset import Dataset
 from ..errors import DatasetError, UsageError
 from ..layout import QUARANTINE, Manifest, Quarantined, ReadData, records_name
-from ..record import Record
 from ..rules.registry import codes_for
 from ..rules.rule import Finding
 from ..rules.settings import Settings
@@ -133,7 +132,9 @@ class _Fixing:
     @property
     def repaired(self) -> Counter[str]:
         """How many records or images each rule's repair has changed."""
-        return self._counts + self._fixer.counts
+        # In one order, whichever repair came first.
+        counts = self._counts + self._fixer.counts
+        return Counter(dict(sorted(counts.items())))
 
     def decide(self, split_by_group: bool) -> _Decisions:
         """Read all records, and decide what becomes of each."""
@@ -207,25 +208,6 @@ class _Fixing:
         names = ratio or dict.fromkeys([*now, *splits])
         files = {split: now.get(split, records_name(source, split)) for split in names}
         return {split: name.removesuffix(".gz").removesuffix(".zst") for split, name in files.items()}
-
-
-@dataclass(frozen=True)
-class _Repaired:
-    """A record as it is written.
-
-    Args:
-        record: as it is written.
-        before: with the texts, and the names of its images, that it was read with.
-        data: its bytes; those that were read where nothing is repaired.
-        codes: the rules whose findings are repaired.
-        findings: that were found in it.
-    """
-
-    record: Record
-    before: Record
-    data: bytes
-    codes: list[str]
-    findings: list[Finding]
 
 
 def _quarantined(line: InputLine, bad: Finding, split: str) -> Quarantined:

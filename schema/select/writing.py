@@ -207,8 +207,8 @@ class DatasetWriter:
             read=sum(each.records for each in inputs),
             selected=sum(file.records for file in self._splits.values()),
             quarantined=self._quarantined,
-            left_out=dict(self.left_out),
-            repaired=dict(repaired or {}),
+            left_out=dict(sorted((self.left_out).items())),
+            repaired=dict(sorted((repaired or {}).items())),
         )
         _check_conservation(step)
         in_form = {"image_files": self._form.files, "shard_size": self._form.shard_size if self._form.shards else None}
