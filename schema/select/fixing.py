@@ -132,9 +132,7 @@ class _Fixing:
     @property
     def repaired(self) -> Counter[str]:
         """How many records or images each rule's repair has changed."""
-        # In one order, whichever repair came first.
-        counts = self._counts + self._fixer.counts
-        return Counter(dict(sorted(counts.items())))
+        return self._counts + self._fixer.counts
 
     def decide(self, split_by_group: bool) -> _Decisions:
         """Read all records, and decide what becomes of each."""
@@ -197,6 +195,8 @@ class _Fixing:
                 self._progress("Writing", "records", row + 1, total)
             if row + 1 != total:
                 raise DatasetError("records were added or taken out while they were read; rerun when nobody writes")
+            # What is repaired in an image is counted when that is copied.
+            writer.wait()
             name = self._source.name
             read = ReadData(name=name, source=source, digest=dataset.digest(), records=total)
             return writer.finish("validate --fix", options, [read], [manifest], self.repaired)

@@ -197,7 +197,7 @@ class DatasetWriter:
         Raises:
             RunError: the conservation law does not hold; nothing is declared finished.
         """
-        self._wait(0)
+        self.wait()
         with self._writing():
             self._open.close()
         step = Step(
@@ -207,7 +207,7 @@ class DatasetWriter:
             read=sum(each.records for each in inputs),
             selected=sum(file.records for file in self._splits.values()),
             quarantined=self._quarantined,
-            left_out=dict(sorted((self.left_out).items())),
+            left_out=dict(sorted(self.left_out.items())),
             repaired=dict(sorted((repaired or {}).items())),
         )
         _check_conservation(step)
@@ -265,7 +265,7 @@ class DatasetWriter:
         if self._pool is None:
             self._pool = self._open.enter_context(ThreadPoolExecutor(_COPIES))
         self._copies.append(self._pool.submit(self._copy, image))
-        self._wait(2 * _COPIES)
+        self.wait(2 * _COPIES)
 
     def _linked(self, path: str, name: str) -> bool:
         """Give a file a second name in the dataset; False where it had better be copied."""
@@ -287,8 +287,8 @@ class DatasetWriter:
         with opened(image) as stream, self._writing(), self._out.create(f"{IMAGES}/{image.name}") as target:
             shutil.copyfileobj(stream, target)
 
-    def _wait(self, most: int) -> None:
-        """Wait until at most so many copies are under way."""
+    def wait(self, most: int = 0) -> None:
+        """Wait until at most so many copies of images are under way."""
         while len(self._copies) > most:
             self._copies.popleft().result()
 
