@@ -7,6 +7,11 @@ The object `<name>` is JSON::
 Who finds it there watches it for one lease. If it changes, its owner is alive; if not, the owner is gone and the lock
 is taken over. Nothing depends on what time it is: clocks of machines differ. An owner on this machine whose process has
 ended is gone at once, so a killed run is resumed without a wait.
+
+Two that start at one moment are told apart by the store, which writes the object only where there is none. Not every
+store does: some write whatever the condition says. This is tried after the lock is written, at the cost of one request;
+where the condition does not hold, the run looks again after a pause, and the last writer is the owner. A write that
+takes longer than the pause is noticed by the next renewal, after a quarter of a lease: then the earlier run stops.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ _log = logging.getLogger(__name__)
 LEASE = 60.0
 # How often a lease is renewed, and how often a foreign one is looked at.
 _RENEWALS, _LOOKS = 4, 12
+# Which part of a lease a run waits on a store that takes two writes for the first.
+_PAUSES = 12
 
 
 class _Process(msgspec.Struct, frozen=True):
@@ -82,6 +89,7 @@ class StoreLock:
         self._wait = wait
         self._lease = _Lease(uuid.uuid4().hex, _this_process())
         self._version = ""
+        self._is_conditional = True
         self._ended = threading.Event()
         self._lost = ""
         self._renewing = threading.Thread(target=self._renew_until_released, daemon=True)
@@ -111,19 +119,33 @@ class StoreLock:
         if self._lost:
             raise ConversionStopped(f"{self._folder.address}: {self._lost}; rerun: progress is kept")
 
+    def regain(self) -> bool:
+        """Write the lock object again if somebody removed it; tell whether the lock is still this run's."""
+        if self._is_ours():
+            return True
+        is_removed = self._folder.version(self._name) is None
+        return is_removed and self._folder.write_new(self._name, msgspec.json.encode(self._lease))
+
     def _take(self) -> bool:
         """Try once to become the owner; False where the lock changed hands meanwhile."""
-        # The answer to a write may be lost and the write be repeated, so that our own object is in its way.
-        if self._folder.write_new(self._name, msgspec.json.encode(self._lease)) or self._is_ours():
-            return self._is_taken()
         version = self._folder.version(self._name)
-        found = self._read()
         if version is None:
-            return False
+            # The answer to a write may be lost and the write be repeated, so that our own object is in its way.
+            is_written = self._folder.write_new(self._name, msgspec.json.encode(self._lease)) or self._is_ours()
+            return is_written and self._is_settled()
+        found = self._read()
         if found is None or not _has_ended(found.process):
             self._watch(version, found)
         _log.info("taking over the lock of a run that has ended (%s)", _described(found))
-        return self._folder.replace(self._name, msgspec.json.encode(self._lease), version) and self._is_taken()
+        return self._folder.replace(self._name, msgspec.json.encode(self._lease), version) and self._is_settled()
+
+    def _is_settled(self) -> bool:
+        """Tell whether the lock that was just written is this run's, and no other run's write can follow."""
+        self._is_conditional = self._folder.refuses_to_overwrite(self._name, msgspec.json.encode(self._lease))
+        if not self._is_conditional:
+            _log.info("this store does not tell two writers apart; looking again in %.0f s", self._seconds / _PAUSES)
+            self._wait(self._seconds / _PAUSES)
+        return self._is_taken()
 
     def _is_taken(self) -> bool:
         version = self._folder.version(self._name)
@@ -168,11 +190,17 @@ class StoreLock:
 
     def _renew(self) -> None:
         lease = msgspec.structs.replace(self._lease, renewals=self._lease.renewals + 1)
-        if not self._folder.replace(self._name, msgspec.json.encode(lease), self._version) and not self._is_ours():
-            self._lost = f"another run has taken over this address ({_described(self._read())})"
+        if not self._is_conditional and not self.regain():
+            self._lose()
+            return
+        if not self._folder.replace(self._name, msgspec.json.encode(lease), self._version) and not self.regain():
+            self._lose()
             return
         self._lease = lease
         self._version = self._folder.version(self._name) or ""
+
+    def _lose(self) -> None:
+        self._lost = f"another run has taken over this address ({_described(self._read())})"
 
 
 def _described(lease: _Lease | None) -> str:

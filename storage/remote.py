@@ -96,11 +96,29 @@ class RemoteFolder(Folder):
             return self.version(name) is None and self._write(name, data)
         return True
 
+    def refuses_to_overwrite(self, name: str, data: bytes) -> bool:
+        """Tell whether `write_new` compares and writes in one step here, by trying it on an object that is there.
+
+        Args:
+            name: an object that is there.
+            data: its bytes, for a store that writes them again.
+        """
+        if not self.address.startswith("s3://"):
+            return False  # fsspec looks first and writes then
+        try:
+            self._call("pipe_file", self._path(name), data, mode="create")
+        except FileExistsError:
+            return True
+        except OSError as error:
+            if _error_code(error) != "NotImplemented":
+                raise
+        return False
+
     def replace(self, name: str, data: bytes, version: str) -> bool:
         """Write an object where it still is the given version; return whether it was written.
 
-        Not every store compares and writes in one step; on one that does not, two writers at one moment may both be
-        told that they wrote.
+        Not every store compares and writes in one step (`refuses_to_overwrite`); on one that does not, two writers at
+        one moment may both be told that they wrote.
 
         Args:
             name: the object.

@@ -4,6 +4,7 @@
     plan      a source's discovery       -> every item in order, in a temporary file, with its digest
     state     the dataset folder         -> how far a conversion there is; the lock (`remote_state`: on a store)
     resume    plan, state                -> where the run resumes; the folder, brought to where work can begin
+    finished  a finished dataset         -> the files it lacks; what is settled of it
     driver    plan, journal              -> work for the executor; its outcomes, noted in the journal
     pool      work, workers              -> outcomes; `local` runs workers as processes, `cluster` as Ray actors
     work      one item                   -> its images on disk, and its record or failure, as one outcome

@@ -59,7 +59,7 @@ class ImageSizes:
         Raises:
             FileNotFoundError: one of them is missing.
         """
-        return [self._size(f"{self._images}/{name}") for name in record.images()]
+        return [self.of_image(name) for name in record.images()]
 
     def are(self, record: Record, written: Sequence[int]) -> bool:
         """Tell whether the images of a record are there with the sizes that were written."""
@@ -68,7 +68,13 @@ class ImageSizes:
         except FileNotFoundError:
             return False
 
-    def _size(self, name: str) -> int:
+    def of_image(self, image: str) -> int:
+        """Return the bytes of one image, by its name in a record.
+
+        Raises:
+            FileNotFoundError: it is missing.
+        """
+        name = f"{self._images}/{image}"
         if isinstance(self._out, LocalFolder):
             return self._out.size(name)
         folder = name.rpartition("/")[0]

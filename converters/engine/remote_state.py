@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path, PurePosixPath
 from types import TracebackType
+from typing import IO
 
-from ...schema.errors import ConversionStopped, OutputError
+from ...schema.errors import OutputError
 from ...storage import RemoteFolder
 from ...storage.lock import StoreLock
 from ...storage.outage import one_line
-from .journal import Journal
 from .state import SEGMENTS, STATE, Phase, State
 
 __all__ = ["RemoteState"]
@@ -37,7 +37,6 @@ class RemoteState(State):
     def __init__(self, out: RemoteFolder) -> None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         super().__init__(out, cache / "phi3v-data" / hashlib.sha256(out.address.encode()).hexdigest()[:16])
-        self._held = contextlib.ExitStack()
         self._lock = StoreLock(out, _LOCK)
         self._collected = bytearray()
         self._next = 0
@@ -62,17 +61,16 @@ class RemoteState(State):
             if error is not None:
                 # What is not kept is done again; the error that ended the run is the one to report.
                 with contextlib.suppress(Exception):
-                    self._flush()
+                    self.check_kept()
 
-    def check_kept(self) -> None:
-        """Make sure that the state is still there; see `State.check_kept`."""
+    def _is_kept(self) -> bool:
         self._flush()
         self._lock.check()
-        if self.phase() is not Phase.CONVERTING:
-            raise ConversionStopped(
-                f"{self.out.address}: its state was removed while the conversion was at work; remove what is left "
-                "there and rerun"
-            )
+        return self._running is None or self.phase() is Phase.CONVERTING
+
+    def _restore(self) -> None:
+        if self._lock.regain():
+            super()._restore()
 
     def sweep(self) -> None:
         """Remove what the run left, here and on the store; the lock stays until the state is left."""
@@ -81,20 +79,18 @@ class RemoteState(State):
                 self.out.delete(entry.name)
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def open_journal(self, items: int) -> Journal:
-        """Fetch the segments into a temporary file and open it; see `State.open_journal`."""
+    def _open_stream(self) -> IO[bytes]:
         stream = tempfile.TemporaryFile(prefix="phi3v-data-journal-")  # noqa: SIM115 - closed on leaving the state
-        self._held.enter_context(stream)
         for entry in self.out.list(SEGMENTS):
             stream.write(self.out.read(entry.name))
             self._next = int(PurePosixPath(entry.name).stem) + 1
         stream.flush()
-        return Journal(stream, items, self._collect)
+        return stream
 
-    def _collect(self, line: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         self._collected += line
         if len(self._collected) > _BYTES or time.monotonic() - self._since > _SECONDS:
-            self._flush()
+            self.check_kept()
 
     def _flush(self) -> None:
         if self._collected:

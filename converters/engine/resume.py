@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from ...schema.errors import DatasetError, OutputError, UsageError
-from ...schema.jsonl import Line, read_lines
-from ...schema.layout import IMAGES, MANIFEST, Manifest, read_manifest
+from ...schema.layout import MANIFEST, Manifest, read_manifest
 from ...schema.record import decode_record
 from ...storage import Folder
+from .finished import missing_files, outcomes
 from .image_files import ImageSizes
 from .journal import Journal, journal_lines, read_journal
-from .messages import Done, encode
-from .pack import unpack
+from .messages import Done
 from .plan import Plan
 from .settings import RunHeader, Settings
 from .state import HEADER, Phase, State, read_header
@@ -31,7 +30,7 @@ class ResumePoint(enum.Enum):
     START: from nothing; what is there holds no record, or is to be thrown away.
     CLEAR: a run was killed while it removed an earlier dataset; the rest is removed, then all is converted.
     JOURNAL: an unfinished run; what its journal settles is done.
-    RECORDS: a finished dataset whose quarantined items are retried; what has a record is done.
+    RECORDS: a finished dataset whose quarantined items are retried, or that lacks files; what has a record is done.
     COMPLETE: a finished dataset; nothing is left to do.
     """
 
@@ -79,11 +78,16 @@ def check_ours(out: Folder) -> None:
         )
 
 
-def find_resume_point(target: Target, state: State) -> ResumePoint:
+def find_resume_point(target: Target, state: State, log: Callable[[str], object]) -> ResumePoint:
     """Decide where a run resumes; nothing is changed.
 
     What was made otherwise is protected only where it holds a record: after a run that converted nothing, the corrected
-    command runs.
+    command runs. A finished dataset is complete only if its files are there.
+
+    Args:
+        target: what the run is asked to produce.
+        state: of the dataset folder.
+        log: takes a line for people.
 
     Raises:
         UsageError: what is there was made from something else, or otherwise.
@@ -93,7 +97,7 @@ def find_resume_point(target: Target, state: State) -> ResumePoint:
     if target.restart or phase is Phase.EMPTY:
         return ResumePoint.START
     if phase is Phase.FINISHED:
-        return _in_finished(target, state.out)
+        return _in_finished(target, state.out, log)
     earlier = read_header(state.out)
     differences = target.header.differences(earlier) if earlier is not None else []
     if phase is Phase.CLEARING:
@@ -106,22 +110,30 @@ def find_resume_point(target: Target, state: State) -> ResumePoint:
     return ResumePoint.JOURNAL
 
 
-def _in_finished(target: Target, out: Folder) -> ResumePoint:
+def _in_finished(target: Target, out: Folder, log: Callable[[str], object]) -> ResumePoint:
     manifest = read_manifest(out)
     if not any(row.written for row in manifest.splits):
         return ResumePoint.START
-    # Newer libraries matter only where more images are to be made.
-    decoders = manifest.decoders if target.retry else target.header.settings.decoders
-    made = RunHeader(
-        settings=Settings(source=manifest.source, options=manifest.options, decoders=decoders),
-        input=target.header.input,
-        plan=manifest.plan_digest,
-    )
-    differences = target.header.differences(made)
+    differences = _since(manifest, target.header, manifest.decoders)
     if differences:
         raise _made_otherwise(out, "a finished dataset", differences)
-    has_quarantined = any(row.quarantined for row in manifest.splits)
-    return ResumePoint.RECORDS if target.retry and has_quarantined else ResumePoint.COMPLETE
+    missing = missing_files(out, manifest, target.images)
+    if not missing and not (target.retry and any(row.quarantined for row in manifest.splits)):
+        return ResumePoint.COMPLETE
+    # Newer libraries matter only where more images are to be made.
+    differences = _since(manifest, target.header, target.header.settings.decoders)
+    if differences:
+        raise _made_otherwise(out, f"a finished dataset{' with files missing' if missing else ''}", differences)
+    if missing:
+        log(f"missing from the finished dataset: {missing}; what is missing is converted again")
+    return ResumePoint.RECORDS
+
+
+def _since(manifest: Manifest, header: RunHeader, decoders: dict[str, str]) -> list[str]:
+    """List what differs from what made a finished dataset; `decoders` are the versions that count as today's."""
+    now = msgspec.structs.replace(header, settings=msgspec.structs.replace(header.settings, decoders=decoders))
+    made = Settings(source=manifest.source, options=manifest.options, decoders=manifest.decoders)
+    return now.differences(RunHeader(settings=made, input=header.input, plan=manifest.plan_digest))
 
 
 def _made_otherwise(out: Folder, what: str, differences: list[str]) -> UsageError:
@@ -135,7 +147,7 @@ def prepare(point: ResumePoint, target: Target, state: State, plan: Plan) -> Non
     """Bring a dataset folder to where work can begin.
 
     Raises:
-        DatasetError: the records of a finished dataset are not those its manifest tells of.
+        DatasetError: a JSONL file of a finished dataset was changed.
     """
     if point is ResumePoint.START:
         stale = sorted(set(_stale_records(target, state.out)))
@@ -143,7 +155,9 @@ def prepare(point: ResumePoint, target: Target, state: State, plan: Plan) -> Non
     elif point is ResumePoint.CLEAR:
         state.clear(read_header(state.out) or target.header)
     elif point is ResumePoint.RECORDS:
-        state.start_from_records(target.header, journal_lines(_outcomes_of_records(target, state.out, plan)))
+        state.start_from_records(
+            target.header, journal_lines(outcomes(state.out, target.images, plan, retry=target.retry))
+        )
 
 
 def _stale_records(target: Target, out: Folder) -> Iterator[str]:
@@ -161,40 +175,6 @@ def _stale_records(target: Target, out: Folder) -> Iterator[str]:
         for entry in out.list():
             if entry.name.endswith(".jsonl") and any(entry.name.startswith(f"{source}_") for source in sources):
                 yield entry.name
-
-
-def _outcomes_of_records(target: Target, out: Folder, plan: Plan) -> Iterator[bytes]:
-    """Yield an outcome for each record of a finished dataset, so that only its failures are left to do.
-
-    Records lie in the plan's order, so one pass over each file is enough.
-    """
-    manifest = read_manifest(out)
-    _check_unchanged(out, manifest)
-    if target.images != IMAGES:
-        unpack(out, [shard for row in manifest.splits for shard in row.shards], target.images)
-    files = {row.split: read_lines(out, row.file) for row in manifest.splits}
-    heads: dict[str, Line | None] = {split: next(lines, None) for split, lines in files.items()}
-    sizes = ImageSizes(out, target.images)
-    for index, planned in enumerate(plan):
-        split = planned.item.split
-        head = heads.get(split)
-        if head is None or planned.skipped or planned.failure is not None:
-            continue
-        record = decode_record(head.data)
-        if record.id != planned.item.id:
-            continue
-        heads[split] = next(files[split], None)
-        with contextlib.suppress(FileNotFoundError):  # an image was removed since: the item is done again
-            yield encode(Done(index, msgspec.Raw(head.data), sizes.of(record)))
-
-
-def _check_unchanged(out: Folder, manifest: Manifest) -> None:
-    for row in manifest.splits:
-        if not out.exists(row.file) or out.sha256(row.file) != row.sha256:
-            raise DatasetError(
-                f"{out.address}/{row.file}: not as {MANIFEST} says, so nothing can be retried; put it "
-                "back, or --restart to convert all again"
-            )
 
 
 def reopen_changed(out: Folder, images: str, journal: Journal) -> None:

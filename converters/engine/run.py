@@ -139,12 +139,12 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         header = RunHeader(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         images = IMAGES if request.image_files else STAGING
         target = Target(header, images, request.restart, request.retry_quarantined)
-        point = find_resume_point(target, state)
+        point = find_resume_point(target, state, shown.log)
         if point is ResumePoint.COMPLETE:
             state.sweep()
             return Summary(request.out, read_manifest(out), already_complete=True)
         prepare(point, target, state, plan)
-        journal = state.open_journal(len(plan))
+        journal = state.open_journal(len(plan), header)
         if request.retry_quarantined:
             journal.reopen_failed()
         reopen_changed(out, images, journal)

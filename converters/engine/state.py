@@ -30,10 +30,12 @@ import contextlib
 import enum
 import fcntl
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from ...schema.errors import ConversionStopped, OutputError
 from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, SHARDS
@@ -41,6 +43,7 @@ from ...storage import PARTIAL, Folder, LocalFolder
 from . import fault_injection
 from .journal import Journal
 from .settings import RunHeader, decode_header, encode_header
+from .spool import lines
 
 __all__ = ["HEADER", "SEGMENTS", "STAGING", "STATE", "LocalState", "Phase", "State", "read_header"]
 
@@ -51,6 +54,8 @@ SEGMENTS = f"{STATE}/journal"
 _FIRST_SEGMENT = f"{SEGMENTS}/000000.jsonl"
 # A disk may take empty files and no bytes.
 _PROBE = bytes(4096)
+# Seconds between two looks whether the state is still there.
+_LOOKS = 1.0
 
 
 class Phase(enum.Enum):
@@ -86,6 +91,8 @@ class State(ABC):
     def __init__(self, out: Folder, work: Path) -> None:
         self.out = out
         self.work = work
+        self._held = contextlib.ExitStack()
+        self._running: tuple[RunHeader, IO[bytes]] | None = None  # what the run makes, and its journal
 
     @abstractmethod
     def __enter__(self) -> State: ...
@@ -95,17 +102,43 @@ class State(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    @abstractmethod
-    def open_journal(self, items: int) -> Journal:
-        """Open the journal for a plan of so many items."""
+    def open_journal(self, items: int, header: RunHeader) -> Journal:
+        """Open the journal for a plan of so many items; from now on, the state is written again if it is removed."""
+        stream = self._held.enter_context(self._open_stream())
+        self._running = (header, stream)
+        return Journal(stream, items, self._on_line)
 
     @abstractmethod
+    def _open_stream(self) -> IO[bytes]:
+        """Open the journal's file, for reading and appending."""
+
+    @abstractmethod
+    def _on_line(self, line: bytes) -> None:
+        """Take note of a line that was appended to the journal."""
+
+    @abstractmethod
+    def _is_kept(self) -> bool:
+        """Tell whether the state is there as this run left it."""
+
     def check_kept(self) -> None:
         """Make sure that nobody removed or replaced the state while the run was at work.
 
         Raises:
-            ConversionStopped: somebody did.
+            ConversionStopped: somebody did. What was removed is written again: the next run converts what is missing.
         """
+        if not self._is_kept():
+            self._restore()
+            raise ConversionStopped(
+                f"{self.out.address}: removed or replaced while the conversion was at work; rerun: what is missing is "
+                "converted again"
+            )
+
+    def _restore(self) -> None:
+        """Write header and journal again, unless another run is at work or has finished here."""
+        if self._running is not None and self.phase() in (Phase.EMPTY, Phase.CLEARING):
+            header, stream = self._running
+            self._write_header(header)
+            self._create_journal(line.data + b"\n" for line in lines(stream) if line.whole)
 
     def phase(self) -> Phase:
         """Return how far the conversion in the folder is."""
@@ -125,14 +158,14 @@ class State(ABC):
         self._write_header(header)
         self.clear(header)
 
-    def start_from_records(self, header: RunHeader, lines: Iterable[bytes]) -> None:
+    def start_from_records(self, header: RunHeader, journal: Iterable[bytes]) -> None:
         """Start a run from a finished dataset, whose files stay until assembly replaces them.
 
         Args:
             header: what the run makes.
-            lines: the journal of what is settled.
+            journal: the lines of what is settled.
         """
-        self._create_journal(lines)
+        self._create_journal(journal)
         self._write_header(header)
 
     def clear(self, header: RunHeader) -> None:
@@ -159,10 +192,10 @@ class State(ABC):
             fault_injection.write(stream, encode_header(header), "header-half-written")
         fault_injection.point("header-written")
 
-    def _create_journal(self, lines: Iterable[bytes]) -> None:
+    def _create_journal(self, journal: Iterable[bytes]) -> None:
         self.out.delete(SEGMENTS)
         with self.out.create(_FIRST_SEGMENT) as stream:
-            stream.writelines(lines)
+            stream.writelines(journal)
 
 
 class LocalState(State):
@@ -176,7 +209,7 @@ class LocalState(State):
         super().__init__(out, (out.path / STATE).absolute())
         self._root = out.path
         self._path = out.path / STATE
-        self._held = contextlib.ExitStack()
+        self._looked = time.monotonic()
 
     def __enter__(self) -> State:
         self._made = [path for path in (self._path, *self._path.parents) if not path.exists()]
@@ -203,6 +236,10 @@ class LocalState(State):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            # The error that ended the run is the one to report.
+            with contextlib.suppress(Exception):
+                self.check_kept()
         self._held.close()
         if error is not None and not (self._root / HEADER).exists():
             self._remove_made()
@@ -216,23 +253,32 @@ class LocalState(State):
             with contextlib.suppress(OSError):
                 remove()
 
-    def check_kept(self) -> None:
-        """Make sure that the lock and the journal are still there; see `State.check_kept`."""
-        try:
-            is_kept = os.path.samestat(os.fstat(self._lock.fileno()), (self._path / "lock").stat())
-        except OSError:
-            is_kept = False
-        if not is_kept or not (self._root / _FIRST_SEGMENT).exists():
-            raise ConversionStopped(
-                f"{self.out.address}: removed or replaced while the conversion was at work, and its progress with it; "
-                "remove what is left of it and rerun"
-            )
+    def _is_kept(self) -> bool:
+        return self._holds_lock() and (self._root / HEADER).exists() and (self._root / _FIRST_SEGMENT).exists()
 
-    def open_journal(self, items: int) -> Journal:
-        """Open the journal in its place; see `State.open_journal`."""
+    def _holds_lock(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._lock.fileno()), (self._path / "lock").stat())
+        except OSError:
+            return False
+
+    def _restore(self) -> None:
+        if self._holds_lock():
+            super()._restore()
+            return
+        self._path.mkdir(parents=True, exist_ok=True)
+        with (self._path / "lock").open("ab") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            super()._restore()
+
+    def _on_line(self, line: bytes) -> None:
+        if time.monotonic() - self._looked > _LOOKS:
+            self.check_kept()
+            self._looked = time.monotonic()
+
+    def _open_stream(self) -> IO[bytes]:
         # Every image passes through this folder; empty, it would be made and removed around each of them.
         keeper = self._root / PARTIAL / "keep"
         keeper.parent.mkdir(exist_ok=True)
         keeper.touch()
-        stream = self._held.enter_context((self._root / _FIRST_SEGMENT).open("a+b"))
-        return Journal(stream, items)
+        return (self._root / _FIRST_SEGMENT).open("a+b")

@@ -1,14 +1,17 @@
 """Opening Parquet and Arrow files wherever they lie, so that reading them takes little memory.
 
 An Arrow file is mapped into memory, and its own offsets say where each cell lies: a damaged one would have us read
-beyond the file, which ends the process. So every batch is validated before anything in it is used.
+beyond the file, which ends the process. So every batch is validated before anything in it is used, and the file must be
+as it was when it was opened. What remains: a file that is cut in the moment between this look and the reading of the
+rows looked for (`ArrowFile`) ends the process. That of a worker is survived; discovery's is not.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +20,7 @@ from ...schema.errors import ItemError
 from ...storage import Folder
 from ...storage.outage import one_line, outage
 
-__all__ = ["arrow_batches", "damage_is_an_item_error", "open_parquet", "parquet_batches"]
+__all__ = ["ArrowFile", "damage_is_an_item_error", "open_arrow", "open_parquet", "parquet_batches"]
 
 _FILE_MAGIC = b"ARROW1"
 # What pyarrow raises over damaged bytes, besides OSError and MemoryError.
@@ -54,26 +57,66 @@ def parquet_batches(file: pq.ParquetFile, name: str, size: int, **selection: lis
         yield from file.iter_batches(size, **selection)
 
 
+class ArrowFile:
+    """An open Arrow file, of the stream format or the file format; what nobody looks at is never loaded.
+
+    Args:
+        name: its name.
+        source: it, mapped.
+        stream: it, open.
+    """
+
+    def __init__(self, name: str, source: pa.MemoryMappedFile, stream: IO[bytes]) -> None:
+        self._name = name
+        self._source = source
+        self._descriptor = stream.fileno()
+        self._opened = self._state()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield its batches, each validated. Call `check` before a part of one is looked at later.
+
+        Raises:
+            ItemError: it is damaged, or was changed meanwhile.
+        """
+        with damage_is_an_item_error(self._name, "Arrow"):
+            is_file = self._source.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+            self._source.seek(0)
+            reader = pa.ipc.open_file(self._source) if is_file else pa.ipc.open_stream(self._source)
+            batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
+            while True:
+                self.check()
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)
+                yield batch
+
+    def check(self) -> None:
+        """Make sure that the file is as it was when it was opened: where it was cut, a look into it ends the process.
+
+        Raises:
+            ItemError: it is not.
+        """
+        if self._state() != self._opened:
+            raise ItemError(f"{self._name}: was changed while it was read; leave it alone and rerun")
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._descriptor)
+        return found.st_size, found.st_mtime_ns
+
+
 @contextmanager
-def arrow_batches(folder: Folder, name: str) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Open an Arrow file, of the stream format or the file format, so that what nobody looks at is never loaded.
+def open_arrow(folder: Folder, name: str) -> Iterator[ArrowFile]:
+    """Open an Arrow file.
 
     Raises:
-        ItemError: it cannot be read; from the iterator, too.
+        ItemError: it cannot be read.
     """
-    with folder.local(name) as path, pa.memory_map(str(path)) as source:
-        yield _batches(source, name)
-
-
-def _batches(source: pa.MemoryMappedFile, name: str) -> Iterator[pa.RecordBatch]:
-    with damage_is_an_item_error(name, "Arrow"):
-        is_file = source.read(len(_FILE_MAGIC)) == _FILE_MAGIC
-        source.seek(0)
-        reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
-        for batch in batches:
-            batch.validate(full=True)
-            yield batch
+    with folder.local(name) as path, path.open("rb") as stream:
+        with damage_is_an_item_error(name, "Arrow"):
+            source = pa.memory_map(str(path))
+        with source:
+            yield ArrowFile(name, source, stream)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ...schema.errors import ItemError
 from ...storage import Folder
-from .arrow_files import arrow_batches, damage_is_an_item_error, open_parquet, parquet_batches
+from .arrow_files import damage_is_an_item_error, open_arrow, open_parquet, parquet_batches
 from .cells import has_bytes, marked, plain_values
 from .row import Row
 
@@ -40,9 +40,10 @@ def read_arrow(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of an Arrow file, of the stream format (as `datasets` caches) or the file format."""
     number = 0
     try:
-        with arrow_batches(folder, name) as batches, damage_is_an_item_error(name, "Arrow"):
-            for whole in batches:
+        with open_arrow(folder, name) as file, damage_is_an_item_error(name, "Arrow"):
+            for whole in file.batches():
                 for start in range(0, whole.num_rows, _BATCH):
+                    file.check()
                     batch = whole.slice(start, _BATCH)
                     cells = {field.name: plain_values(batch.column(field.name)) for field in batch.schema}
                     yield from _rows(name, number, cells, batch.num_rows)

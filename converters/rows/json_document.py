@@ -1,13 +1,17 @@
 """A `.json` file: one document with an array of rows in it, or JSON lines after all.
 
-A document is mapped into memory and split into the texts of its rows, which are decoded one by one: beside the mapped
-file, a row that waits takes some 70 bytes.
+A document is copied into a temporary file, which is mapped into memory and split into the texts of its rows; these are
+decoded one by one. Beside the mapped file, a row that waits takes some 70 bytes. A copy, because a mapped file that
+somebody cuts ends the process (SIGBUS).
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -27,6 +31,8 @@ _BOM = b"\xef\xbb\xbf"
 _FIRST_ON_ITS_LINE = re.compile(rb"\s*\[\s*?(\n[ \t]+)\{")
 # An array with a row a line, by itself or as the "data" of an object, as the DocVQA challenge's files may be written.
 _ROW_A_LINE = re.compile(rb'\s*(?:\{[^\n]*"data"[ \t]*:[ \t]*)?\[[ \t]*\r?\n(?=\{[^\n]*\},?[ \t\r]*\n)')
+# What stands before a value of an object: a key.
+_ONE_KEY = re.compile(rb'\s*[{,]\s*"((?:[^"\\]|\\.)*)"\s*:\s*')
 _LINE_END = re.compile(rb"\n|\Z")
 _BLANK = b" \t\r\n"
 
@@ -78,14 +84,13 @@ def _is_object(text: bytes) -> bool:
 
 
 def _read_document(stream: IO[bytes], name: str) -> Iterator[Row]:
-    if not stream.read(1):
+    text = _mapped(stream)
+    if not text:
         yield Row(f"{name}:1", 0, None, f"not a JSON document; {_EXPECTED}")
         return
-    # Not closed here: the rows' texts are views of it.
-    text = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-    text = text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text
     try:
-        found = _rows_of(_whole.decode(text))
+        document = _whole.decode(text)
+        found = _repeated_key(document, text) or _rows_of(document)
     except msgspec.ValidationError:
         found = f"not a JSON document; {_EXPECTED}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -97,6 +102,36 @@ def _read_document(stream: IO[bytes], name: str) -> Iterator[Row]:
     places, start = _Places(text, name), _address(text)
     for number, raw in enumerate(found):
         yield _row(places.place(_address(raw) - start, number), number, memoryview(raw))
+
+
+def _mapped(stream: IO[bytes]) -> memoryview:
+    """Return a file's text as it is now, without its byte order mark: whatever is done to the file, it stays."""
+    with tempfile.TemporaryFile(prefix="phi3v-data-json-") as copy:
+        try:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+            copy.flush()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OSError(errno.ENOSPC, "no room for a temporary copy", tempfile.gettempdir()) from error
+        if not copy.tell():
+            return memoryview(b"")
+        # Not closed here: the rows' texts are views of it.
+        text = memoryview(mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ))
+    return text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text
+
+
+def _repeated_key(document: list[msgspec.Raw] | dict[str, msgspec.Raw], text: memoryview) -> str:
+    """Say which key an object has twice, "" where it has none: all but the last of its values are lost in decoding."""
+    start = end = _address(text)
+    for value in sorted(document.values(), key=_address) if isinstance(document, dict) else ():
+        between = text[end - start : _address(value) - start]
+        if not _ONE_KEY.fullmatch(between):
+            first = _ONE_KEY.match(between)
+            key = first[1].decode(errors="replace")[:100] if first else "?"
+            return f'the key "{key}" is there twice; keep one of them, or all rows under it'
+        end = _address(value) + len(memoryview(value))
+    return ""
 
 
 def _rows_of(document: list[msgspec.Raw] | dict[str, msgspec.Raw]) -> list[msgspec.Raw] | str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...schema.errors import ItemError
 from ...storage import Folder
-from .arrow_files import arrow_batches, open_parquet, parquet_batches
+from .arrow_files import open_arrow, open_parquet, parquet_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,11 +86,19 @@ def bytes_at(cell: Any, steps: Sequence[str | int], place: str) -> bytes:
 
 
 class _Part(NamedTuple):
-    """Rows of a file that can be begun at: from `start` up to `stop`, read in batches."""
+    """Rows of a file that can be begun at.
+
+    Args:
+        start: the first.
+        stop: the one after the last.
+        batches: reads them.
+        check: called before a cell is looked at.
+    """
 
     start: int
     stop: int
     batches: Callable[[], Iterator[pa.Array]]
+    check: Callable[[], object] = lambda: None
 
 
 class _Column:
@@ -109,6 +117,8 @@ class _Column:
     def cell(self, number: int) -> Any:
         if not self._first <= number < self._first + len(self._cells):
             self._move_to(number)
+        if self._part is not None:
+            self._part.check()
         return self._cells[number - self._first].as_py()
 
     def close(self) -> None:
@@ -147,10 +157,10 @@ def _parquet_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> 
 
 def _arrow_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> list[_Part]:
     # The file is mapped: a column is a few addresses until a cell is asked for.
-    columns = [
-        batch.column(column)
-        for batch in stack.enter_context(arrow_batches(folder, name))
-        if column in batch.schema.names
-    ]
+    file = stack.enter_context(open_arrow(folder, name))
+    columns = [batch.column(column) for batch in file.batches() if column in batch.schema.names]
     stops = list(accumulate(map(len, columns)))
-    return [_Part(stop - len(cells), stop, partial(iter, [cells])) for cells, stop in zip(columns, stops, strict=True)]
+    return [
+        _Part(stop - len(cells), stop, partial(iter, [cells]), file.check)
+        for cells, stop in zip(columns, stops, strict=True)
+    ]

@@ -159,3 +159,87 @@ def test_a_lease_is_renewed_again_and_again(folder: RemoteFolder) -> None:
         while len(versions) < 4:
             versions.add(folder.version(LOCK))
         lock.check()
+
+
+def test_a_lock_object_that_somebody_removed_is_written_again(folder: RemoteFolder) -> None:
+    with StoreLock(folder, LOCK, lease=0.2) as lock:
+        folder.delete(LOCK)
+        while not folder.exists(LOCK):
+            pass
+        lock.check()
+
+
+def test_a_free_lock_is_taken_without_a_pause_where_the_store_honours_conditions(folder: RemoteFolder) -> None:
+    waited: list[float] = []
+    with StoreLock(folder, LOCK, wait=waited.append):
+        assert not waited
+    assert not folder.exists(LOCK)
+
+
+class _Together(RemoteFolder):
+    """A folder in which two writers begin to write at one moment."""
+
+    start = threading.Barrier(2)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        self.start.wait()
+        return super().write_new(name, data)
+
+
+@pytest.fixture
+def unconditional() -> Iterator[RemoteFolder]:
+    """A folder on a store that writes whatever the condition says."""
+    with s3_server(conditional=False) as (host, port), credentials(f"http://{host}:{port}"):
+        fsspec.filesystem("s3").makedirs("unconditional", exist_ok=True)
+        yield RemoteFolder(f"s3://unconditional/{uuid.uuid4().hex}")
+
+
+def test_both_of_two_writers_are_told_that_they_wrote(unconditional: RemoteFolder) -> None:
+    assert unconditional.write_new(LOCK, b"one")
+    assert unconditional.write_new(LOCK, b"two")
+    assert not unconditional.refuses_to_overwrite(LOCK, b"two")
+
+
+def test_of_two_that_start_at_one_moment_one_gets_the_lock(unconditional: RemoteFolder) -> None:
+    both_wrote = threading.Barrier(2)
+    held: list[StoreLock] = []
+    refused: list[str] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        first, seen = True, None
+
+        def wait(_: float) -> None:
+            nonlocal first, seen
+            if first:
+                both_wrote.wait()
+            while not first and unconditional.version(LOCK) == seen:
+                pass  # until the other renews it
+            first, seen = False, unconditional.version(LOCK)
+
+        lock = StoreLock(_Together(unconditional.address), LOCK, lease=0.4, wait=wait)
+        try:
+            with lock:
+                held.append(lock)
+                ended.wait(30)
+                lock.check()
+        except OutputError as error:
+            refused.append(str(error))
+            ended.set()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(held) == 1
+    assert "another run is at work here" in refused[0]
+
+
+def test_a_write_that_arrives_late_stops_the_run_that_it_overwrote(unconditional: RemoteFolder) -> None:
+    with StoreLock(unconditional, LOCK, lease=0.2) as lock:
+        unconditional.write(LOCK, foreign())
+        lock._renewing.join(30)
+        with pytest.raises(ConversionStopped, match="another run has taken over this address"):
+            lock.check()
+    assert unconditional.read(LOCK) == foreign()

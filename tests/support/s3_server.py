@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import fsspec
 import pytest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["S3Server", "credentials", "s3_server"]
 
@@ -44,13 +48,20 @@ class S3Server:
 
 
 @contextmanager
-def s3_server() -> Iterator[tuple[str, int]]:
-    """Run the server; yields its host and port."""
+def s3_server(*, conditional: bool = True) -> Iterator[tuple[str, int]]:
+    """Run the server; yields its host and port.
+
+    Args:
+        conditional: it writes with If-Match and If-None-Match only where the condition holds, as S3 does; else always,
+            as some stores do that speak S3's protocol.
+    """
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    if not conditional:
+        server._server.app = _without_conditions(server._server.app)
     # fsspec keeps clients by their arguments, and the endpoint is none of those: one of an earlier server would be
     # taken again.
     fsspec.get_filesystem_class("s3").clear_instance_cache()
@@ -59,6 +70,15 @@ def s3_server() -> Iterator[tuple[str, int]]:
     finally:
         server.stop()
         fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def _without_conditions(application: WSGIApplication) -> WSGIApplication:
+    def passed_on(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        for header in ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"):
+            environ.pop(header, None)
+        return application(environ, start_response)
+
+    return passed_on
 
 
 @contextmanager

@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 from conversions import Bench, Pages, rows
 
-from phi3v_data.converters.engine import run
+from phi3v_data.converters.engine import run, state
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work
+from phi3v_data.converters.engine.progress import Silent
+from phi3v_data.converters.engine.run import convert
 from phi3v_data.converters.engine.state import HEADER, LocalState, Phase
+from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, DatasetError, OutputError, UsageError
 from phi3v_data.storage import LocalFolder
+
+ALONE: dict[str, Any] = {"shard_size": 20_000, "image_files": False}
 
 
 def _before_the_last(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
@@ -32,7 +37,7 @@ def _before_the_last(monkeypatch: pytest.MonkeyPatch, action: Callable[[], objec
     monkeypatch.setattr(run, "LocalExecutor", Acting)
 
 
-@pytest.mark.parametrize("form", [{}, {"shard_size": 20_000, "image_files": False}], ids=["files", "shards alone"])
+@pytest.mark.parametrize("form", [{}, ALONE], ids=["files", "shards alone"])
 def test_images_removed_during_the_run_are_noticed_and_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any]
 ) -> None:
@@ -57,12 +62,83 @@ def test_an_image_cut_during_the_run_is_noticed(bench: Bench, monkeypatch: pytes
         bench.convert()
 
 
-def test_a_dataset_folder_removed_during_the_run_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.write({"train": 6})
-    _before_the_last(monkeypatch, lambda: shutil.rmtree(bench.root / "out"))
-    with pytest.raises(ConversionStopped, match="removed or replaced while the conversion was at work"):
-        bench.convert()
+@pytest.mark.parametrize(
+    ("removed", "form"), [("", {}), (".convert", ALONE), (".convert/run.json", {}), (".convert/journal", {})]
+)
+def test_a_dataset_folder_removed_during_the_run_is_noticed_and_a_rerun_converts_what_is_missing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any], removed: str
+) -> None:
+    bench.write({"train": 6}, {"train/0002": "damaged"})
+
+    def remove() -> None:
+        path = bench.root / "out" / removed
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+    _before_the_last(monkeypatch, remove)
+    with pytest.raises(ConversionStopped, match=r"removed or replaced .*; rerun: what is missing is converted again"):
+        bench.convert(**form)
     assert not (bench.root / "out/dataset.json").exists()
+    monkeypatch.undo()
+    bench.convert(**form)
+    bench.convert("whole", **form)
+    assert bench.files() == bench.files("whole")
+
+
+def test_a_run_that_is_stopped_after_its_folder_was_removed_can_be_rerun(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write({"train": 6})
+
+    def remove_and_interrupt() -> None:
+        shutil.rmtree(bench.root / "out")
+        (bench.root / "out/images/train").mkdir(parents=True)  # as a worker does that is at work
+        raise KeyboardInterrupt
+
+    _before_the_last(monkeypatch, remove_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bench.convert()
+    monkeypatch.undo()
+    bench.convert()
+    bench.convert("whole")
+    assert bench.files() == bench.files("whole")
+
+
+def test_a_removed_folder_is_noticed_while_items_are_still_converted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write({"train": 40})
+    noted: list[bytes] = []
+
+    class Removing(LocalExecutor):
+        def run(self, works: Iterator[Work]) -> Iterator[bytes]:
+            for line in super().run(works):
+                noted.append(line)
+                if len(noted) == 2:
+                    shutil.rmtree(bench.root / "out", ignore_errors=True)
+                yield line
+
+    monkeypatch.setattr(state, "_LOOKS", 0.0)
+    monkeypatch.setattr(run, "LocalExecutor", Removing)
+    with pytest.raises(ConversionStopped, match="removed or replaced"):
+        bench.convert()
+    assert len(noted) == 2
+
+
+def test_what_a_second_run_made_in_place_of_a_removed_folder_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write({"train": 6})
+
+    def replace() -> None:
+        shutil.rmtree(bench.root / "out")
+        monkeypatch.undo()
+        bench.convert(images=ImageSettings(quality=30))
+
+    _before_the_last(monkeypatch, replace)
+    with pytest.raises(ConversionStopped, match="removed or replaced"):
+        bench.convert()
+    bench.convert("whole", images=ImageSettings(quality=30))
+    assert bench.files() == bench.files("whole")
 
 
 def test_a_damaged_header_is_one_line_and_restart_starts_over(bench: Bench) -> None:
@@ -118,6 +194,65 @@ def test_an_image_lost_from_a_finished_dataset_is_made_again_by_a_retry(bench: B
     bench.convert(retry_quarantined=True)
     bench.convert("whole")
     assert bench.files() == bench.files("whole")
+
+
+@pytest.mark.parametrize(
+    ("lost", "form"),
+    [
+        ("images", {}),
+        ("images/train/0001.0.jpg", {"shard_size": 20_000}),
+        ("shards", {"shard_size": 20_000}),
+        ("shards/patches-val-000000.tar", ALONE),
+        ("patches_train.jsonl", ALONE),
+    ],
+)
+def test_what_is_missing_from_a_finished_dataset_is_converted_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any], lost: str
+) -> None:
+    bench.write({"train": 4, "val": 2}, {"train/0002": "damaged", "val/0001": "bug"})
+    bench.convert(**form)
+    shutil.copytree(bench.root / "out", bench.root / "whole")
+    path = bench.root / "out" / lost
+    path.unlink() if path.is_file() else shutil.rmtree(path)
+    (bench.input / "val/0001.json").unlink()  # what is quarantined is retried on request alone
+    (bench.input / "val/0001.json").touch()
+    logged: list[str] = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "log", logged.append)
+    again = convert(bench.request(**form), progress)
+    assert not again.already_complete
+    assert logged[0].startswith("missing from the finished dataset: ")
+    assert bench.files() == bench.files("whole")
+    assert bench.convert(**form).already_complete
+
+
+def test_an_empty_image_of_a_finished_dataset_is_made_again(bench: Bench) -> None:
+    bench.write({"train": 2})
+    bench.convert()
+    image = bench.root / "out/images/train/0001.0.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(b"")
+    bench.convert()
+    assert image.read_bytes() == whole
+
+
+def test_what_is_missing_is_not_made_by_other_versions_of_the_libraries(bench: Bench) -> None:
+    bench.write({"train": 2})
+    bench.convert()
+    manifest = bench.root / "out/dataset.json"
+    manifest.write_text(manifest.read_text().replace('"opencv"', '"opencv-of-old"'))
+    (bench.root / "out/images/train/0001.0.jpg").unlink()
+    with pytest.raises(UsageError, match=r"a finished dataset with files missing made otherwise \(version of opencv"):
+        bench.convert()
+
+
+def test_a_finished_dataset_whose_records_were_edited_is_not_called_complete(bench: Bench) -> None:
+    bench.write({"train": 2})
+    bench.convert()
+    records = bench.root / "out/patches_train.jsonl"
+    records.write_bytes(records.read_bytes().replace(b"What colours?", b"What colors??", 1))
+    with pytest.raises(DatasetError, match=r"not as dataset.json says; put it back, keep it with .* --adopt"):
+        bench.convert()
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ import sys
 from pathlib import Path
 from random import Random
 from phi3v_data.converters.rows import read_rows
-from phi3v_data.converters.rows.arrow_files import arrow_batches, damage_is_an_item_error
+from phi3v_data.converters.rows.arrow_files import damage_is_an_item_error, open_arrow
 from phi3v_data.schema.errors import ItemError
 from phi3v_data.storage import LocalFolder
 
@@ -177,8 +177,8 @@ for _ in range(400):
     folder.write("x.arrow", damaged)
     failed += any(row.values is None for row in read_rows(folder, "x.arrow"))
     try:
-        with arrow_batches(folder, "x.arrow") as batches, damage_is_an_item_error("x.arrow", "Arrow"):
-            for batch in batches:
+        with open_arrow(folder, "x.arrow") as file, damage_is_an_item_error("x.arrow", "Arrow"):
+            for batch in file.batches():
                 batch.to_pylist()
     except ItemError:
         pass
@@ -192,3 +192,36 @@ def test_no_damage_of_a_byte_in_an_arrow_file_ends_the_process(folder: LocalFold
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
     assert int(done.stdout) > 20
+
+
+def _cut_in_half(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size // 2)
+
+
+def _write_batches(path: Path, form: str) -> None:
+    table = pa.table({"text": ["x" * 1000] * 600, "image": [b"y" * 1000] * 600})
+    with (pa.ipc.new_file if form == "file" else pa.ipc.new_stream)(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=300)
+
+
+@pytest.mark.parametrize("form", ["file", "stream"])
+@pytest.mark.parametrize("read_before", [1, 300])  # the first of two batches, or all of it
+def test_an_arrow_file_that_is_cut_while_it_is_read_is_a_failure(tmp_path: Path, form: str, read_before: int) -> None:
+    _write_batches(tmp_path / "x.arrow", form)
+    rows = read_rows(LocalFolder(tmp_path), "x.arrow")
+    before = [next(rows) for _ in range(read_before)]
+    _cut_in_half(tmp_path / "x.arrow")
+    *more, last = rows
+    assert all(row.values is not None for row in (*before, *more))
+    assert last.failure == "x.arrow: was changed while it was read; leave it alone and rerun"
+    assert last.number == len(before) + len(more)
+
+
+def test_an_arrow_file_that_is_cut_while_its_images_are_read_is_an_error_of_the_item(tmp_path: Path) -> None:
+    _write_batches(tmp_path / "x.arrow", "file")
+    images = RowImages(LocalFolder(tmp_path))
+    assert images.read("x.arrow", 0, "image") == b"y" * 1000
+    _cut_in_half(tmp_path / "x.arrow")
+    with pytest.raises(ItemError, match=r"x.arrow: was changed while it was read"):
+        images.read("x.arrow", 500, "image")

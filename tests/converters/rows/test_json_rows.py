@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -215,3 +216,36 @@ def test_rows_are_read_from_an_object_store(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_or_of_no_known_form_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=name):
         list(read_rows(LocalFolder(tmp_path), name))
+
+
+def test_a_document_that_is_cut_while_it_is_read_gives_the_rows_that_it_had(tmp_path: Path) -> None:
+    many = [{"number": number, "text": "x" * 1000} for number in range(100)]
+    (tmp_path / "x.json").write_text(json.dumps({"data": many}))
+    found = read_rows(LocalFolder(tmp_path), "x.json")
+    first = next(found)
+    (tmp_path / "x.json").write_bytes(b"")
+    assert values([first, *found]) == many
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"data": [{"a": 1}], "data": [{"a": 2}]}', "data"),
+        ('{"data": [{"a": 1}],\n "info": {"x": [1, "\\""]},\n "data": [{"a": 2}]}', "data"),
+        ('{"info": {"data": 1}, "info": {}, "data": [{"a": 1}]}', "info"),
+        ('{"in\\"fo": 1, "data": [{"a": 1}], "in\\"fo": 2}', 'in\\"fo'),
+    ],
+)
+def test_a_document_with_a_key_twice_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    (found,) = rows(tmp_path, text)
+    assert found.values is None
+    assert found.failure == f'the key "{key}" is there twice; keep one of them, or all rows under it'
+
+
+def test_no_room_for_a_copy_of_a_document_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(InputError, match=r"x.json: cannot be read \(no room for a temporary copy: "):
+        rows(tmp_path, PRETTY)
