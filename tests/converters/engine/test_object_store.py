@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 
+import fsspec
 import pytest
 from conversions import Bench, Pages
 from s3_server import credentials, s3_server
@@ -20,7 +21,7 @@ from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.state import STATE
 from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
-from phi3v_data.storage import open_folder
+from phi3v_data.storage import connection, open_folder
 from phi3v_data.storage.lock import StoreLock
 
 pytest.importorskip("s3fs")
@@ -278,3 +279,38 @@ def test_a_bucket_that_is_not_there_is_an_output_that_cannot_be_written(bench: B
     bench.write({"train": 1})
     with pytest.raises(OutputError, match="cannot be written"):
         bench.convert("s3://no-such-bucket/data")
+
+
+def test_a_store_that_never_answers_ends_the_run_with_one_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connection, "_READ_TIMEOUT", 0.1)
+    bench.write({"train": 1})
+    with socket.create_server(("127.0.0.1", 0)) as silent, credentials(f"http://127.0.0.1:{silent.getsockname()[1]}"):
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        try:
+            with pytest.raises(ConversionStopped, match="connection failed") as stopped:
+                bench.convert("s3://bucket/data")
+        finally:
+            fsspec.get_filesystem_class("s3").clear_instance_cache()
+    assert "\n" not in str(stopped.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_state_removed_from_a_store_during_the_run_is_written_again_and_a_rerun_converts_what_is_missing(
+    bench: Bench, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Removing(LocalExecutor):
+        def run(self, works: Iterator[Work]) -> Iterator[bytes]:
+            *first, last = super().run(works)
+            yield from first
+            open_folder(store).delete("")
+            yield last
+
+    monkeypatch.setattr(run, "LocalExecutor", Removing)
+    with pytest.raises(ConversionStopped, match=r"removed or replaced .*; rerun"):
+        bench.convert(store)
+    monkeypatch.undo()
+    bench.convert(store)
+    bench.convert("whole")
+    assert files(store) == bench.files("whole")

@@ -104,9 +104,9 @@ def check(file: Path) -> None:
                 read(checkpoint, strategy, damaged)
             except Phi3VDataError as error:
                 refused.append(error)
-    # The frame looks at the message of the one that is raised.
-    for error in sorted(refused, key=lambda error: len(str(error).splitlines()), reverse=True):
-        raise error
+    if refused:
+        # The frame looks at the message of the one that is raised.
+        raise max(refused, key=lambda error: ("\n" in str(error), len(str(error))))
 
 
 def resume(checkpoint: Path, strategy: str, damaged: Path) -> None:
