@@ -21,6 +21,7 @@ import msgspec
 
 from ..schema.errors import ModelFolderError, UsageError
 from ..storage import LocalFolder
+from ..storage.outage import one_line
 from .backends.base import OptimizerProgress
 from .data.bad_samples import BadSamples
 
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 _DATA, _TRAINING, _COMPLETE = "data_state.json", "training_state.json", "complete.json"
+# What a damaged JSON file raises.
+_DAMAGE = (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NAME = re.compile(r"checkpoint-(\d{1,15})")
 
 State = TypeVar("State")
@@ -141,7 +144,13 @@ def verify_checkpoint(folder: Path) -> None:
     """
     here = LocalFolder(folder)
     for name, held in _held(folder).items():
-        if here.sha256(name) != held.sha256:
+        try:
+            is_same = here.sha256(name) == held.sha256
+        except OSError as error:
+            raise ModelFolderError(
+                f"{folder}/{name}: cannot be read ({one_line(error)}); use an earlier checkpoint"
+            ) from error
+        if not is_same:
             raise ModelFolderError(f"{folder}/{name}: not what was saved (its hash differs); use an earlier checkpoint")
 
 
@@ -171,8 +180,8 @@ class _Held(msgspec.Struct, frozen=True):
 def _read(path: Path, kind: type[State]) -> State:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ModelFolderError(f"{path}: cannot be read ({error}); use an earlier checkpoint") from error
+    except _DAMAGE as error:
+        raise ModelFolderError(f"{path}: cannot be read ({one_line(error)}); use an earlier checkpoint") from error
 
 
 def _checkpoints(run: Path) -> list[Path]:
@@ -187,7 +196,9 @@ def _held(folder: Path) -> dict[str, _Held]:
 
 
 def _is_complete(folder: Path) -> bool:
+    here = LocalFolder(folder)
     try:
-        return all((folder / name).stat().st_size == held.size for name, held in _held(folder).items())
-    except (OSError, msgspec.DecodeError):
+        held = _held(folder)
+        return {_DATA, _TRAINING} <= held.keys() and all(here.size(name) == file.size for name, file in held.items())
+    except _DAMAGE:
         return False

@@ -108,5 +108,5 @@ def _run_config(folder: Path) -> TrainConfig | None:
         return None
     try:
         return msgspec.json.decode(file.read_bytes(), type=_RunFile).config
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFolderError(f"{file} does not describe a run ({error}): pass the folder of its model") from error

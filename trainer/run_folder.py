@@ -165,7 +165,7 @@ class RunFolder:
             return msgspec.json.decode((self.path / "run.json").read_bytes(), type=Described)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise OutputError(f"{self.path}/run.json: cannot be read ({error}); choose another --out") from error
 
     def result(self) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import OutOfMemoryError, Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from ...schema.errors import ModelFolderError, RunError
+from ...schema.errors import ModelFolderError, Phi3VDataError, RunError
 from ..processes import Processes
 
 __all__ = ["load_tensors", "save_tensors"]
@@ -97,7 +97,10 @@ def load_tensors(tensors: Mapping[str, Tensor], folder: Path, processes: Process
         held = reader.read_metadata().state_dict_metadata
         _compare(tensors, held, folder)
         load(dict(tensors), storage_reader=reader, process_group=processes.host_group, no_dist=processes.world == 1)
-    except (OSError, EOFError, pickle.UnpicklingError, AttributeError, CheckpointException) as error:
+    except (Phi3VDataError, OutOfMemoryError):
+        raise
+    except (Exception, CheckpointException) as error:
+        # A damaged table of contents leads the reader to errors of every kind.
         raise ModelFolderError(f"{folder}: cannot be read ({_reason(error)}); use an earlier checkpoint") from error
 
 

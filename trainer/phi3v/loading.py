@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedConfig
 
-from ...schema.errors import HubError, ModelFolderError
+from ...schema.errors import HubError, ModelFolderError, Phi3VDataError
 from .configuration import Phi3VConfig
 from .image_processing import Phi3VImageProcessor
 from .modeling import Phi3VForCausalLM
@@ -23,6 +25,7 @@ __all__ = ["check_model_source", "load_config", "load_model", "load_processor"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_LONGEST_REASON = 500  # characters
 
 
 def load_model(source: str | Path, **options: Any) -> Phi3VForCausalLM:
@@ -81,10 +84,8 @@ def load_processor(source: str | Path, **options: Any) -> Phi3VProcessor:
             if not (folder / name).is_file():
                 raise ModelFolderError(f"{folder} has no {name}: copy it from the model it was made from")
         _check_tokenizer(folder / "tokenizer.json")
-    try:
+    with _damage_is_one_error(source):
         processor: Any = AutoProcessor.from_pretrained(str(source), trust_remote_code=False, **options)
-    except OSError as error:
-        raise _unreadable(source, error) from error
     for part, expected in (
         (processor, Phi3VProcessor),
         (getattr(processor, "image_processor", None), Phi3VImageProcessor),
@@ -109,10 +110,8 @@ def load_config(source: str | Path) -> Phi3VConfig:
         _check_hub_model(str(source), {})
     else:
         _check_folder(Path(source))
-    try:
+    with _damage_is_one_error(source):
         config: Phi3VConfig = Phi3VConfig.from_pretrained(str(source))
-    except OSError as error:
-        raise _unreadable(source, error) from error
     return config
 
 
@@ -188,7 +187,7 @@ def _check_settings(source: str | Path, settings: Any) -> None:
 def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{file} is not JSON ({error}): download or save the model again") from error
 
 
@@ -225,8 +224,25 @@ def _check_weights(file: Path) -> None:
         raise ModelFolderError(f"{file} is damaged ({error}): download or save the model again") from error
 
 
-def _unreadable(source: str | Path, error: OSError) -> ModelFolderError:
-    return ModelFolderError(f"{source} cannot be read ({_in_one_line(error)}): download or save the model again")
+@contextmanager
+def _damage_is_one_error(source: str | Path) -> Iterator[None]:
+    """Say in one line that settings cannot be read: damaged ones make the libraries raise errors of every kind.
+
+    Raises:
+        ModelFolderError: from within the block: whatever is not this package's own.
+    """
+    try:
+        yield
+    except (Phi3VDataError, ImportError):
+        raise
+    except Exception as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: str | Path, error: Exception) -> ModelFolderError:
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    why = f"{kind}{_in_one_line(error)[:_LONGEST_REASON]}"
+    return ModelFolderError(f"{source} cannot be read ({why}): download or save the model again")
 
 
 def _in_one_line(error: Exception) -> str:
