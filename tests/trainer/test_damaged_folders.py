@@ -85,7 +85,7 @@ def test_whatever_byte_of_a_table_of_contents_is_damaged_the_answer_is_one_error
     tensors = {"one": torch.ones(3), "two": torch.zeros(2, 2)}
     save_tensors(tensors, tmp_path, Processes.init()).result()
     contents = tmp_path / ".metadata"
-    sound, draw, refused = contents.read_bytes(), Random(0), 0
+    sound, draw, refused = contents.read_bytes(), Random(0), list[str]()
     for _ in range(300):
         damaged = bytearray(sound)
         damaged[draw.randrange(len(sound))] = draw.randrange(256)
@@ -93,9 +93,9 @@ def test_whatever_byte_of_a_table_of_contents_is_damaged_the_answer_is_one_error
         try:
             load_tensors(tensors, tmp_path, Processes.init())
         except ModelFolderError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 100
+            refused.append(str(error))
+    assert len(refused) > 100
+    assert not any("\n" in message for message in refused)
 
 
 @pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer_config.json", "chat_template.jinja"])
@@ -103,10 +103,11 @@ def test_whatever_byte_of_a_table_of_contents_is_damaged_the_answer_is_one_error
 def test_damaged_settings_of_a_processor_are_one_error_or_none(tmp_path: Path, name: str, damage: bytes) -> None:
     tiny_processor().save_pretrained(tmp_path)
     (tmp_path / name).write_bytes(damage)
+    said = str(tmp_path)
     try:
         load_processor(tmp_path)
     except ModelFolderError as error:
-        assert "\n" not in str(error)
-        assert str(error).startswith(str(tmp_path))
-    else:
-        assert damage != b"\xff"
+        said = str(error)
+    assert said.startswith(str(tmp_path))
+    assert "\n" not in said
+    assert damage != b"\xff" or "cannot be read" in said
