@@ -33,8 +33,8 @@ from phi3v_data.converters.video.synthesis import write_clip
 
 FORMS = {
     "files": (),
-    "--shards --no-images": ("--shards", "--shard-size", "40kB", "--no-images"),
-    "--fit-crops": ("--fit-crops", "1", "--shards"),
+    "shards alone": ("--shards", "--shard-size", "40kB", "--no-images"),
+    "fit-crops": ("--fit-crops", "1", "--shards"),
 }
 
 
@@ -162,9 +162,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", nargs="*", default=list(SOURCES), choices=list(SOURCES))
+    parser.add_argument("--forms", nargs="*", default=list(FORMS), choices=list(FORMS))
     given = parser.parse_args()
     draw = random.Random(given.seed)
-    cases = [(source, form) for source in given.sources for form in FORMS]
+    cases = [(source, form) for source in given.sources for form in given.forms]
     total, different = 0, 0
     print(f"{'source':<14}{'form':<24}{'kills':>6}{'runs':>6}  trees")
     for number, (source, form) in enumerate(cases):

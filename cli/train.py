@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -15,6 +16,9 @@ from .local_path import LocalPath
 from .mixture import mixture_option, open_sources
 from .settings import parse_settings, prepare_training_packages, recipe_settings
 from .settings_file import read_settings, settings_yaml
+
+if TYPE_CHECKING:
+    from ..trainer.data.sources import Source
 
 __all__ = ["command"]
 
@@ -141,15 +145,13 @@ def command(
         click.echo(f"{outline.records} samples an epoch, {outline.steps} steps of {config.batch_size}; goes to {out}")
         click.echo(f"training on split {', '.join(outline.train_splits)}; {outline.evaluation(config)}")
         click.echo(f"model {locate_model(config)}")
+        _check_data(sources, no_validate=no_validate)
         click.echo(settings_yaml(config), nl=False)
         return
     # The processes of one run share their data and its place: the first looks at them.
     if int(os.environ.get("RANK", "0")) == 0:
         check_writable(LocalFolder(out))
-        if not no_validate:
-            from ..schema.rules.gate import refuse_errors
-
-            refuse_errors([source.dataset for source in sources])
+        _check_data(sources, no_validate=no_validate)
     prepare_training_packages()
     if gpus is not None:
         _launch(gpus)
@@ -160,6 +162,14 @@ def command(
         from .card import write_model_card
 
         write_model_card(str(out))
+
+
+def _check_data(sources: Sequence[Source], *, no_validate: bool) -> None:
+    """Refuse data with errors, unless it was asked for; a dry run as well as a run."""
+    if not no_validate:
+        from ..schema.rules.gate import refuse_errors
+
+        refuse_errors([source.dataset for source in sources])
 
 
 def _launch(gpus: int) -> None:

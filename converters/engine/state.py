@@ -16,7 +16,7 @@ phase      run.json journal dataset.json the next run
 EMPTY      no       -       no           starts: `State.start`
 CLEARING   yes      no      -            removes the rest of the earlier dataset, then converts: `State.clear`
 CONVERTING yes      yes     - (retry)    converts what the journal does not settle, then assembles
-FINISHED   no       -       yes          has nothing to do; retries from the records: `State.start_from_records`
+FINISHED   no       -       yes          does what is missing or retried, if anything: `State.start_from_records`
 ========== ======== ======= ============ =======================================================================
 
 Each step between two phases is one file that appears or goes whole: `run.json` is written, the first segment of the

@@ -1,3 +1,5 @@
+"""A few kills of what `benchmarks/kills.py` and `benchmarks/kills_training.py` do by the dozen."""
+
 from __future__ import annotations
 
 import subprocess
@@ -6,12 +8,24 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "kills.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-def test_conversions_killed_at_random_moments_end_in_the_same_bytes() -> None:
-    command = [sys.executable, str(BENCHMARK), "--kills", "3", "--sources", "table"]
+def last_line(script: str, *options: str) -> str:
+    command = [sys.executable, str(BENCHMARKS / script), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "3 kills, seed 0: all trees identical"
+    return done.stdout.splitlines()[-1]
+
+
+def test_conversions_killed_at_random_moments_end_in_the_same_bytes() -> None:
+    line = last_line("kills.py", "--kills", "2", "--sources", "table", "--forms", "shards alone")
+    assert line == "2 kills, seed 0: all trees identical"
+
+
+def test_training_killed_at_random_moments_ends_in_the_same_weights() -> None:
+    assert (
+        last_line("kills_training.py", "--kills", "2", "--strategies", "lora") == "2 kills, seed 0: all weights equal"
+    )
