@@ -78,15 +78,15 @@ class Journal:
     Args:
         stream: a file opened for reading and writing.
         items: how many items the plan has.
-        ship: called with every line appended; object stores collect them into segments.
+        on_line: called with every line appended.
 
     Attributes:
         damaged: how many lines were not as they were written when the journal was opened.
     """
 
-    def __init__(self, stream: IO[bytes], items: int, ship: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, stream: IO[bytes], items: int, on_line: Callable[[bytes], None] | None = None) -> None:
         self._stream = stream
-        self._ship = ship
+        self._on_line = on_line
         self._offsets = array("q", bytes(8 * items))
         self._before = array("I", bytes(4 * items))  # the checksum of the line before each item's
         self._checksum = 0
@@ -129,8 +129,8 @@ class Journal:
         self._note(decoded, self._end)
         self._end += len(line)
         self._checksum = checksum
-        if self._ship is not None:
-            self._ship(line)
+        if self._on_line is not None:
+            self._on_line(line)
         fault_injection.point("journal-appended")
 
     def outcome(self, index: int) -> Done | Failed | None:

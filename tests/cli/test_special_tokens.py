@@ -28,9 +28,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("validate", "@"),
         ("train", "@", "--model", "tiny", "--dry-run"),
         ("train", "@", "--model", "tiny"),
-        ("train", "@", "--model", "tiny", "--no-validate"),
+        pytest.param(("train", "@", "--model", "tiny", "--no-validate"), marks=pytest.mark.slow),
     ],
-    ids=" ".join,
 )
 def test_a_special_token_in_a_text_is_refused(
     data: Path, capfd: pytest.CaptureFixture[str], command: tuple[str, ...]
