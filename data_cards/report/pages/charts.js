@@ -101,7 +101,7 @@
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
     [y0, y1] = [Math.floor(y0 / step) * step, Math.ceil(y1 / step) * step];
-    const atX = (x) => left + ((x - x0) / (x1 - x0 || 1)) * (width - left - right);
+    const atX = (x) => left + (x1 > x0 ? (x - x0) / (x1 - x0) : 0.5) * (width - left - right);
     const atY = (y) => above + (1 - (y - y0) / (y1 - y0)) * (height - above - below);
     const lines = [];
     for (let tick = 0; tick <= Math.round((y1 - y0) / step); tick++) {
@@ -109,10 +109,9 @@
       lines.push(report.draw("line", { x1: left, x2: width - right, y1: atY(y), y2: atY(y), class: "rule" }));
       lines.push(report.draw("text", { x: left - 8, y: atY(y) + 4, "text-anchor": "end" }, short(y)));
     }
-    for (let tick = 0; tick <= 4; tick++) {
-      const x = x0 + ((x1 - x0) * tick) / 4;
-      lines.push(report.draw("text", { x: atX(x), y: height - 8, "text-anchor": tick === 0 ? "start" : tick === 4 ? "end" : "middle" }, report.number(Math.round(x))));
-    }
+    // Steps are whole numbers: of few, each has one tick.
+    const ticks = [...new Set([0, 1, 2, 3, 4].map((tick) => Math.round(x0 + ((x1 - x0) * tick) / 4)))];
+    for (const x of ticks) lines.push(report.draw("text", { x: atX(x), y: height - 8, "text-anchor": x === x1 && x1 > x0 ? "end" : x === x0 && x1 > x0 ? "start" : "middle" }, report.number(x)));
     const paths = series.map((each, place) => {
       const drawn = each.points.filter(([, y]) => Number.isFinite(y));
       const path = drawn.map(([x, y], at) => `${at ? "L" : "M"}${atX(x).toFixed(1)} ${atY(y).toFixed(1)}`).join("");

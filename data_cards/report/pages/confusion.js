@@ -31,7 +31,7 @@
   report.views.confusion = async ({ parameters }) => {
     const { confusion, columns } = report.summary;
     const there = Object.keys(confusion);
-    if (!there.length) return [report.heading("Confusion"), report.make("p", { class: "empty" }, "The answers are no classes: there is nothing to confuse.")];
+    if (!there.length) return [report.heading("Confusion"), report.make("p", { class: "empty" }, "The answers are not classes, so there is no confusion matrix.")];
     const main = String(report.mainColumn());
     const chosen = there.includes(parameters.column) ? parameters.column : there.includes(main) ? main : there[0];
     const tabs = report.make("p", { class: "chips" }, there.map((place) => report.make("a", { class: "chip link", href: report.address("confusion", [], { column: place }), "aria-current": place === chosen ? "true" : null }, report.columnName(columns[place]))));

@@ -12,15 +12,15 @@
           { class: rule.severity },
           report.make("span", { class: "severity" }, rule.severity),
           report.make("a", { href: report.address("findings", [], { rule: rule.rule }) }, report.make("span", { class: "mono" }, rule.rule), ` ${rule.name}`),
-          report.make("span", { class: "rule-sentence" }, rule.sentence),
-          report.make("span", { class: "soft" }, report.counted(rule.findings, "finding"), rule.records ? `, ${report.counted(rule.records, "record")}` : ""),
+          report.make("span", { class: "rule-sentence" }, report.sentence(rule.sentence)),
+          report.make("span", { class: "soft rule-counts" }, report.counted(rule.findings, "finding"), rule.records ? `, ${report.counted(rule.records, "record")}` : ""),
         ),
       ),
     );
 
   const row = (finding) => {
-    const thumb = report.make("span", { class: "thumb small", "aria-hidden": "true" });
-    if (finding.number !== null) report.showThumbnail(thumb, finding.number);
+    const thumb = finding.number === null ? null : report.make("span", { class: "thumb small", "aria-hidden": "true" });
+    if (thumb) report.showThumbnail(thumb, finding.number);
     const name = finding.number !== null
       ? report.make("a", { href: report.address("record", [finding.id], { n: finding.number }), class: "mono" }, report.text(finding.id))
       : report.make("span", { class: "mono" }, report.text(finding.place || "the dataset"));
@@ -55,7 +55,7 @@
       const long = report.longList(rule.first, rule.findings, list, "findings", row);
       await long.extend();
       const link = rule.records ? report.make("a", { href: report.address("records", [], { rule: rule.rule }) }, `${report.counted(rule.records, "record")} in a contact sheet`) : null;
-      return report.section([report.make("span", { class: "mono" }, rule.rule), ` ${rule.name}`], null, rule.sentence ? report.make("p", { class: "rule-sentence" }, `${rule.sentence} ${rule.remedy}`) : null, report.make("p", { class: "note" }, rule.severity, " · ", report.counted(rule.findings, "finding"), link ? " · " : "", link), long.element);
+      return report.section([report.make("span", { class: "mono" }, rule.rule), ` ${rule.name}`], null, rule.sentence ? report.make("p", { class: "rule-sentence" }, report.sentence(`${rule.sentence} ${rule.remedy}`)) : null, report.make("p", { class: "note" }, rule.severity, " · ", report.counted(rule.findings, "finding"), link ? " · " : "", link), long.element);
     }));
     const all = parameters.rule ? report.make("a", { href: "#/findings" }, "All rules") : null;
     return [head, all, ...sections].filter(Boolean);

@@ -7,8 +7,9 @@
   report.normal = (text) => text.trim().replace(/^\.+|\.+$/g, "").trim().toLowerCase();
 
   report.columnName = (column) => {
-    const run = report.summary.runs.length > 1 ? `${report.summary.runs[column.run].name}, ` : "";
-    return `${run}${column.name === "before" ? "before training" : column.name === "after" ? "after training" : `on ${column.name}`}`;
+    const several = report.summary.runs.length > 1;
+    const when = column.name === "before" || column.name === "after" ? (several ? column.name : `${column.name} training`) : `on ${column.name}`;
+    return several ? `${report.summary.runs[column.run].name}, ${when}` : when;
   };
 
   // The column whose scores are looked at unless another is named: the last of the first run's before later ones.

@@ -22,6 +22,9 @@
     return box;
   };
 
+  // A sentence of ours, in which `backticks` mark code.
+  report.sentence = (text) => text.split("`").map((part, place) => (place % 2 ? report.make("code", { class: "mono" }, part) : part));
+
   // Any JSON value, as a list of names and values.
   report.value = (value, depth = 0) => {
     if (value === null || typeof value !== "object") return report.text(value === null ? "null" : value, { class: "mono" });

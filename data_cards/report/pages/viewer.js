@@ -8,11 +8,13 @@
   const overlay = (rows, columns, side, content) => {
     const [width, height] = [columns * side, rows * side];
     const parts = [];
+    // Readable where the panes are narrow, and no larger than need be where they have the whole width.
+    const size = columns > rows * 2 ? width * 0.022 : width * 0.036;
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++) {
         parts.push(report.draw("rect", { x: column * side, y: row * side, width: side, height: side, class: "crop" }));
         if (rows * columns > 1)
-          parts.push(report.draw("text", { x: column * side + side * 0.04, y: row * side + side * 0.1, "font-size": side * 0.07 }, String(row * columns + column + 1)));
+          parts.push(report.draw("text", { x: column * side + size * 0.6, y: row * side + size * 1.3, "font-size": size }, String(row * columns + column + 1)));
       }
     if (content.height < height || content.width < width) {
       const edge = `M0 0H${width}V${height}H0Z M${content.left} ${content.top}V${content.top + content.height}H${content.left + content.width}V${content.top}Z`;
