@@ -41,7 +41,7 @@ def command(out: Path) -> None:
     click.secho(f"Clips: a disc that moves in one of {len(CLASSES)} ways ({', '.join(CLASSES)})", bold=True)
     click.echo(f"{write_clips(clips)} clips in {clips}")
 
-    _run(f"convert --source ucf101 --frames 8 --input {_quoted(clips)} --out {_quoted(data)}")
+    _run(f"convert --source ucf101 --frames 4 --input {_quoted(clips)} --out {_quoted(data)}")
     _run(f"validate {_quoted(data)}")
     _run(
         f"train {_quoted(data)} --model tiny --strategy full --precision fp32 --epochs 12 --lr 1e-3 --batch-size 12 "
@@ -51,17 +51,21 @@ def command(out: Path) -> None:
     _run(f"evaluate {_quoted(data)} --checkpoint {_quoted(run)} --split test --precision fp32 --max-new-tokens 12")
     _run(f"report {_quoted(data)} --model {_quoted(run / 'model')} --model-pixels 24 --out {_quoted(data_report)}")
     _run(f"report {_quoted(run)} --out {_quoted(run_report)}")
-    click.echo()
-    click.secho("Where everything lies", bold=True)
-    click.echo(_places(data, run, data_report, run_report))
-    click.secho("What to try next", bold=True)
-    click.echo(_next_steps(data, run))
     before, after = (
         json.loads((run / f"eval_{when}.json").read_text())["metrics"]["accuracy"]["value"]
         for when in ("before", "after")
     )
     chance = 1 / len(CLASSES)
+    click.echo()
     click.secho(f"validation accuracy: {after:.3f} (before training {before:.3f}, by chance {chance:.3f})", bold=True)
+    click.echo()
+    click.secho("What is where", bold=True)
+    click.echo(_places(data, run))
+    click.secho("What to try next", bold=True)
+    click.echo(_next_steps(data, run))
+    click.secho("Look at it in a browser", bold=True)
+    click.echo(f"  the dataset  {_page(data_report)}")
+    click.echo(f"  the run      {_page(run_report)}")
 
 
 def _make_room(out: Path, folders: list[Path]) -> None:
@@ -91,10 +95,12 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _places(data: Path, run: Path, data_report: Path, run_report: Path) -> str:
+def _page(report: Path) -> str:
+    return (report / "index.html").resolve().as_uri()
+
+
+def _places(data: Path, run: Path) -> str:
     rows = {
-        data_report / "index.html": "the dataset to look at, in a browser",
-        run_report / "index.html": "the run: curves, and every answer beside its images",
         data / "ucf101_train.jsonl": "records, one a line",
         data / "images": "their images",
         data / "dataset.json": "what made them, and how many",

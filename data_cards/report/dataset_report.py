@@ -16,9 +16,12 @@ from PIL import Image
 from ...schema.dataset import Dataset
 from ...schema.errors import DatasetError
 from ...schema.index import Counting, RecordIndex
+from ...schema.index.cache import tables_folder
+from ...schema.index.facts_table import FactsTable
 from ...schema.index.workers import in_order
 from ...schema.layout import IMAGES
 from ...schema.rules.registry import all_rules
+from ...schema.rules.settings import Limits
 from ...schema.vision_tokens import VisionGeometry
 from ...schema.wording import counted
 from ...storage import Folder, is_remote, open_folder
@@ -144,9 +147,12 @@ def report_dataset(
     def number_of(identity: str) -> int | None:
         return numbers[bucket(identity)].get(identity)
 
-    rules = _write_findings(folder, findings_of(dataset), number_of)
+    limits = Limits(num_crops=options.num_crops, geometry=options.geometry)
+    problems = findings_of(dataset, limits, options.counting, options.workers)
+    rules = _write_findings(folder, problems, number_of)
     pairs = near_duplicates(
-        [each for of_split in tallies for each in of_split.signatures],
+        FactsTable(tables_folder(dataset.folder)),
+        [each for of_split in tallies for each in of_split.images_of],
         [place for place, of_split in enumerate(tallies) for _ in range(len(of_split))],
     )
     write_data(folder, "duplicates", pairs[:_MOST_PAIRS])

@@ -16,13 +16,14 @@ from ...schema.dataset import Dataset
 from ...schema.errors import RecordError, UsageError
 from ...schema.index import Counting, RecordIndex
 from ...schema.index.counting import Counter
+from ...schema.index.facts_table import image_key
 from ...schema.record import Record
 from ...schema.vision_tokens import CropGrid, VisionGeometry, crop_grid
 from ...storage import open_folder
 from .data_files import write_data
 from .model_view import canvas_of, global_crop_of
 from .rendered import Span, rendered
-from .thumbnails import SPRITE, as_png, signature, sprite, thumbnail
+from .thumbnails import SPRITE, as_png, sprite, thumbnail
 
 __all__ = ["CHUNK", "Chunk", "Looked", "Looker", "Viewing"]
 
@@ -104,8 +105,8 @@ class Looked:
     images: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    first_images: list[str] = field(default_factory=list)
-    signatures: list[bytes | None] = field(default_factory=list)
+    images_of: list[int] = field(default_factory=list)
+    """The key of each record's first image among the image facts; 0 where it shows none."""
     samples: dict[int, bytes] = field(default_factory=dict)
     """Of the samples among them, the thumbnails as PNG, by place in the split."""
 
@@ -137,7 +138,8 @@ class Looker:
             one.spans = [(span.kind, _interned(texts, span)) for span in spans]
             shown.append(one)
             thumbnails.append(small)
-            _note(looked, one, record, small)
+            _note(looked, one, record)
+            looked.images_of.append(_image_key(index, number, record))
             if number in chunk.samples and small is not None:
                 looked.samples[number] = as_png(small)
         name = f"{chunk.place}-{chunk.first // CHUNK}"
@@ -227,7 +229,7 @@ def _read(index: RecordIndex, number: int) -> Record | str:
         return str(error)
 
 
-def _note(looked: Looked, shown: _ShownRecord, record: Record | str, small: Image.Image | None) -> None:
+def _note(looked: Looked, shown: _ShownRecord, record: Record | str) -> None:
     first = shown.images[0] if shown.images else None
     turns = [] if isinstance(record, str) else record.conversations
     looked.ids.append(shown.id)
@@ -238,8 +240,13 @@ def _note(looked: Looked, shown: _ShownRecord, record: Record | str, small: Imag
     looked.images.append(len(shown.images))
     looked.turns.append(len(turns))
     looked.sizes.append((first.width, first.height) if first else (0, 0))
-    looked.first_images.append(first.path if first else "")
-    looked.signatures.append(signature(small) if small is not None else None)
+
+
+def _image_key(index: RecordIndex, number: int, record: Record | str) -> int:
+    if isinstance(record, str) or next(record.images(), None) is None:
+        return 0
+    name = index.image_name(number, record, 0)
+    return image_key(name) if name else 0
 
 
 def _label(meta: Any) -> str | None:

@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 
 from ...schema.dataset import Dataset
+from ...schema.index import Counting
 from ...schema.jsonl import read_lines
 from ...schema.layout import QUARANTINE
-from ...schema.rules.validate import find_all
+from ...schema.rules.registry import codes_for
+from ...schema.rules.settings import Limits, Settings
+from ...schema.rules.validate import Validation
 
 __all__ = ["Problem", "findings_of", "quarantined_items"]
 
@@ -33,8 +36,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-def findings_of(dataset: Dataset) -> list[Problem]:
-    """Run the validator over the records and the headers of their images."""
+def findings_of(dataset: Dataset, limits: Limits, counting: Counting | None, workers: int) -> list[Problem]:
+    """Run the validator over the records and the pixels of their images; what is found out of images is kept.
+
+    Args:
+        dataset: what to look at.
+        limits: from where on something is too much.
+        counting: counts the tokens of texts; without it those of images alone are known.
+        workers: processes.
+    """
+    settings = Settings("pixels", codes_for("pixels", ()), limits, workers, counting)
     return [
         Problem(
             rule=finding.rule,
@@ -43,7 +54,7 @@ def findings_of(dataset: Dataset) -> list[Problem]:
             place=finding.place,
             id=finding.id,
         )
-        for finding in find_all(dataset, "files")
+        for finding in Validation([(dataset.folder.address, dataset)], settings).findings()
     ]
 
 

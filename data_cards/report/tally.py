@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -61,8 +62,8 @@ class SplitTally:
         self.heights: list[int] = []
         self.labels: list[str | None] = []
         self.answers: list[str] = []
-        self.signatures: list[bytes | None] = []
-        self._seen: set[str] = set()
+        self.images_of = array("Q")
+        """Keys of first images among the image facts; see `Looked.images_of`."""
 
     def add(self, looked: Looked) -> None:
         """Take a chunk's numbers."""
@@ -74,10 +75,7 @@ class SplitTally:
         self.heights += [height for _, height in looked.sizes]
         self.labels += looked.labels
         self.answers += looked.answers
-        for path, signature in zip(looked.first_images, looked.signatures, strict=True):
-            # An image that many records show, such as a page, is looked for once.
-            self.signatures.append(None if path in self._seen else signature)
-            self._seen.add(path)
+        self.images_of.extend(looked.images_of)
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -1,4 +1,4 @@
-"""Thumbnails of a chunk of records, side by side in one image, and a signature of each to find near-duplicates by."""
+"""Thumbnails of a chunk of records, side by side in one image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 from PIL import Image
 
-__all__ = ["CELL", "COLOUR_SIDE", "GREY_SIDE", "SPRITE", "as_png", "signature", "sprite", "thumbnail"]
+__all__ = ["CELL", "SPRITE", "as_png", "sprite", "thumbnail"]
 
 CELL = (160, 120)
 """Width and height in pixels that a thumbnail fits into."""
@@ -16,8 +16,6 @@ SPRITE = 64
 """Thumbnails in a sprite, eight a row."""
 _ROW = 8
 _QUALITY = 72
-GREY_SIDE, COLOUR_SIDE = 16, 8
-"""Sides in pixels of the two images that a signature consists of."""
 
 
 def thumbnail(stream: IO[bytes]) -> Image.Image:
@@ -40,12 +38,6 @@ def as_png(small: Image.Image) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def signature(small: Image.Image) -> bytes:
-    """Return a thumbnail's 16x16 grey values, then its 8x8 colours: equal, or nearly, for images that look the same."""
-    grey = small.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-    return grey.tobytes() + small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
 
 
 def sprite(thumbnails: Sequence[Image.Image | None]) -> bytes:

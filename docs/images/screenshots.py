@@ -16,6 +16,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import click
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -54,7 +56,7 @@ def main() -> None:
                 for scheme in _SCHEMES:
                     target = arguments.out / f"{name}-{width}-{scheme}.png"
                     _take(browser, page, view, width, scheme, target, whole=name != "records")
-                    print(target)
+                    click.echo(str(target))
 
 
 def _views(browser: Browser, page: Path) -> list[str]:
@@ -66,9 +68,7 @@ def _views(browser: Browser, page: Path) -> list[str]:
     return [*tabs, *(first for tab, first in _FIRSTS.items() if f"#/{tab}" in tabs)]
 
 
-def _take(
-    browser: Browser, page: Path, view: str, width: int, scheme: Scheme, target: Path, *, whole: bool
-) -> None:
+def _take(browser: Browser, page: Path, view: str, width: int, scheme: Scheme, target: Path, *, whole: bool) -> None:
     height = 800 if width > 1000 else 844
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     shown = context.new_page()

@@ -112,6 +112,10 @@ class FactsTable:
         hashes = _unsigned(self.table["hash"])
         return hashes, _unsigned(self.table["content"]) != 0
 
+    def contents(self) -> npt.NDArray[np.uint64]:
+        """Return the hash of all bytes of every row's file; 0 where it was not read whole."""
+        return _unsigned(self.table["content"])
+
     def sizes(self) -> npt.NDArray[np.int64]:
         """Return every row's width and height in pixels, [images, 2]; 0, 0 where it cannot be read."""
         return np.stack([numbers(self.table["width"]), numbers(self.table["height"])], axis=1)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ..dataset import Dataset
 from ..errors import DatasetError, RecordError
 from ..jsonl import read_lines
+from ..layout import IMAGES
 from ..record import Record, decode_record
 from ..shard_index import ShardEntry, read_index
 from .cache import TableCache
@@ -131,6 +132,13 @@ class RecordIndex:
         if not self.shards:
             return self.dataset.images.place(record, which)
         return f"image {which} of {record.id} in {self.shards[self.shard(number)]}"
+
+    def image_name(self, number: int, record: Record, which: int) -> str:
+        """Name that image as the image facts do, by path or by tar and offset; "" where the shard holds none."""
+        if not self.shards:
+            return f"{IMAGES}/{list(record.images())[which]}"
+        offsets = self._cell("image_offsets", number)
+        return f"{self.shards[self.shard(number)]}@{offsets[which]}" if which < len(offsets) else ""
 
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """Return a column of numbers: `offset`, `size`, or of shards `shard`; [records]."""

@@ -1,4 +1,4 @@
-"""Near-identical images in different splits: candidates by their hashes, confirmed by their thumbnails."""
+"""Images of different splits that are near-identical, among those that the records of a corpus show."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ..index.looks import near_identical
-from ..index.near_hashes import near_hashes
+from ..index.near_images import near_images
+from ..index.pixels import Grey
 from .corpus import Corpus
 
 __all__ = ["near_pairs"]
@@ -16,10 +16,6 @@ __all__ = ["near_pairs"]
 _ROWS = np.dtype(
     [("hash", np.uint64), ("source", np.int64), ("fact", np.int64), ("split", np.int64), ("reference", np.int64)]
 )
-# A dataset of drawings that differ little has more candidates than anybody would look through.
-_MOST_CANDIDATES = 2_000_000
-
-
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -29,48 +25,15 @@ def near_pairs(corpus: Corpus) -> Iterator[tuple[int, int]]:
     An image is yielded once, with the first that is like it, and as the one of the smaller split.
     """
     images = _images(corpus)
-    sizes = np.bincount(images["split"], minlength=len(corpus.splits))
-    if np.count_nonzero(sizes) < 2:
-        return
-    largest = int(sizes.argmax())
-    smaller = images[images["split"] != largest]
-    hashes, places = np.unique(images["hash"], return_inverse=True)
-    asked = np.unique(smaller["hash"])
-    by_hash = np.argsort(places, kind="stable")
-    starts = np.searchsorted(places[by_hash], np.arange(len(hashes) + 1))
-    pairs = near_hashes(asked, hashes)
-    candidates: dict[int, list[int]] = {}
-    for one, other in zip(np.searchsorted(hashes, asked)[pairs.one].tolist(), pairs.other.tolist(), strict=True):
-        candidates.setdefault(one, []).append(other)
-    looked = 0
-    for one in candidates:
-        for place in by_hash[starts[one] : starts[one + 1]].tolist():
-            image = images[place]
-            if image["split"] == largest:
-                continue
-            for other in candidates[one]:
-                match = None
-                for there in by_hash[starts[other] : starts[other + 1]].tolist():
-                    looked += 1
-                    if _matches(corpus, image, images[there]):
-                        match = int(images[there]["reference"])
-                        break
-                if match is not None:
-                    yield int(image["reference"]), match
-                    break
-            if looked > _MOST_CANDIDATES:
-                return
+    contents = np.asarray(corpus.references("content"))[images["reference"]]
 
+    def thumbnail(place: int) -> Grey:
+        facts = corpus.sources[int(images["source"][place])].facts
+        assert facts is not None  # only images with facts are among them
+        return facts.thumbnail(int(images["fact"][place]))
 
-def _matches(corpus: Corpus, image: npt.NDArray[np.void], there: npt.NDArray[np.void]) -> bool:
-    if image["split"] == there["split"]:
-        return False
-    if corpus.references("content")[image["reference"]] == corpus.references("content")[there["reference"]]:
-        return False
-    one, other = (corpus.sources[int(each["source"])].facts for each in (image, there))
-    if one is None or other is None:
-        return False
-    return near_identical(one.thumbnail(int(image["fact"])), other.thumbnail(int(there["fact"])))
+    for one, other in near_images(images["hash"], contents, images["split"], thumbnail):
+        yield int(images["reference"][one]), int(images["reference"][other])
 
 
 def _images(corpus: Corpus) -> npt.NDArray[np.void]:

@@ -1,47 +1,62 @@
-"""Copies across splits are found, and nothing else."""
+"""Copies across splits are found by the facts that `validate` keeps, and nothing else."""
 
 from __future__ import annotations
 
-import io
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from small_dataset import record, write_dataset, write_image
 
-from phi3v_data.data_cards.report.near_duplicates import near_duplicates
-from phi3v_data.data_cards.report.thumbnails import signature, thumbnail
-
-
-def _signature(seed: int, size: tuple[int, int] = (320, 240), quality: int = 95) -> bytes:
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=quality)
-    stream.seek(0)
-    return signature(thumbnail(stream))
+from phi3v_data.data_cards.report.near_duplicates import Pair, near_duplicates
+from phi3v_data.schema.dataset import open_dataset
+from phi3v_data.schema.index.cache import tables_folder
+from phi3v_data.schema.index.facts_table import FactsTable, image_key
+from phi3v_data.schema.rules.validate import find_all
 
 
-def test_a_copy_that_was_scaled_and_encoded_again_is_found_across_splits_only() -> None:
-    images = [_signature(seed) for seed in range(40)]
-    copy = _signature(7, (800, 600), 40)
-    found = near_duplicates([*images, None, copy, _signature(5)], [0] * 40 + [1, 1, 0])
-    assert [(pair.first, pair.second) for pair in found] == [(7, 41)]
-    assert 0 < found[0].difference < 3
+def pairs_of(folder: Path, images: list[tuple[str, str]]) -> list[Pair]:
+    """Pairs among records that show one image each, given as (split, image)."""
+    splits = list(dict.fromkeys(split for split, _ in images))
+    ordered = sorted(images, key=lambda each: splits.index(each[0]))
+    of_split = {
+        split: [
+            record(f"{split}-{at}", [name], "Which?", f"{split} {at}")
+            for at, (s, name) in enumerate(ordered)
+            if s == split
+        ]
+        for split in splits
+    }
+    write_dataset(folder, of_split)
+    dataset = open_dataset(str(folder))
+    assert {finding.rule for finding in find_all(dataset, "pixels")} <= {"S604", "S605", "R114", "S603", "P302"}
+    facts = FactsTable(tables_folder(dataset.folder))
+    keys = [image_key(f"images/{name}") for _, name in ordered]
+    return near_duplicates(facts, keys, [splits.index(split) for split, _ in ordered])
 
 
-def test_an_image_is_paired_once_however_many_equal_ones_there_are() -> None:
-    one, near = _signature(1), _signature(1, (640, 480), 60)
-    found = near_duplicates([one] * 50 + [near, one] + [one] * 50, [0] * 51 + [1] * 51)
-    assert [(pair.first, pair.second, pair.difference) for pair in found] == [(0, 51, 0.0)]
+def test_a_copy_that_was_scaled_and_encoded_again_is_found_across_splits_only(tmp_path: Path) -> None:
+    for seed in range(12):
+        write_image(tmp_path / f"images/{seed}.jpg", seed)
+    write_image(tmp_path / "images/copy.jpg", 7, (800, 600), 40)
+    write_image(tmp_path / "images/again.jpg", 5, (800, 600), 40)
+    train = [("train", f"{seed}.jpg") for seed in range(12)] + [("train", "again.jpg")]
+    (pair,) = pairs_of(tmp_path, [*train, ("val", "copy.jpg")])
+    assert pair[:2] == (7, 13)
+    assert 0 < pair.difference < 3
 
 
-def test_plain_images_of_different_colours_are_no_copies() -> None:
-    def plain(colour: tuple[int, int, int]) -> bytes:
-        return signature(Image.new("RGB", (160, 120), colour))
+def test_equal_images_come_first_and_once_however_many_records_show_them(tmp_path: Path) -> None:
+    write_image(tmp_path / "images/a.jpg", 1)
+    write_image(tmp_path / "images/b.jpg", 2)
+    write_image(tmp_path / "images/b-near.jpg", 2, (640, 480), 60)
+    (tmp_path / "images/a-copy.jpg").write_bytes((tmp_path / "images/a.jpg").read_bytes())
+    train = [("train", "a.jpg")] * 20 + [("train", "b.jpg")]
+    found = pairs_of(tmp_path, [*train, *[("val", "a-copy.jpg")] * 20, ("val", "b-near.jpg")])
+    assert [pair[:2] for pair in found] == [(0, 21), (20, 41)]
+    assert found[0].difference == 0 < found[1].difference
 
-    assert near_duplicates([plain((30, 60, 20)), plain((60, 30, 60))], [0, 1]) == []
-    assert len(near_duplicates([plain((30, 60, 20)), plain((30, 60, 20))], [0, 1])) == 1
 
-
-def test_thousands_of_images_on_one_background_are_compared_in_reasonable_time() -> None:
-    images = [signature(Image.new("RGB", (160, 120), (number % 200, 0, 0))) for number in range(3000)]
-    pairs = near_duplicates([*images, images[0]], [0] * 3000 + [1])
-    assert pairs[0].difference == 0
+def test_without_facts_or_images_there_are_no_pairs(tmp_path: Path) -> None:
+    write_dataset(tmp_path, {"train": [record("a", [], "Which?", "one")]})
+    facts = FactsTable(tables_folder(open_dataset(str(tmp_path)).folder))
+    assert near_duplicates(facts, np.zeros(2, np.uint64).tolist(), [0, 1]) == []

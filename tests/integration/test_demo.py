@@ -23,7 +23,12 @@ def test_the_demo_ends_with_a_model_that_tells_the_classes_apart(tmp_path: Path)
     )
     assert after >= 0.9
     assert before <= 0.34
-    assert done.stdout.splitlines()[-1].startswith(f"validation accuracy: {after:.3f} ")
+    lines = done.stdout.splitlines()
+    assert any(line.startswith(f"validation accuracy: {after:.3f} ") for line in lines)
+    # It ends in something to look at, and says where that is.
+    pages = [line.split()[-1] for line in lines[-2:]]
+    assert pages == [(tmp_path / f"demo/report-{of}/index.html").resolve().as_uri() for of in ("data", "run")]
+    assert all((tmp_path / f"demo/report-{of}/data/summary.js").is_file() for of in ("data", "run"))
     groups = {}
     for split in ("train", "val", "test"):
         lines = (tmp_path / "demo" / "data" / f"ucf101_{split}.jsonl").read_text().splitlines()

@@ -1,0 +1,100 @@
+"""What the commands of README and docs take as given: raw data, datasets and a run, all small, all real."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from raw_questions import as_document
+from small_dataset import record, write_dataset, write_image
+
+from phi3v_data.cli.main import run_command
+from phi3v_data.converters.video.synthesis import write_clip
+from phi3v_data.schema.record import Record
+
+__all__ = ["provide", "write_givens"]
+
+# What a tiny model is trained with in seconds, on any machine.
+_TRAIN = "--model tiny --precision fp32 --epochs 1 --batch-size 3 --accumulate 1 --set evaluation.max_new_tokens=4"
+
+
+def write_givens(root: Path) -> Path:
+    """Write everything once; a page gets copies of what it names, see `provide`."""
+    _videos(root)
+    for place, name in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "dog/3.png", "cat/3.png")):
+        write_image(root / "photos" / name, place, (96, 72))
+    write_image(root / "page.png", 20, (96, 128))
+    write_image(root / "frame.jpg", 21, (96, 72))
+    _questions(root)
+    train = [_record("train", number) for number in range(6)]
+    val, test = ([_record(split, number) for number in range(3)] for split in ("val", "test"))
+    write_dataset(root / "data", {"train": train, "val": val, "test": test}, source="docvqa")
+    for place, each in enumerate((*train, *val, *test)):
+        for name in each.images():
+            write_image(root / "data/images" / name, 30 + place, (96, 72))
+    run = root / "runs"
+    assert run_command(["train", str(root / "data"), "--out", str(run), *_TRAIN.split()]) == 0
+    shutil.copyfile(run / "eval_after.json", run / "eval_val.json")
+    return root
+
+
+def provide(words: Sequence[str], givens: Path, here: Path) -> None:
+    """Copy what a command names, and no earlier command has made, to where it is named.
+
+    Args:
+        words: of the command; what follows `--out` is made by it.
+        givens: what `write_givens` wrote.
+        here: where the command is run.
+    """
+    for before, word in zip(("", *words), words, strict=False):
+        found = re.fullmatch(r"((?:data|runs)/[\w-]+|[\w.-]+/?)(?:/.*|:\d+)?", word)
+        if before == "--out" or found is None:
+            continue
+        name = Path(found[1])
+        source = givens / name.parts[0]
+        target = here / name
+        if target.exists() or not source.exists() or name in (Path("data"), Path("runs")):
+            continue
+        target.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)
+
+
+def _videos(root: Path) -> None:
+    clips = root / "clips.tar.gz"
+    with tarfile.open(clips, "w:gz") as archive:
+        for split, group in (("train", 1), ("val", 2), ("test", 3)):
+            for label in ("Crawling", "Juggling"):
+                name = f"v_{label}_g{group:02d}_c01.avi"
+                clip = _clip(root / "my_videos" / label / name, seed=len(label) + group)
+                archive.add(clip, f"{split}/{label}/{name}")
+
+
+def _clip(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = np.random.default_rng(seed).integers(0, 256, (8, 32, 48, 3), dtype=np.uint8)
+    return write_clip(path, iter(frames))
+
+
+def _questions(root: Path) -> None:
+    for name in ("DocVQA/documents/a.png", "scans/a.png", "llava/a.png", "a.png"):
+        write_image(root / name, 1, (96, 72))
+    asked = {"questionId": 1, "question": "What is shown?", "image": "documents/a.png", "docId": 1}
+    (root / "DocVQA/val_v1.0_withQT.json").write_bytes(as_document({**asked, "answers": ["noise"]}))
+    for name, column in (("questions.csv", "answer"), ("scans/questions.csv", "answers")):
+        (root / name).write_text(f"file,question,{column},page\na.png,What is shown?,noise,1\n")
+    said = [{"from": "human", "value": "<image>\nWhat is shown?"}, {"from": "gpt", "value": "noise"}]
+    (root / "llava/mix665k.json").write_text(json.dumps([{"id": "1", "image": "a.png", "conversations": said}]))
+
+
+def _record(split: str, number: int) -> Record:
+    label = ("cat", "dog", "bird")[number % 3]
+    name = f"{split}/{number}.jpg"
+    return record(f"{split}-{number}", [name], "Which animal?", label, label=label, group=f"{split}-{number}")
