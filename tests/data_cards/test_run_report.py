@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import open_page
+from browser import open_page, serious_violations
 from small_dataset import MARKUP, record, write_dataset, write_image
 from small_run import write_run
 
@@ -104,11 +104,8 @@ def test_runs_are_compared_by_settings_curves_and_results(browser: Browser, repo
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_view_of_runs_is_inaccessible_or_wider_than_the_window(browser: Browser, report: Path, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
     seen = open_page(browser, report / "index.html", width, "dark" if width == 390 else "light")
     for view in VIEWS:
         page = seen.go(view) if view != "#/" else seen.page
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = axe.run(page).response["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == [], view
+        assert serious_violations(page) == [], view

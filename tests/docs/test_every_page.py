@@ -12,7 +12,7 @@ import yaml
 
 from phi3v_data.cli.main import COMMANDS, load_command
 from phi3v_data.cli.reference import reference
-from phi3v_data.converters.registry import source_names
+from phi3v_data.converters.registry import load_source, options_of, source_names
 from phi3v_data.schema.rules.registry import all_rules
 from phi3v_data.trainer.evaluation.scoring import METRICS
 from phi3v_data.trainer.recipes import recipe_names
@@ -23,7 +23,12 @@ PAGES = sorted([*(path for path in ROOT.glob("*.md")), *DOCS.rglob("*.md")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 
 # The options of the scripts that docs/migration.md replaces, as those scripts define them.
-RECIPE_OPTIONS = ["--model_name_or_path", "--data_dir", "--full_train", "--use_flash_attention", "--bf16", "--use_lora", "--use_qlora", "--output_dir", "--batch_size", "--batch_size_per_gpu", "--num_crops", "--num_train_epochs", "--learning_rate", "--wd", "--no-tqdm", "--lora_rank", "--lora_alpha_ratio", "--lora_dropout", "--freeze_vision_model", "--tmp_dir", "--out_dir"]
+RECIPE_OPTIONS = (
+    *("--model_name_or_path", "--data_dir", "--full_train", "--use_flash_attention", "--bf16", "--use_lora"),
+    *("--use_qlora", "--output_dir", "--batch_size", "--batch_size_per_gpu", "--num_crops", "--num_train_epochs"),
+    *("--learning_rate", "--wd", "--no-tqdm", "--lora_rank", "--lora_alpha_ratio", "--lora_dropout"),
+    *("--freeze_vision_model", "--tmp_dir", "--out_dir"),
+)
 
 
 class Documented(NamedTuple):
@@ -49,7 +54,7 @@ def what_there_is() -> dict[str, Documented]:
         "recipe": Documented(recipe_names(), "docs/recipes.md", "`{}`"),
         "source": Documented(list(source_names()), "README.md", "(docs/sources/{}.md)"),
         "metric": Documented(list(METRICS), "docs/evaluation.md", "`{}`"),
-        "recipe option": Documented(RECIPE_OPTIONS, "docs/migration.md", "{}"),
+        "recipe option": Documented(list(RECIPE_OPTIONS), "docs/migration.md", "{}"),
     }
 
 
@@ -65,6 +70,16 @@ def test_everything_there_is_is_documented(kind: str) -> None:
     assert undocumented(what) == []
     planted = "--none-such" if "option" in kind else "none-such"
     assert undocumented(what._replace(names=[*what.names, planted])) == [planted]
+
+
+@pytest.mark.parametrize("source", source_names())
+def test_every_option_of_a_source_is_on_its_page_or_on_one_that_it_leads_to(source: str) -> None:
+    page = DOCS / "sources" / f"{source}.md"
+    text = page.read_text()
+    linked = [page.parent / name for name in re.findall(r"\]\(([\w./-]+\.md)\)", text)]
+    both = "\n".join([text, *(each.read_text() for each in linked)])
+    options = [f"--{option.name.replace('_', '-')}" for option in options_of(load_source(source))]
+    assert [option for option in options if option not in both] == []
 
 
 def test_an_option_that_is_new_or_said_otherwise_makes_the_reference_stale(monkeypatch: pytest.MonkeyPatch) -> None:

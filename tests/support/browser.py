@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["Seen", "browser", "open_page"]
+__all__ = ["Seen", "browser", "open_page", "serious_violations"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -59,3 +59,14 @@ def open_page(browser: Browser, index: Path, width: int = 1280, scheme: str = "l
     seen.page.goto(index.resolve().as_uri())
     seen.page.wait_for_selector("html[data-ready]")
     return seen
+
+
+def serious_violations(page: Page) -> list[str]:
+    """What axe-core finds on a page that keeps people from using it: of contrast in both themes, of all else in one."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    found = list(axe.run(page).response["violations"])
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    page.emulate_media(color_scheme="light" if dark else "dark")
+    found += axe.run(page, options={"runOnly": ["color-contrast"]}).response["violations"]
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in ("serious", "critical")]

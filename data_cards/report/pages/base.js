@@ -46,7 +46,7 @@ report.address = (view, parts = [], parameters = {}) => {
   return `#/${path}${query ? `?${query}` : ""}`;
 };
 
-report.say = (message) => {
+report.announce = (message) => {
   document.getElementById("status").textContent = message;
 };
 

@@ -16,7 +16,7 @@
   };
 
   const pair = async ([first, second, difference]) =>
-    report.make("li", { class: "pair" }, await half(first), report.make("span", { class: "difference", title: "mean difference of colours, of 255" }, difference < 0.05 ? "same" : difference.toFixed(1)), await half(second));
+    report.make("li", { class: "pair" }, await half(first), report.make("span", { class: "difference", title: "mean difference of grey values, of 255" }, difference === 0 ? "same" : difference.toFixed(1)), await half(second));
 
   report.views.duplicates = async () => {
     const { pairs, shown } = report.summary.near_duplicates;
@@ -34,7 +34,7 @@
     };
     more.addEventListener("click", extend);
     await extend();
-    const note = "What is in train and in test at once makes a model look better than it is. The number between two images is the mean difference of their colours, of 255.";
+    const note = "What is in train and in test at once makes a model look better than it is. The number between two images is the mean difference of their grey values, of 255.";
     return [head, report.make("p", { class: "note" }, note, shown < pairs ? ` The closest ${report.number(shown)} are shown.` : ""), list, more];
   };
 })();

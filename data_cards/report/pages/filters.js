@@ -32,7 +32,7 @@
         if (name) report.forget(name);
         [name, chunk] = [next, await report.load(next)];
         if (!isCurrent()) return found;
-        report.say(`${report.number(at)} of ${report.number(numbers.length)} searched`);
+        report.announce(`${report.number(at)} of ${report.number(numbers.length)} searched`);
       }
       const { within } = report.locate(numbers[at]);
       if (says({ chunk, ...chunk.records[within % report.summary.chunk] }, wanted)) found.push(numbers[at]);

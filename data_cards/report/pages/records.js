@@ -17,7 +17,7 @@
     const { groups, total, numbers, column } = await report.select(chosen, isCurrent);
     if (!isCurrent()) return null;
     report.list = { numbers, address: location.hash || "#/records" };
-    report.say(`${report.counted(total, "record")} shown`);
+    report.announce(`${report.counted(total, "record")} shown`);
     const of = total === report.total() ? "" : ` of ${report.number(report.total())}`;
     const clear = chosen.q
       ? report.make("button", { type: "button", class: "clear", on: { click: () => change("q", "") } }, "search: ", report.text(chosen.q), " ✕")
