@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("suite")
 
 # What several suites share besides fixtures: modules of their own.
 sys.path[:0] = [str(Path(__file__).with_name(folder)) for folder in ("support", "golden")]
-pytest_plugins = ["browser", "hub_server", "small_datasets"]
+pytest_plugins = ["browser", "hub_server", "small_datasets", "workplace"]
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -25,7 +25,7 @@ Scheme = Literal["light", "dark"]
 _WIDTHS = (1280, 390)
 _SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 _README = Path(__file__).with_name("report.png")
-_README_VIEW = "#/records"
+_README_VIEW = "#/record/val-0000000180"
 # What no tab leads to: the first record of a dataset, the first prediction of a run.
 _FIRSTS = {"records": "#/record?n=0", "predictions": "#/prediction/0"}
 

@@ -89,3 +89,15 @@ def test_what_is_pushed_is_a_dataset_a_model_or_a_runs_model(tmp_path: Path, dat
         plan_upload(str(dataset), "shapes")
     with pytest.raises(UsageError, match="local folder"):
         plan_upload("s3://bucket/d", "me/shapes")
+
+
+def test_a_runs_model_goes_up_with_the_card_that_train_wrote(uploads: Uploads, givens: Path) -> None:
+    done = push(uploads, str(givens / "runs"), "me/animals")
+    assert done.returncode == 0, done.stderr
+    assert uploads.private == {"me/animals": True}
+    sent = uploads.files["me/animals"]
+    model = givens / "runs/model"
+    assert sent == {
+        path.relative_to(model).as_posix(): path.read_bytes() for path in model.rglob("*") if path.is_file()
+    }
+    assert "library_name: peft" in sent["README.md"].decode()

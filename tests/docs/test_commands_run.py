@@ -14,7 +14,7 @@ from typing import NamedTuple
 import click
 import pytest
 from pages import blocks
-from workplace import provide, write_givens
+from workplace import provide
 
 from phi3v_data.cli.main import answer, load_command
 
@@ -66,11 +66,6 @@ ELSEWHERE = [
     Elsewhere(r".*\bs3://", "an object store; tests/converters/engine and tests/trainer run on one"),
     Elsewhere(r"(PYTHONPATH=PEERS )?python benchmarks/", "minutes each"),
 ]
-
-
-@pytest.fixture(scope="session")
-def givens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_givens(tmp_path_factory.mktemp("givens"))
 
 
 def commands_of(page: Path) -> list[str]:

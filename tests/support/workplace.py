@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from raw_questions import as_document
 from small_dataset import record, write_dataset, write_image
 
@@ -17,14 +18,16 @@ from phi3v_data.cli.main import run_command
 from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.record import Record
 
-__all__ = ["provide", "write_givens"]
+__all__ = ["givens", "provide"]
 
 # What a tiny model is trained with in seconds, on any machine.
 _TRAIN = "--model tiny --precision fp32 --epochs 1 --batch-size 3 --accumulate 1 --set evaluation.max_new_tokens=4"
 
 
-def write_givens(root: Path) -> Path:
-    """Write everything once; a page gets copies of what it names, see `provide`."""
+@pytest.fixture(scope="session")
+def givens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything, made once; a page gets copies of what it names, see `provide`."""
+    root = tmp_path_factory.mktemp("givens")
     _videos(root)
     for place, name in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "dog/3.png", "cat/3.png")):
         write_image(root / "photos" / name, place, (96, 72))
@@ -48,7 +51,7 @@ def provide(words: Sequence[str], givens: Path, here: Path) -> None:
 
     Args:
         words: of the command; what follows `--out` is made by it.
-        givens: what `write_givens` wrote.
+        givens: the fixture's folder.
         here: where the command is run.
     """
     for before, word in zip(("", *words), words, strict=False):
