@@ -61,6 +61,11 @@ class RunData(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
     shards: dict[str, list[str]] = {}
 
+    @property
+    def splits(self) -> list[str]:
+        """Every split of it, sorted."""
+        return sorted({*self.files, *self.shards})
+
 
 class _RunFile(msgspec.Struct, frozen=True):
     config: dict[str, Any]
@@ -92,6 +97,12 @@ class RunFiles:
     result: dict[str, Any]
     rows: dict[str, list[tuple[float, float]]]
     evaluations: dict[str, EvaluationFile] = field(default_factory=dict)
+
+    @property
+    def trained_splits(self) -> list[str]:
+        """What it was trained on: the split that was named, else `train`; of a dataset of one split, that one."""
+        named = self.config.get("data.train_split") or "train"
+        return list(dict.fromkeys(data.splits[0] if len(data.splits) == 1 else named for data in self.data))
 
 
 def is_run(address: str) -> bool:

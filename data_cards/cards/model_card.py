@@ -48,8 +48,7 @@ def model_sections(run: RunFiles) -> list[Section]:
     """
     metrics = list(dict.fromkeys(name for found in run.evaluations.values() for name in found.results))
     evaluated = sorted({found.split for found in run.evaluations.values()})
-    trained = str(run.config.get("data.train_split", "train"))
-    known = {split for data in run.data for split in (*data.files, *data.shards)}
+    known = {split for data in run.data for split in data.splits}
     return rendered_sections(
         "model.md.j2",
         run=run,
@@ -57,7 +56,7 @@ def model_sections(run: RunFiles) -> list[Section]:
         rows=[_row(name, found, metrics) for name, found in run.evaluations.items()],
         losses=_few(run.rows.get("loss", [])),
         evaluated=evaluated,
-        untried=sorted(known - set(evaluated) - {trained}),
+        untried=sorted(known - set(evaluated) - set(run.trained_splits)),
     )
 
 
