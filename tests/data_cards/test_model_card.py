@@ -42,7 +42,12 @@ def test_train_writes_the_card_and_leaves_a_persons_words(
     assert (card.data.library_name, card.data.pipeline_tag) == ("peft", "image-text-to-text")
     results = {(each.metric_type, each.dataset_split) for each in card.data.eval_results}
     assert ("accuracy", "val") in results
-    for said in ("| before training | `val` |", "| after training | `val` |", "- The splits `test`.", "on the split `train`."):
+    for said in (
+        "| before training | `val` |",
+        "| after training | `val` |",
+        "- The splits `test`.",
+        "on the split `train`.",
+    ):
         assert said in card.text
     assert "| `strategy` | `lora` |" in card.text
     path.write_text(path.read_text().replace("Measure it on your own data", "MEASURE IT ON YOUR OWN DATA"))

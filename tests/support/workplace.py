@@ -32,8 +32,8 @@ def givens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything, made once; a page gets copies of what it names, see `provide`."""
     root = tmp_path_factory.mktemp("givens")
     _videos(root)
-    for place, name in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "dog/3.png", "cat/3.png")):
-        write_image(root / "photos" / name, place, (96, 72))
+    for number in range(30):  # enough for each split
+        write_image(root / f"photos/{('cat', 'dog')[number % 2]}/{number}.png", 200 + number, (96, 72))
     write_image(root / "page.png", 20, (96, 128))
     write_image(root / "frame.jpg", 21, (96, 72))
     _questions(root)
