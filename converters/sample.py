@@ -70,6 +70,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         data: dict[str, Any] = msgspec.to_builtins(self)
         return data
 
+    def item(self, record_id: str, split: str, path: str, images: str, shared: str = "") -> Item:
+        """Return the item that carries it; for the names, see `Item`."""
+        return Item(id=record_id, split=split, path=path, images=images, data=self.as_data(), shared=shared)
+
     @classmethod
     def of(cls, item: Item) -> Sample:
         """Read what an item carries."""

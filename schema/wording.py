@@ -1,8 +1,8 @@
-"""Counts in messages."""
+"""Counts and values in messages."""
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+__all__ = ["counted", "shortened"]
 
 
 def counted(number: int, noun: str) -> str:
@@ -13,3 +13,14 @@ def counted(number: int, noun: str) -> str:
         noun: one of them; its plural ends in s.
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def shortened(value: object, most: int = 60) -> str:
+    """Return a value as Python writes it, cut where it is long.
+
+    Args:
+        value: whatever is wrong.
+        most: characters shown of it.
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ...schema.errors import ItemError
-from ...schema.wording import counted
+from ...schema.wording import counted, shortened
 from ..rows import Row
 from ..rows.image_ref import ImageRef, path_in_input
 from .marks import MARK, take_marks
@@ -112,13 +112,13 @@ def _conversation(row: dict[str, Any]) -> Iterator[Any]:
 def _question_and_answer(row: dict[str, Any], question: str) -> Iterator[dict[str, Any]]:
     for pair in row.get("history") or ():
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ItemError(f"history holds {_shown(pair)}; expected pairs of a question and its answer")
+            raise ItemError(f"history holds {shortened(pair)}; expected pairs of a question and its answer")
         yield {"role": "user", "content": pair[0]}
         yield {"role": "assistant", "content": pair[1]}
     more = row.get("input") if question == "instruction" else None
     parts = [row[question], more] if more else [row[question]]
     if not all(isinstance(part, str) for part in parts):
-        raise ItemError(f"{question} is {_shown(parts)}; expected a text")
+        raise ItemError(f"{question} is {shortened(parts)}; expected a text")
     yield {"role": "user", "content": "\n".join(parts)}
     yield {"role": "assistant", "content": row["output" if question == "instruction" else "response"]}
 
@@ -134,18 +134,18 @@ def _question(row: dict[str, Any]) -> str:
 
 def _list(value: Any, key: str) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise ItemError(f"{key} is {_shown(value)}; expected a list of messages")
+        raise ItemError(f"{key} is {shortened(value)}; expected a list of messages")
     return value
 
 
 def _message(number: int, message: Any, marked: bool) -> Message:
     where = f"message {number}"
     if not isinstance(message, dict):
-        raise ItemError(f"{where} is {_shown(message)}; expected an object with a speaker and a text")
+        raise ItemError(f"{where} is {shortened(message)}; expected an object with a speaker and a text")
     speaker = message.get("role", message.get("from"))
     role = _ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
-        raise ItemError(f"{where} is by {_shown(speaker)}; expected one of {', '.join(_ROLES)}")
+        raise ItemError(f"{where} is by {shortened(speaker)}; expected one of {', '.join(_ROLES)}")
     for key in _NO_PLACE:
         if message.get(key):
             raise ItemError(f"{where} has {key}, for which a record has no place")
@@ -162,14 +162,14 @@ def _message(number: int, message: Any, marked: bool) -> Message:
         return Message(role, content, supervised=supervised)
     if isinstance(content, list):
         return _parts(where, role, content)._replace(supervised=supervised)
-    raise ItemError(f"{where} is {_shown(content)}; expected a text or a list of parts")
+    raise ItemError(f"{where} is {shortened(content)}; expected a text or a list of parts")
 
 
 def _is_supervised(where: str, message: dict[str, Any]) -> bool:
     for key in _WEIGHTS:
         weight = message.get(key)
         if weight is not None and weight not in (0, 1):
-            raise ItemError(f"{where} has the {key} {_shown(weight)}; an answer is trained on (1) or not (0)")
+            raise ItemError(f"{where} has the {key} {shortened(weight)}; an answer is trained on (1) or not (0)")
         if weight is not None:
             return bool(weight)
     return True
@@ -187,7 +187,9 @@ def _parts(where: str, role: str, parts: list[Any]) -> Message:
             images.append(_image(where, part))
             in_front = in_front and not any(texts)
         else:
-            raise ItemError(f"{where} has the part {_shown(part)}; expected one of the type text, image or image_url")
+            raise ItemError(
+                f"{where} has the part {shortened(part)}; expected one of the type text, image or image_url"
+            )
     return Message(role, "\n".join(texts), tuple(images), in_front)
 
 
@@ -198,7 +200,7 @@ def _image(where: str, part: dict[str, Any]) -> ImageRef | None:
         return None
     value = named[0].get("url") if named and isinstance(named[0], dict) else named[0] if named else None
     if not isinstance(value, str) or not value:
-        raise ItemError(f"{where} shows {_shown(part)}; expected an image's path or a data: URI")
+        raise ItemError(f"{where} shows {shortened(part)}; expected an image's path or a data: URI")
     return ImageRef(path_in_input(value))
 
 
@@ -217,7 +219,7 @@ def _listed_images(row: Row, values: dict[str, Any]) -> list[ImageRef] | None:
         elif isinstance(path, str) and path:
             images.append(ImageRef(path_in_input(path)))
         else:
-            raise ItemError(f"{key} holds {_shown(image)}; expected an image's path or a data: URI")
+            raise ItemError(f"{key} holds {shortened(image)}; expected an image's path or a data: URI")
     return images
 
 
@@ -235,8 +237,3 @@ def _with_images(messages: list[Message], listed: list[ImageRef]) -> list[Messag
         message._replace(images=tuple(next(rest) if image is None else image for image in message.images))
         for message in messages
     ]
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from ...schema.errors import InputError, ItemError
 from ...schema.splits import split_name
 from ...storage import Folder
-from .class_folders import Kind
 from .layouts import LabelledFile, Layout
 
 __all__ = ["Captioned", "read_caption"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Captioned(Layout):
     """`<anything>/<image>` beside `<image's name><suffix>`, or `<stem><suffix>`.
 
     Args:
-        folder: the input.
-        kind: of the images.
         suffix: of the texts, such as `.txt`.
         split_of: the split of an image by its path; None where the uppermost folder names it.
     """
 
-    form = "images with a text beside each"
+    form: ClassVar[str] = "images with a text beside each"
 
-    def __init__(self, folder: Folder, kind: Kind, suffix: str, split_of: Callable[[str], str] | None) -> None:
-        super().__init__(folder, kind, base="")
-        self._suffix = suffix
-        self._split_of = split_of
+    suffix: str
+    split_of: Callable[[str], str] | None
 
     def labels(self) -> list[str]:
         """Name no class: the texts are the answers."""
@@ -38,31 +36,35 @@ class Captioned(Layout):
     def files(self) -> Iterator[LabelledFile]:
         """Yield every image, by path."""
         found = False
-        for path, text in self._images(""):
+        for path, text in self._images(self.base):
             found = True
             top, slash, _ = path.partition("/")
-            if self._split_of is None and not slash:
+            if self.split_of is None and not slash:
                 raise InputError(
-                    f"{self._folder.address}/{path}: an image in no folder, where folders are the splits; "
+                    f"{self.folder.address}/{path}: an image in no folder, where folders are the splits; "
                     "move it into one, or give --split-by ratio"
                 )
-            split = split_name(top) if self._split_of is None else self._split_of(path)
-            failure = "" if text else f"no text beside it; expected {PurePosixPath(path).stem}{self._suffix}"
+            split = split_name(top) if self.split_of is None else self.split_of(path)
+            failure = "" if text else f"no text beside it; expected {PurePosixPath(path).stem}{self.suffix}"
             # With its suffix: a.png and a.jpg are two images.
             yield LabelledFile(split, "", path, path, failure)
         if not found:
-            raise InputError(f"{self._folder.address}: no {self._kind.noun} below it; {self._expected}")
+            raise InputError(f"{self.folder.address}: no {self.kind.noun} below it; {self._expected}")
 
     def _images(self, name: str) -> Iterator[tuple[str, str]]:
         """Yield the images of a folder and of those below, each with the text beside it, "" where there is none."""
-        entries = self._folder.list(name)
+        entries = self.folder.list(name)
         beside = {entry.name for entry in entries if not entry.is_folder}
         for entry in entries:
             if entry.is_folder:
                 yield from self._images(entry.name)
-            elif self._kind.has(entry.name):
-                names = (f"{PurePosixPath(entry.name).with_suffix('')}{self._suffix}", f"{entry.name}{self._suffix}")
-                yield entry.name, next((text for text in names if text in beside), "")
+            elif self.kind.has(entry.name):
+                yield entry.name, next((text for text in _texts(entry.name, self.suffix) if text in beside), "")
+
+
+def _texts(image: str, suffix: str) -> tuple[str, str]:
+    """Return how the text beside an image may be called."""
+    return f"{PurePosixPath(image).with_suffix('')}{suffix}", f"{image}{suffix}"
 
 
 def read_caption(folder: Folder, image: str, suffix: str) -> str:
@@ -71,7 +73,7 @@ def read_caption(folder: Folder, image: str, suffix: str) -> str:
     Raises:
         ItemError: there is none, it is not UTF-8, or empty.
     """
-    for name in (f"{PurePosixPath(image).with_suffix('')}{suffix}", f"{image}{suffix}"):
+    for name in _texts(image, suffix):
         try:
             text = folder.read(name).decode("utf-8-sig").strip()
         except FileNotFoundError:

@@ -190,11 +190,13 @@ class SplitFolder(LabelledFolder):
 
     def find_layout(self) -> Layout:
         """Tell how the files lie in the input."""
+        folder, kind = self.input, self.kind
         if self.split_by == "ratio":
-            return ByRatio(self.input, self.kind, self._ratios, self.group_of, stratify=self.stratify)
+            ratios, group_of, stratify = self._ratios, self.group_of, self.stratify
+            return ByRatio(folder=folder, kind=kind, ratios=ratios, group_of=group_of, stratify=stratify)
         if self.split_by == "file":
-            return ByLists(self.input, self.kind, _of_splits(self.split_files))
-        return ByFolder(self.input, self.kind)
+            return ByLists(folder=folder, kind=kind, lists=_of_splits(self.split_files))
+        return ByFolder(folder=folder, kind=kind)
 
     def _group_failure(self, path: str) -> str:
         return "" if not self.group or self.group_of(path) else f"its name has no group that {self.group!r} finds"

@@ -9,14 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ...schema.errors import InputError
 from ...schema.splits import split_name
-from ...storage import Folder, check_readable, name_key
+from ...storage import Entry, Folder, check_readable, name_key
 from ..splits import Ratios, stratified
-from .class_folders import Kind, class_files, classes, folders, some_file
+from .class_folders import Kind, folders, some_file
 from .split_lists import UNLISTED, SplitFile, listed_files
 
 __all__ = ["ByFolder", "ByLists", "ByRatio", "LabelledFile", "Layout"]
@@ -41,136 +43,150 @@ class LabelledFile(NamedTuple):
     failure: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Layout(ABC):
     """The files of a folder, given to splits in one way.
 
     Args:
         folder: the input.
         kind: of the files.
-        base: what their paths start with, "" or ending in a slash; None to look whether they lie in the folder itself
+        inside: what their paths start with, "" or ending in a slash; None to look whether they lie in the folder itself
             or inside one more, as archives unpack.
-
-    Raises:
-        InputError: the folder cannot be read, or is laid out in another way.
     """
 
-    form: str
-    depth: int
-    hint: str
+    form: ClassVar[str]
+    depth: ClassVar[int] = 1
+    hint: ClassVar[str] = "where the folders above the classes are the splits, give --split-by folder"
 
-    def __init__(self, folder: Folder, kind: Kind, base: str | None = None) -> None:
-        check_readable(folder)
-        self._folder = folder
-        self._kind = kind
-        self._expected = f"expected {self.form}, with {kind.noun}s ending in {' '.join(sorted(kind.suffixes))}"
-        self.base = self._find_base() if base is None else base
+    folder: Folder
+    kind: Kind
+    inside: str | None = None
 
     @abstractmethod
     def labels(self) -> list[str]:
-        """Name the classes, sorted."""
+        """Name the classes, sorted.
+
+        Raises:
+            InputError: the folder cannot be read, or is laid out in another way; from `files`, too.
+        """
 
     @abstractmethod
     def files(self) -> Iterator[LabelledFile]:
         """Yield every file, in order."""
 
-    def _find_base(self) -> str:
-        some = some_file(self._folder, "", self._kind, is_folder=True, depth=self.depth + 2)
+    @cached_property
+    def base(self) -> str:
+        """What the paths of the files start with, "" or ending in a slash."""
+        check_readable(self.folder)
+        if self.inside is not None:
+            return self.inside
+        some = some_file(self.folder, Entry("", True, 0), self.kind, self.depth + 2)
         deeper = some.count("/") - self.depth if some else 0
-        wrappers = folders(self._folder, "")
+        wrappers = folders(self.folder, "")
         if deeper == 1 and len(wrappers) == 1:
             return f"{wrappers[0]}/"
         if some and "/" in some and deeper:
             raise InputError(
-                f"{self._folder.address}/{some}: {self._kind.one} where none is expected; {self._expected}; {self.hint}"
+                f"{self.folder.address}/{some}: {self.kind.one} where none is expected; {self._expected}; {self.hint}"
             )
         return ""
 
-    def _classes(self, name: str) -> list[str]:
-        return classes(self._folder, (self.base + name).rstrip("/"), self._kind, self._expected)
+    @property
+    def _expected(self) -> str:
+        return f"expected {self.form}, with {self.kind.noun}s ending in {self.kind.endings}"
+
+    def _classes(self, name: str = "") -> list[str]:
+        """Name the classes inside a folder; a file of the kind beside them is refused."""
+        path = (self.base + name).rstrip("/")
+        entries = self.folder.list(path)
+        for entry in entries:
+            if not entry.is_folder and self.kind.has(entry.name):
+                raise InputError(
+                    f"{self.folder.address}/{entry.name}: {self.kind.one} in no class folder; {self._expected}"
+                )
+        found = [PurePosixPath(entry.name).name for entry in entries if entry.is_folder]
+        if not found:
+            where = f"{self.folder.address}/{path}".rstrip("/")
+            raise InputError(f"{where}: {'no folder inside' if entries else 'an empty folder'}; {self._expected}")
+        return found
 
     def _class_files(self, name: str) -> dict[str, str]:
-        """Name the files of one class, each with what its images are named for."""
-        names = class_files(self._folder, self.base + name, self._kind)
-        stems = Counter(name_key(PurePosixPath(name).stem) for name in names)
-        return {
-            name: stem if stems[name_key(stem)] == 1 else name
-            for name, stem in ((name, PurePosixPath(name).stem) for name in names)
-        }
+        """Name the files of one class, each with what its images are named for; one that lies deeper is refused.
+
+        A folder named like a file is one, and fails when it is read.
+        """
+        path = self.base + name
+        entries = self.folder.list(path)
+        for entry in entries:
+            if not self.kind.has(entry.name) and (stray := some_file(self.folder, entry, self.kind)):
+                raise InputError(
+                    f"{self.folder.address}/{stray}: {self.kind.one} below the class folder {path}; "
+                    f"{self.kind.noun}s lie directly in it, so move it"
+                )
+        files = [PurePosixPath(entry.name) for entry in entries if self.kind.has(entry.name)]
+        if not files:
+            raise InputError(
+                f"{self.folder.address}/{path}: a class folder without {self.kind.noun}s ({self.kind.endings}); "
+                "put some there, or remove it"
+            )
+        stems = Counter(name_key(file.stem) for file in files)
+        return {file.name: file.stem if stems[name_key(file.stem)] == 1 else file.name for file in files}
 
 
+@dataclass(frozen=True, kw_only=True)
 class ByRatio(Layout):
     """`<Class>/<file>`, the split decided by hash.
 
     Args:
-        folder: the input.
-        kind: of the files.
         ratios: the splits.
         group_of: the group in a file's name, "" where there is none: the file is then its own.
-        base: see `Layout`.
         stratify: meet the shares in every class, as nearly as whole groups can.
     """
 
-    form = "<Class>/<file>"
-    depth = 1
-    hint = "where the folders above the classes are the splits, give --split-by folder"
+    form: ClassVar[str] = "<Class>/<file>"
 
-    def __init__(
-        self,
-        folder: Folder,
-        kind: Kind,
-        ratios: Ratios,
-        group_of: Callable[[str], str],
-        base: str | None = None,
-        *,
-        stratify: bool = False,
-    ) -> None:
-        super().__init__(folder, kind, base)
-        self._stratify = stratify
-        self._ratios = ratios
-        self._group_of = group_of
+    ratios: Ratios
+    group_of: Callable[[str], str]
+    stratify: bool = False
 
     def labels(self) -> list[str]:
         """Name the classes; see `Layout`."""
-        return self._classes("")
+        return self._classes()
 
     def files(self) -> Iterator[LabelledFile]:
         """Yield every file; see `Layout`."""
-        label_of: dict[str, str] = {}
-        for label, path in self._paths() if self._stratify else ():
-            # A group in several classes counts in its first.
-            label_of.setdefault(self._key(path), label)
-        split_of = stratified(self._ratios, label_of).__getitem__ if self._stratify else self._ratios.split_of
+        split_of: Callable[[str], str] = self.ratios.split_of
+        if self.stratify:
+            label_of: dict[str, str] = {}
+            for file in self._undecided():
+                # A group in several classes counts in its first.
+                label_of.setdefault(self._key(file), file.label)
+            split_of = stratified(self.ratios, label_of).__getitem__
+        for file in self._undecided():
+            yield file._replace(split=split_of(self._key(file)))
+
+    def _undecided(self) -> Iterator[LabelledFile]:
         for label in self.labels():
             for name, image in self._class_files(label).items():
-                path = f"{label}/{name}"
-                yield LabelledFile(split_of(self._key(path)), label, path, f"{label}/{image}")
+                yield LabelledFile("", label, f"{label}/{name}", f"{label}/{image}")
 
-    def _paths(self) -> Iterator[tuple[str, str]]:
-        return ((label, f"{label}/{name}") for label in self.labels() for name in self._class_files(label))
-
-    def _key(self, path: str) -> str:
-        return self._group_of(path) or path
+    def _key(self, file: LabelledFile) -> str:
+        return self.group_of(file.path) or file.path
 
 
+@dataclass(frozen=True, kw_only=True)
 class ByFolder(Layout):
     """`<split>/<Class>/<file>`.
 
     Args:
-        folder: the input.
-        kind: of the files.
-        base: see `Layout`.
         splits: the folders that are splits, in their order; every folder where not given.
     """
 
-    form = "<split>/<Class>/<file>"
-    depth = 2
-    hint = "where the classes are on top, give --split-by ratio"
+    form: ClassVar[str] = "<split>/<Class>/<file>"
+    depth: ClassVar[int] = 2
+    hint: ClassVar[str] = "where the classes are on top, give --split-by ratio"
 
-    def __init__(
-        self, folder: Folder, kind: Kind, base: str | None = None, splits: Sequence[str] | None = None
-    ) -> None:
-        super().__init__(folder, kind, base)
-        self._given_splits = splits
+    splits: Sequence[str] = ()
 
     def labels(self) -> list[str]:
         """Name the classes; see `Layout`."""
@@ -185,49 +201,33 @@ class ByFolder(Layout):
                     yield LabelledFile(split_name(split), label, f"{split}/{label}/{name}", f"{label}/{image}")
 
     def _splits(self) -> Sequence[str]:
-        return self._given_splits or self._classes("")
+        return self.splits or self._classes()
 
     def _check_beside_splits(self) -> None:
-        for entry in self._folder.list(self.base.rstrip("/")) if self._given_splits else ():
-            is_split = entry.name.removeprefix(self.base) in self._splits()
-            stray = None if is_split else some_file(self._folder, entry.name, self._kind, is_folder=entry.is_folder)
-            if stray:
+        for entry in self.folder.list(self.base.rstrip("/")) if self.splits else ():
+            is_split = entry.name.removeprefix(self.base) in self.splits
+            if not is_split and (stray := some_file(self.folder, entry, self.kind)):
                 raise InputError(
-                    f"{self._folder.address}/{stray}: {self._kind.one} beside the splits {', '.join(self._splits())}; "
+                    f"{self.folder.address}/{stray}: {self.kind.one} beside the splits {', '.join(self.splits)}; "
                     "move it into one of them, or rename its folder to train, val or test"
                 )
 
 
+@dataclass(frozen=True, kw_only=True)
 class ByLists(Layout):
     """`<Class>/<file>`, and lists that name the files of each split.
 
     What is listed and missing fails by name, and so does what is there and in no list, in a split of its own.
 
     Args:
-        folder: the input.
-        kind: of the files.
         lists: the lists of each split; every .txt beside the classes, named for its split, where there are none.
-        base: see `Layout`.
         lists_folder: where the lists lie; beside the classes where not given.
     """
 
-    form = "<Class>/<file> and lists of them, such as train.txt"
-    depth = 1
-    hint = "where the folders above the classes are the splits, give --split-by folder"
+    form: ClassVar[str] = "<Class>/<file> and lists of them, such as train.txt"
 
-    def __init__(
-        self,
-        folder: Folder,
-        kind: Kind,
-        lists: Mapping[str, Sequence[str]],
-        base: str | None = None,
-        lists_folder: Folder | None = None,
-    ) -> None:
-        super().__init__(folder, kind, base)
-        self._lists_folder = lists_folder or folder
-        below = "" if lists_folder else self.base
-        lists = lists or self._lists_beside()
-        self._lists = {split: [f"{below}{name}" for name in names] for split, names in lists.items()}
+    lists: Mapping[str, Sequence[str]]
+    lists_folder: Folder | None = None
 
     def labels(self) -> list[str]:
         """Name the classes; see `Layout`."""
@@ -235,37 +235,40 @@ class ByLists(Layout):
 
     def files(self) -> Iterator[LabelledFile]:
         """Yield every file; see `Layout`."""
-        present = {label: self._class_files(label) for label in self._classes("") if not self._holds_lists(label)}
+        present = {label: self._class_files(label) for label in self._classes() if not self._holds_lists(label)}
         for split, label, name in self._listed():
             image = present.get(label, {}).pop(name, None)
-            failure = "" if image else f"no such {self._kind.noun}, though it is listed"
+            failure = "" if image else f"no such {self.kind.noun}, though it is listed"
             yield LabelledFile(split, label, f"{label}/{name}", f"{label}/{image or PurePosixPath(name).stem}", failure)
-        failure = f"in no list; list it, or leave it out: --splits {','.join(self._lists)}"
+        failure = f"in no list; list it, or leave it out: --splits {','.join(self._paths)}"
         for label, names in present.items():
             for name, image in names.items():
                 yield LabelledFile(UNLISTED, label, f"{label}/{name}", f"{label}/{image}", failure)
 
+    @cached_property
+    def _paths(self) -> dict[str, list[str]]:
+        """The paths of each split's lists, in the folder of lists."""
+        below = "" if self.lists_folder else self.base
+        lists = self.lists or self._lists_beside()
+        return {split: [f"{below}{name}" for name in names] for split, names in lists.items()}
+
     def _listed(self) -> list[SplitFile]:
-        return listed_files(self._lists_folder, self._lists, self._kind)
+        return listed_files(self.lists_folder or self.folder, self._paths, self.kind)
 
     def _holds_lists(self, name: str) -> bool:
-        address = f"{self._folder.address}/{self.base}{name}/"
-        return any(
-            f"{self._lists_folder.address}/{listed}".startswith(address)
-            for names in self._lists.values()
-            for listed in names
-        )
+        folder = f"{self.folder.address}/{self.base}{name}/"
+        lists = (self.lists_folder or self.folder).address
+        return any(f"{lists}/{path}".startswith(folder) for paths in self._paths.values() for path in paths)
 
     def _lists_beside(self) -> dict[str, list[str]]:
-        entries = self._folder.list(self.base.rstrip("/"))
-        names = [entry.name.removeprefix(self.base) for entry in entries if not entry.is_folder]
         found: dict[str, list[str]] = {}
-        for name in names:
-            if name.endswith(".txt"):
+        for entry in self.folder.list(self.base.rstrip("/")):
+            name = entry.name.removeprefix(self.base)
+            if not entry.is_folder and name.endswith(".txt"):
                 found.setdefault(split_name(PurePosixPath(name).stem), []).append(name)
         if not found:
             raise InputError(
-                f"{self._folder.address}/{self.base}: no list beside the classes; expected one for each split, such as "
+                f"{self.folder.address}/{self.base}: no list beside the classes; expected one for each split, such as "
                 "train.txt, or name them: --split-files val=lists/testlist01.txt"
             )
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import ClassVar
 
 from ...schema.errors import InputError
 from ...storage import Folder, LocalFolder, check_readable, open_folder
@@ -19,7 +20,9 @@ _ALL_IN_TRAIN = Ratios((("train", Fraction(1)),))
 
 
 class _Plain(ByRatio):
-    form = f"train|val|test/<Class>/<clip>, or UCF-101/<Class>/<clip> beside {_LISTS_FOLDER}/, or <Class>/<clip>"
+    form: ClassVar[str] = (
+        f"train|val|test/<Class>/<clip>, or UCF-101/<Class>/<clip> beside {_LISTS_FOLDER}/, or <Class>/<clip>"
+    )
 
 
 def find_layout(folder: Folder, fold: int) -> Layout:
@@ -33,15 +36,13 @@ def find_layout(folder: Folder, fold: int) -> Layout:
         InputError: the folder cannot be read, or holds none of the three layouts.
     """
     check_readable(folder)
-    beside = _lists_beside(folder)
-    if beside is not None:
+    if beside := _lists_beside(folder):
         return _listed(folder, "", beside, fold)
     wrapper = _wrapper(folder)
     for base in dict.fromkeys(("", wrapper)):
-        found = _layout_at(folder, base, fold)
-        if found is not None:
+        if found := _layout_at(folder, base, fold):
             return found
-    return _Plain(folder, CLIPS, _ALL_IN_TRAIN, lambda _: "", base=wrapper)
+    return _Plain(folder=folder, kind=CLIPS, inside=wrapper, ratios=_ALL_IN_TRAIN, group_of=lambda _: "")
 
 
 def _layout_at(folder: Folder, base: str, fold: int) -> Layout | None:
@@ -58,12 +59,12 @@ def _layout_at(folder: Folder, base: str, fold: int) -> Layout | None:
             "plain folder of classes, all in the split train"
         )
     splits = [split for split in _SPLITS if split in inside and folders(folder, base + split)]
-    return ByFolder(folder, CLIPS, base, splits) if splits else None
+    return ByFolder(folder=folder, kind=CLIPS, inside=base, splits=splits) if splits else None
 
 
 def _listed(folder: Folder, base: str, lists: Folder, fold: int) -> Layout:
     names = {split: [f"{split}list{fold:02d}.txt"] for split in ("train", "test")}
-    return ByLists(folder, CLIPS, names, base, lists)
+    return ByLists(folder=folder, kind=CLIPS, inside=base, lists=names, lists_folder=lists)
 
 
 def _wrapper(folder: Folder) -> str:

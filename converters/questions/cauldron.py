@@ -9,9 +9,8 @@ A row has its images, and turns that bring the whole text of the user::
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from ...schema.errors import ItemError
 from ...schema.wording import counted
@@ -20,12 +19,13 @@ from ..rows import Row
 from ..rows.image_ref import ImageRef
 from ..sample import Sample, SampleTurn, failed_item
 from .fields import cell_at, text_at
+from .forms import Form
 
-__all__ = ["CauldronForm"]
+__all__ = ["CauldronRows"]
 
 
 @dataclass(frozen=True)
-class CauldronForm:
+class CauldronRows:
     """Rows of one of its configurations.
 
     Args:
@@ -37,8 +37,6 @@ class CauldronForm:
         own_text: the rows' text is the user's; else it is the `question` of a prompt.
     """
 
-    columns: ClassVar[Sequence[str]] = ("images", "texts")
-
     source: str
     images: int = 1
     whole: bool = True
@@ -46,28 +44,37 @@ class CauldronForm:
     answers: bool = False
     own_text: bool = True
 
-    def knows(self, values: dict[str, Any]) -> bool:
-        """Tell whether a row may be of this form."""
-        return all(column in values for column in self.columns)
+    @property
+    def form(self) -> Form:
+        """How to tell such rows, and to make items of them."""
+        return Form(("images", "texts"), lambda values: {"images", "texts"} <= values.keys(), self._items)
 
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
-        """Make one item of a row, or one of each of its turns."""
-        values = row.cells()
-        shown, texts = cell_at(values, "images"), cell_at(values, "texts")
+    def _items(self, row: Row, split: str, number: int) -> list[Item]:
+        shown, texts = cell_at(row.cells(), "images"), cell_at(row.cells(), "texts")
         if not isinstance(shown, list) or len(shown) != self.images:
             has = counted(len(shown), "image") if isinstance(shown, list) else "no list of images"
             raise ItemError(f"{has}; expected {self.images}")
         if not isinstance(texts, list) or not texts:
             raise ItemError("no texts; expected a list of at least one turn")
         if self.whole:
-            return [self._item(row, split, number, "", [self._turn(text) for text in texts])]
+            return [self._item(row, split, f"{number:010d}", "", texts)]
         found = []
         for which, text in enumerate(texts):
             try:
-                found.append(self._item(row, split, number, f"-{which}", [self._turn(text)]))
+                found.append(self._item(row, split, f"{number:010d}", f"-{which}", [text]))
             except ItemError as error:
                 found.append(failed_item(f"{row.place}, text {which + 1}", split, str(error)))
         return found
+
+    def _item(self, row: Row, split: str, name: str, suffix: str, texts: list[Any]) -> Item:
+        sample = Sample(
+            turns=[self._turn(text) for text in texts],
+            images=[ImageRef("", row.file, row.number, "images", (which,)) for which in range(self.images)],
+            meta={**dict.fromkeys(self.hashed, ""), "row": row.place},
+            hashed=dict.fromkeys(self.hashed, 16),
+        )
+        shared = "" if self.whole else row.place
+        return sample.item(f"{split}-{name}{suffix}", split, row.place, f"{split}/{name}", shared)
 
     def _turn(self, text: Any) -> SampleTurn:
         if not isinstance(text, dict):
@@ -81,20 +88,4 @@ class CauldronForm:
             values={} if self.own_text else {"question": user},
             assistant=answer,
             answers=[answer] if self.answers else None,
-        )
-
-    def _item(self, row: Row, split: str, number: int, suffix: str, turns: list[SampleTurn]) -> Item:
-        sample = Sample(
-            turns=turns,
-            images=[ImageRef("", row.file, row.number, "images", (which,)) for which in range(self.images)],
-            meta={**dict.fromkeys(self.hashed, ""), "row": row.place},
-            hashed=dict.fromkeys(self.hashed, 16),
-        )
-        return Item(
-            id=f"{split}-{number:010d}{suffix}",
-            split=split,
-            path=row.place,
-            images=f"{split}/{number:010d}",
-            data=sample.as_data(),
-            shared="" if self.whole else row.place,
         )

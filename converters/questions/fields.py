@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ...schema.errors import ItemError
+from ...schema.wording import shortened
 
-__all__ = ["cell_at", "name_at", "text_at", "texts_at"]
-
-_SHOWN = 60  # characters of a value in a message
+__all__ = ["cell_at", "is_identified", "name_at", "text_at", "texts_at"]
 
 
 def cell_at(values: Mapping[str, Any], key: str) -> Any:
@@ -40,7 +40,7 @@ def texts_at(values: Mapping[str, Any], key: str) -> list[str]:
     """
     found = cell_at(values, key)
     if not isinstance(found, list) or not found:
-        raise ItemError(f"{key!r} is {_shown(found)}; expected a list of texts")
+        raise ItemError(f"{key!r} is {shortened(found)}; expected a list of texts")
     return [_text(text, f"{key}[{number}]") for number, text in enumerate(found)]
 
 
@@ -54,14 +54,14 @@ def name_at(values: Mapping[str, Any], key: str) -> str:
     return str(found) if type(found) is int else _text(found, repr(key))
 
 
+def is_identified(pattern: re.Pattern[str], values: Mapping[str, Any]) -> bool:
+    """Tell whether a row has an identifier of this form."""
+    return pattern.fullmatch(str(values.get("identifier"))) is not None
+
+
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise ItemError(f"{what} is {_shown(value)}; expected a text")
+        raise ItemError(f"{what} is {shortened(value)}; expected a text")
     if not value.strip():
         raise ItemError(f"{what} is empty")
     return value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

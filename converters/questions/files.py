@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -10,6 +11,9 @@ from ...storage import Folder
 from ...storage.temporary_tables import TemporaryTables
 
 __all__ = ["FileNames"]
+
+# How Python spells the bytes of a name that is not UTF-8.
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
 
 
 class FileNames(TemporaryTables):
@@ -64,13 +68,5 @@ class FileNames(TemporaryTables):
 
 def _rows(folder: Folder) -> Iterator[tuple[str, str, int]]:
     for entry in folder.files():
-        if entry.name.isascii() or _is_utf8(entry.name):
+        if not _NOT_UTF8.search(entry.name):
             yield entry.name, PurePosixPath(entry.name).name, entry.size
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

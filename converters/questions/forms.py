@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ...schema.errors import InputError, ItemError
 from ...schema.splits import split_of_file
@@ -19,7 +19,6 @@ from .files import FileNames
 
 __all__ = ["AnnotationFile", "Form", "annotation_files", "find_items", "is_table"]
 
-_TABLES = (".parquet", ".arrow")
 _ORDER = ("train", "val", "dev", "test")
 
 # Rows that are looked at to tell a file's form: the first may be the one that is damaged.
@@ -33,26 +32,19 @@ class AnnotationFile(NamedTuple):
     split: str
 
 
-class Form(Protocol):
-    """One way in which a data set is published."""
+class Form(NamedTuple):
+    """One way in which a data set is published.
 
-    columns: ClassVar[Sequence[str]]
-    """What its rows have; what people are told to look for."""
+    Args:
+        columns: what its rows have, as people are told.
+        is_of: tells whether a row may be of this form.
+        items: makes the items of a row, of its file's split, and of its number in the split, through all files from 0;
+            raises ItemError where it cannot.
+    """
 
-    def knows(self, values: dict[str, Any]) -> bool:
-        """Tell whether a row may be of this form."""
-
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
-        """Make the items of a row.
-
-        Args:
-            row: the row.
-            split: of its file.
-            number: its number in the split, through all its files, from 0.
-
-        Raises:
-            ItemError: it cannot be converted.
-        """
+    columns: Sequence[str]
+    is_of: Callable[[dict[str, Any]], bool]
+    items: Callable[[Row, str, int], list[Item]]
 
 
 def annotation_files(
@@ -69,10 +61,11 @@ def annotation_files(
     Raises:
         InputError: there is none.
     """
-    found = []
-    for path in files:
-        if published.fullmatch(PurePosixPath(path).name) or (tables and is_table(path)):
-            found.append(AnnotationFile(path, split_of_file(path)))
+    found = [
+        AnnotationFile(path, split_of_file(path))
+        for path in files
+        if published.fullmatch(PurePosixPath(path).name) or (tables and is_table(path))
+    ]
     if not found:
         raise InputError(f"{files.address}: no annotation file of this data set; expected {expected}")
     return sorted(found, key=lambda file: (_place(file.split), file.split, file.name))
@@ -80,7 +73,7 @@ def annotation_files(
 
 def is_table(path: str) -> bool:
     """Tell whether a file is a Parquet or Arrow table."""
-    return PurePosixPath(path).suffix.lower() in _TABLES
+    return PurePosixPath(path).suffix.lower() in (".parquet", ".arrow")
 
 
 def _place(split: str) -> int:
@@ -96,32 +89,30 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
         forms: the forms a file may have, told apart by its first rows.
     """
     counts: Counter[str] = Counter()
-    for file in files:
+    for name, split in files:
         try:
-            rows = read_rows(folder, file.name)
+            rows = read_rows(folder, name)
             first = list(islice(rows, _LOOKED_AT))
             form = _form(first, forms)
             for row in chain(first, rows):
-                number = counts[file.split]
-                counts[file.split] += 1
+                number = counts[split]
+                counts[split] += 1
                 try:
                     row.cells()
-                    yield from form.items(row, file.split, number)
+                    yield from form.items(row, split, number)
                 except ItemError as error:
-                    yield failed_item(row.place, file.split, str(error))
+                    yield failed_item(row.place, split, str(error))
         except (ItemError, InputError) as error:
             # A file that cannot be read takes nothing from the others.
-            yield failed_item(file.name, file.split, str(error))
+            yield failed_item(name, split, str(error))
 
 
 def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:
     found = [row.values for row in rows if row.values is not None]
-    for values in found:
-        for form in forms:
-            if form.knows(values):
-                return form
-    if not found:
-        # Each row says what is wrong with it.
-        return forms[0]
-    expected = ", or ".join(", ".join(form.columns) for form in forms)
-    raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")
+    known = (form for values in found for form in forms if form.is_of(values))
+    # Where there is no row, each says what is wrong with it.
+    form = next(known, None if found else forms[0])
+    if form is None:
+        expected = ", or ".join(", ".join(form.columns) for form in forms)
+        raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")
+    return form

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from ...schema.errors import ItemError, UsageError
 from ..rows import Row
 from .fields import cell_at
 
-__all__ = ["LabelAnswers", "Labelled"]
-
-
-class Labelled(NamedTuple):
-    """The answer to a row's label, and what the record's `meta` says of it; an empty answer where there is no label."""
-
-    answer: str
-    meta: dict[str, str]
+__all__ = ["LabelAnswers"]
 
 
 class LabelAnswers:
@@ -63,20 +55,19 @@ class LabelAnswers:
                     f"{self.choice()}; let the prompt offer those"
                 )
 
-    def of(self, row: Row, split: str) -> Labelled:
-        """Return the answer to a row's `label`. Rows of a test split need none: they are to be predicted on.
+    def of(self, row: Row, split: str) -> tuple[str, dict[str, str]]:
+        """Return the answer to a row's `label`, and what the record's `meta` says of it.
+
+        Rows of a test split need no label: they are to be predicted on, and their answer is empty.
 
         Raises:
             ItemError: the label is missing, or has no answer.
         """
         values = row.cells()
         if split.startswith("test") and values.get("label") is None:
-            return Labelled("", {})
+            return "", {}
         label = cell_at(values, "label")
-        return Labelled(self._answer(label), {"label": str(label)})
-
-    def _answer(self, label: Any) -> str:
         answer = self._answers.get(str(label).casefold()) if isinstance(label, str | int) else None
         if answer is None:
             raise ItemError(f"the label {label!r} has no answer; there are: {', '.join(self._answers)} (--label)")
-        return answer
+        return answer, {"label": str(label)}

@@ -29,6 +29,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -37,7 +38,7 @@ from msgspec import Meta
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
 from ..prompts import draw
-from ..questions.cauldron import CauldronForm
+from ..questions.cauldron import CauldronRows
 from ..questions.conversations import conversations
 from ..questions.fields import cell_at, name_at, text_at, texts_at
 from ..questions.files import FileNames
@@ -81,65 +82,30 @@ class DocVQA(QuestionSource):
 
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
-        whole = self.turns == "document"
+        cauldron = CauldronRows("docvqa", whole=self.turns == "document", answers=True, own_text=not self.prompt)
         return [
-            _Challenge(files, self.seed),
-            CauldronForm("docvqa", whole=whole, answers=True, own_text=not self.prompt),
-            _Nielsr(self.language, self.seed, whole),
+            Form(("questionId", "question", "image", "answers"), _is_challenge, partial(self._challenge, files)),
+            cauldron.form,
+            Form(("id", "image", "query", "answers"), lambda values: {"query", "image"} <= values.keys(), self._nielsr),
         ]
 
     def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
         """Join the questions about a page, where that is asked for."""
         return conversations(items, _page_id) if self.turns == "document" else items
 
-
-def _page_id(item: Item) -> str:
-    # An item of a whole row, as the_cauldron has them, is a conversation already.
-    return f"{item.split}-{PurePosixPath(item.shared).stem}" if item.shared else item.id
-
-
-class _Challenge:
-    """The challenge's own rows."""
-
-    columns: ClassVar[Sequence[str]] = ("questionId", "question", "image", "answers")
-
-    def __init__(self, files: FileNames, seed: int) -> None:
-        self._files = files
-        self._seed = seed
-
-    def knows(self, values: dict[str, Any]) -> bool:
-        return "questionId" in values and ("question" in values or "image" in values)
-
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
+    def _challenge(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()
         identity = _record_id(split, name_at(values, "questionId"))
-        image = self._files.find(text_at(values, "image"), beside=row.file)
+        image = files.find(text_at(values, "image"), beside=row.file)
         stem = image.removesuffix(PurePosixPath(image).suffix)
         document = values.get("ucsf_document_id")
         group = document if isinstance(document, str) and document else PurePosixPath(stem).name
-        sample = Sample(
-            turns=[_turn(values, split, identity, text_at(values, "question"), self._seed)],
-            images=[ImageRef(image)],
-            meta={"group": group, "images": [image]},
-        )
-        return [Item(id=identity, split=split, path=row.place, images=stem, data=sample.as_data(), shared=image)]
+        turn = self._turn(values, split, identity, text_at(values, "question"))
+        sample = Sample(turns=[turn], images=[ImageRef(image)], meta={"group": group, "images": [image]})
+        return [sample.item(identity, split, row.place, stem, image)]
 
-
-class _Nielsr:
-    """Rows of nielsr/docvqa_1200_examples."""
-
-    columns: ClassVar[Sequence[str]] = ("id", "image", "query", "answers")
-
-    def __init__(self, language: str, seed: int, whole: bool) -> None:
-        self._language = language
-        self._seed = seed
-        self._whole = whole
-
-    def knows(self, values: dict[str, Any]) -> bool:
-        return "query" in values and "image" in values
-
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
-        if self._whole:
+    def _nielsr(self, row: Row, split: str, number: int) -> list[Item]:
+        if self.turns == "document":
             raise UsageError(
                 f"{row.file}: the rows of docvqa_1200_examples do not say which page they are about; leave out "
                 "--turns document"
@@ -152,27 +118,32 @@ class _Nielsr:
         if cell_at(values, "image") is None:
             raise ItemError("'image' is empty")
         sample = Sample(
-            turns=[_turn(values, split, identity, text_at(query, self._language), self._seed)],
+            turns=[self._turn(values, split, identity, text_at(query, self.language))],
             images=[ImageRef("", row.file, row.number, "image")],
             meta={"group": "", "row": row.place},
             hashed={"group": 16},
         )
-        return [Item(id=identity, split=split, path=row.place, images=f"{split}/{identity}", data=sample.as_data())]
+        return [sample.item(identity, split, row.place, f"{split}/{identity}")]
+
+    def _turn(self, values: dict[str, Any], split: str, identity: str, question: str) -> SampleTurn:
+        asked = {"question": question}
+        if split == "test" and not values.get("answers"):
+            return SampleTurn(values=asked)
+        answers = list(dict.fromkeys(texts := texts_at(values, "answers")))
+        return SampleTurn(values=asked, assistant=_trained_answer(texts, self.seed, identity), answers=answers)
+
+
+def _is_challenge(values: dict[str, Any]) -> bool:
+    return "questionId" in values and ("question" in values or "image" in values)
+
+
+def _page_id(item: Item) -> str:
+    # An item of a whole row, as the_cauldron has them, is a conversation already.
+    return f"{item.split}-{PurePosixPath(item.shared).stem}" if item.shared else item.id
 
 
 def _record_id(split: str, raw: str) -> str:
     return raw if raw.startswith(split) else f"{split}-{raw}"
-
-
-def _turn(values: dict[str, Any], split: str, identity: str, question: str, seed: int) -> SampleTurn:
-    if split == "test" and not values.get("answers"):
-        return SampleTurn(values={"question": question})
-    answers = texts_at(values, "answers")
-    return SampleTurn(
-        values={"question": question},
-        assistant=_trained_answer(answers, seed, identity),
-        answers=list(dict.fromkeys(answers)),
-    )
 
 
 def _trained_answer(answers: Sequence[str], seed: int, identity: str) -> str:

@@ -27,19 +27,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
-from ..questions.cauldron import CauldronForm
-from ..questions.duplicates import find_duplicates
+from ..questions.cauldron import CauldronRows
+from ..questions.duplicates import with_duplicates_named
 from ..questions.fields import cell_at, name_at, text_at
 from ..questions.files import FileNames
 from ..questions.forms import AnnotationFile, Form, find_items, is_table
-from ..questions.labels import LabelAnswers
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef
@@ -88,49 +88,29 @@ class HatefulMemes(LabelSource):
 
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
-        return [_Challenge(files, self.answers), CauldronForm("hatefulmemes", own_text=not self.prompt)]
+        cauldron = CauldronRows("hatefulmemes", own_text=not self.prompt)
+        columns = ("id", "img", "label", "text")
+        return [Form(columns, lambda values: "img" in values, partial(self._challenge, files)), cauldron.form]
 
     def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
         """Let memes in several splits name one another."""
         table = next((file.name for file in annotations if is_table(file.name)), None)
         if self.caption and table:
             raise UsageError(f"{table}: the rows of the_cauldron have no captions; leave out --caption")
-        duplicates = find_duplicates(self.input, files, items)
-        return map(duplicates.noted, find_items(self.input, annotations, self.forms(files)))
+        return with_duplicates_named(self.input, files, partial(find_items, self.input, annotations, self.forms(files)))
 
-
-class _Challenge:
-    """The challenge's own rows."""
-
-    columns: ClassVar[Sequence[str]] = ("id", "img", "label", "text")
-
-    def __init__(self, files: FileNames, answers: LabelAnswers) -> None:
-        self._files = files
-        self._answers = answers
-
-    def knows(self, values: dict[str, Any]) -> bool:
-        return "img" in values
-
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
+    def _challenge(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()
         identity = name_at(values, "id")
-        image = self._files.find(text_at(values, "img"), beside=row.file)
+        image = files.find(text_at(values, "img"), beside=row.file)
         text = cell_at(values, "text")
         if not isinstance(text, str):
             raise ItemError(f"'text' is {text!r}; expected a text")
-        answer, label = self._answers.of(row, split)
+        answer, label = self.answers.of(row, split)
         sample = Sample(
             turns=[SampleTurn(values={"text": text}, assistant=answer)],
             images=[ImageRef(image)],
             meta={"group": identity, **label, "text": text, "images": [image]},
         )
-        return [
-            Item(
-                id=f"{split}-{identity}",
-                split=split,
-                path=row.place,
-                images=image.removesuffix(PurePosixPath(image).suffix),
-                data=sample.as_data(),
-                shared=image,
-            )
-        ]
+        stem = image.removesuffix(PurePosixPath(image).suffix)
+        return [sample.item(f"{split}-{identity}", split, row.place, stem, image)]

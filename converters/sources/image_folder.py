@@ -66,7 +66,7 @@ class ImageFolder(SplitFolder):
         if not self.captions:
             return super().find_layout()
         by_hash = None if self.split_by == "folder" else self._split_of
-        return Captioned(self.input, self.kind, self.captions, by_hash)
+        return Captioned(folder=self.input, kind=self.kind, inside="", suffix=self.captions, split_of=by_hash)
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         """Show an image, and ask for its class or its description.

@@ -22,16 +22,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from functools import partial
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError
 from ..base import Item
-from ..questions.fields import name_at, text_at
+from ..questions.fields import is_identified, name_at, text_at
 from ..questions.files import FileNames
 from ..questions.forms import Form
-from ..questions.labels import LabelAnswers
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef
@@ -72,40 +72,27 @@ class NLVR(LabelSource):
 
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
-        return [_Published(files, self.answers, self.permutation)]
+        columns = ("identifier (1572-0)", "sentence", "label", "directory")
+        return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._items, files))]
 
-
-class _Published:
-    """The published rows."""
-
-    columns: ClassVar[Sequence[str]] = ("identifier (1572-0)", "sentence", "label", "directory")
-
-    def __init__(self, files: FileNames, answers: LabelAnswers, permutations: Sequence[int]) -> None:
-        self._files = files
-        self._answers = answers
-        self._permutations = permutations
-
-    def knows(self, values: dict[str, Any]) -> bool:
-        return _IDENTIFIER.fullmatch(str(values.get("identifier"))) is not None
-
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
+    def _items(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()
         identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
         if found is None:
             raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<image>, as 1572-0")
-        answer, label = self._answers.of(row, split)
+        answer, label = self.answers.of(row, split)
         turn = SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)
         meta = {"group": f"{split}-{found[1]}", **label}
+        folder = f"images/{name_at(values, 'directory')}"
         items = []
-        for permutation in self._permutations:
+        for permutation in self.permutation:
             name = f"{split}-{identifier}-{permutation}"
-            path = f"images/{name_at(values, 'directory')}/{name}.png"
             try:
-                image = self._files.find(path, beside=row.file)
+                image = files.find(f"{folder}/{name}.png", beside=row.file)
             except ItemError as error:
                 items.append(failed_item(f"{row.place}, permutation {permutation}", split, str(error)))
                 continue
             sample = Sample(turns=[turn], images=[ImageRef(image)], meta={**meta, "images": [image]})
-            items.append(Item(id=name, split=split, path=row.place, images=f"{split}/{name}", data=sample.as_data()))
+            items.append(sample.item(name, split, row.place, f"{split}/{name}"))
         return items

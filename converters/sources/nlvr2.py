@@ -28,18 +28,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError
 from ..base import Item, PublicCopy
-from ..questions.cauldron import CauldronForm
+from ..questions.cauldron import CauldronRows
 from ..questions.conversations import conversations
-from ..questions.fields import name_at, text_at
+from ..questions.fields import is_identified, name_at, text_at
 from ..questions.files import FileNames
 from ..questions.forms import AnnotationFile, Form
-from ..questions.labels import LabelAnswers
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef
@@ -85,34 +85,15 @@ class NLVR2(LabelSource):
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
         whole, own_text = self.turns == "pair", not self.prompt
-        hashed = ("group", "pair")
-        return [
-            _Published(files, self.answers),
-            CauldronForm("nlvr2", images=2, whole=whole, hashed=hashed, own_text=own_text),
-        ]
+        cauldron = CauldronRows("nlvr2", images=2, whole=whole, hashed=("group", "pair"), own_text=own_text)
+        columns = ("identifier (dev-850-0-0)", "sentence", "label")
+        return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._items, files)), cauldron.form]
 
     def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
         """Join the statements about a pair, where that is asked for."""
-        return conversations(items, _pair_id) if self.turns == "pair" else items
+        return conversations(items, lambda item: item.shared or item.id) if self.turns == "pair" else items
 
-
-def _pair_id(item: Item) -> str:
-    return item.shared or item.id
-
-
-class _Published:
-    """The published rows."""
-
-    columns: ClassVar[Sequence[str]] = ("identifier (dev-850-0-0)", "sentence", "label")
-
-    def __init__(self, files: FileNames, answers: LabelAnswers) -> None:
-        self._files = files
-        self._answers = answers
-
-    def knows(self, values: dict[str, Any]) -> bool:
-        return _IDENTIFIER.fullmatch(str(values.get("identifier"))) is not None
-
-    def items(self, row: Row, split: str, number: int) -> list[Item]:
+    def _items(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()
         identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
@@ -121,21 +102,12 @@ class _Published:
         if found["split"] != split:
             raise ItemError(f"{identifier!r} is of the split {found['split']}; it has no place in {split}")
         pair = identifier.rpartition("-")[0]
-        images = [self._files.find(f"{pair}-img{side}.png", beside=row.file) for side in (0, 1)]
-        answer, label = self._answers.of(row, split)
+        images = [files.find(f"{pair}-img{side}.png", beside=row.file) for side in (0, 1)]
+        answer, label = self.answers.of(row, split)
         sentence = f"{found['set']}--{found['sentence']}"
         sample = Sample(
             turns=[SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)],
             images=[ImageRef(image) for image in images],
             meta={"group": found["set"], "pair": pair, "sentence": sentence, **label, "images": images},
         )
-        return [
-            Item(
-                id=identifier,
-                split=split,
-                path=row.place,
-                images=f"{split}/{pair}",
-                data=sample.as_data(),
-                shared=pair,
-            )
-        ]
+        return [sample.item(identifier, split, row.place, f"{split}/{pair}", pair)]

@@ -25,7 +25,7 @@ class ShownClip(NamedTuple):
 def show_clip(
     folder: Folder, file: str, item: Item, images: ImageSink, sampling: Sampling, decoder: Decoder, part: str = ""
 ) -> ShownClip:
-    """Read frames of a clip, and store them.
+    """Read frames of a clip, a file of the input folder, and store them.
 
     Args:
         folder: the input.
@@ -34,7 +34,7 @@ def show_clip(
         images: where the frames go.
         sampling: which frames are shown.
         decoder: what reads them.
-        part: which of several clips this one is, where the item shows more than one; part of the images' names.
+        part: in the images' names, which of several clips of the item this one is.
 
     Raises:
         MediaError: it is missing, a folder, or cannot be decoded.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -13,9 +14,8 @@ import av.logging
 from av.stream import Disposition
 
 from ...schema.errors import MediaError
-from .path_text import shown_name
 
-__all__ = ["HELD", "Clip", "open_clip"]
+__all__ = ["HELD", "Clip", "open_clip", "shown_name"]
 
 # Formats that hold the clip they are: no playlists, which name further files and addresses to open.
 FORMATS = (
@@ -30,6 +30,11 @@ HELD = 64 << 20
 EARLY = 3
 
 
+def shown_name(path: Path) -> str:
+    """Name a clip in a message of one line, whatever its name holds."""
+    return path.name if path.name.isprintable() else repr(path.name)
+
+
 @contextmanager
 def open_clip(path: Path) -> Iterator[Clip]:
     """Open a clip for the length of the block.
@@ -38,13 +43,13 @@ def open_clip(path: Path) -> Iterator[Clip]:
         MediaError: it is no video, damaged or cut short; also whatever FFmpeg finds wrong during the block.
     """
     name = shown_name(path)
-    _check_file(path, name)
     try:
+        _check_file(path.stat(), name)
         container = _open(path)
-    except PermissionError as error:
-        raise MediaError(f"{name}: cannot be opened ({error.strerror})") from error
-    except av.FFmpegError as error:
-        raise MediaError(f"{name}: not a video, or a damaged one ({error.strerror})") from error
+    except (OSError, av.FFmpegError) as error:
+        is_damage = isinstance(error, av.FFmpegError) and not isinstance(error, PermissionError)
+        what = "not a video, or a damaged one" if is_damage else "cannot be opened"
+        raise MediaError(f"{name}: {what} ({error.strerror})") from error
     with container:
         try:
             yield Clip(path, _video_stream(container, name))
@@ -52,11 +57,7 @@ def open_clip(path: Path) -> Iterator[Clip]:
             raise MediaError(f"{name}: damaged ({error.strerror})") from error
 
 
-def _check_file(path: Path, name: str) -> None:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise MediaError(f"{name}: cannot be opened ({error.strerror})") from error
+def _check_file(status: os.stat_result, name: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise MediaError(f"{name}: a folder, where a video was expected")
     if not stat.S_ISREG(status.st_mode):
@@ -138,11 +139,7 @@ class Clip:
 
 @contextmanager
 def _reported_errors(library: str) -> Iterator[list[str]]:
-    """Collect what a part of FFmpeg reports as errors in the block: of most damage it says so, and goes on.
-
-    Args:
-        library: the part, by its name in FFmpeg's log.
-    """
+    """Collect what a part of FFmpeg logs as errors in the block: of most damage it says so, and goes on."""
     before = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
@@ -164,10 +161,7 @@ def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
 def _stated_frames(stream: av.VideoStream, indexed: int, found: int) -> int:
     """Return how many frames a clip must hold by what its container states; 0 where that says nothing.
 
-    Args:
-        stream: of the open clip.
-        indexed: frames in the container's index before anything was read: all, the key frames, or none.
-        found: frames found.
+    The container's index named `indexed` frames before anything was read: all, the key frames, or none.
     """
     if stream.container.format.name == "avi":
         # An AVI states those too that were dropped in recording and have no packet. None is missing if all is there

@@ -12,12 +12,8 @@ from .packet_headers import NotSkippable, PacketHeader, match_bits
 
 __all__ = ["H264Headers"]
 
-START_CODE = b"\x00\x00\x01"
 SLICE, IDR_SLICE, SPS, PPS = 1, 5, 7, 8
 NON_VCL = {6, 9, 12}  # SEI messages, delimiters, filler: no part of a frame
-
-# Bytes that the first fields of a slice, of a parameter set fit into; zeros follow where it is shorter.
-SLICE_HEADER, PARAMETERS = 16, 48
 
 # An unsigned Exp-Golomb code: as many zeros as bits follow the first 1. Its value is the number it spells, less 1.
 UE = f"(?:{'|'.join(f'0{{{n}}}1.{{{n}}}' for n in range(17))})"
@@ -46,37 +42,34 @@ class H264Headers:
     """
 
     def __init__(self, extradata: bytes) -> None:
-        self._length_size = 0  # bytes of the length before each NAL unit; 0: start codes
+        is_avcc = extradata[:1] == b"\x01"
+        self._length_size = (extradata[4:5] or b"\x00")[0] % 4 + 1 if is_avcc else 0  # 0: start codes
         self._parameters: set[bytes] = set()
         self._slices: dict[int, re.Pattern[str]] = {}
         self._number_span = self._order_span = 0
         self._frames = self._period = self._reference_order = self._next_number = 0
-        if extradata[:1] == b"\x01":
-            self._length_size = (extradata[4:5] or b"\x00")[0] % 4 + 1
-            self._configure(_units_of_avcc(extradata))
-        else:
-            self._configure(_units_at_start_codes(extradata))
+        self._configure(_units_of_avcc(extradata) if is_avcc else _units_at_start_codes(extradata))
 
     def read(self, packet: bytes) -> PacketHeader:
         """Read the header of one packet."""
-        first = b""
-        for unit in (
-            _units_after_lengths(packet, self._length_size) if self._length_size else _units_at_start_codes(packet)
-        ):
+        first, units = b"", list(self._units(packet))
+        self._configure(unit for unit in units if unit[0] & 31 in (SPS, PPS))
+        for unit in units:
             kind = unit[0] & 31
             if kind in (SLICE, IDR_SLICE):
                 starts_frame = unit[1:2] >= b"\x80"  # its first macroblock is number 0, one bit
                 if starts_frame == bool(first) or (first and first[0] != unit[0]):
                     raise NotSkippable("a packet does not hold one frame")
                 first = first or unit
-            elif kind in (SPS, PPS):
-                self._configure([unit])
-            elif kind not in NON_VCL:
+            elif kind not in {SPS, PPS, *NON_VCL}:
                 raise NotSkippable(f"a packet holds a NAL unit of type {kind}")
         if not first:
             raise NotSkippable("a packet holds no frame")
         self._frames += 1
         return self._header(first)
+
+    def _units(self, packet: bytes) -> Iterator[bytes]:
+        return _units_after_lengths(packet, self._length_size) if self._length_size else _units_at_start_codes(packet)
 
     def _configure(self, units: Iterable[bytes]) -> None:
         for unit in units:
@@ -85,24 +78,21 @@ class H264Headers:
                 continue
             if self._frames or (kind == SPS and self._slices):
                 raise NotSkippable("the configuration changes")
-            fields = match_bits(SPS_FIELDS if kind == SPS else PPS_FIELDS, _unescaped(unit, PARAMETERS))
+            fields = match_bits(SPS_FIELDS if kind == SPS else PPS_FIELDS, _unescaped(unit), 48)
             if kind == SPS:
                 number_bits = int(fields["number"], 2) + 3
                 order_bits = int(fields["order"], 2) + 3 if fields["order"] else 0
                 self._number_span, self._order_span = 1 << number_bits, 1 << order_bits
                 # First macroblock, slice type, PPS; frame_num; the number of an IDR frame; presentation order.
-                start, end = rf".{{8}} 1 {UE} {UE} (.{{{number_bits}}})", rf"(.{{{order_bits}}})"
-                self._slices = {
-                    SLICE: re.compile(start + end, re.VERBOSE),
-                    IDR_SLICE: re.compile(start + UE + end, re.VERBOSE),
-                }
+                start, end = rf".{{8}}1{UE}{UE}(.{{{number_bits}}})", rf"(.{{{order_bits}}})"
+                self._slices = {SLICE: re.compile(start + end), IDR_SLICE: re.compile(start + UE + end)}
             self._parameters.add(unit)
 
     def _header(self, unit: bytes) -> PacketHeader:
         if not self._slices:
             raise NotSkippable("the stream has no configuration")
         is_idr, is_reference = unit[0] & 31 == IDR_SLICE, bool(unit[0] & 0x60)
-        number, order_code = match_bits(self._slices[unit[0] & 31], _unescaped(unit, SLICE_HEADER)).groups()
+        number, order_code = match_bits(self._slices[unit[0] & 31], _unescaped(unit), 16).groups()
         if is_idr:
             self._period += 1
             self._reference_order = 0
@@ -114,16 +104,16 @@ class H264Headers:
         if order_code:
             # The header holds a remainder; meant is the number nearest to the last reference frame's (8.2.1.1).
             half = self._order_span // 2
-            distance = (int(order_code, 2) - self._reference_order + half) % self._order_span - half
-            order = self._reference_order + distance
+            order = self._reference_order
+            order += (int(order_code, 2) - order + half) % self._order_span - half
             if is_reference:
                 self._reference_order = order
-        return PacketHeader((self._period << 32) + order, is_idr, is_reference)
+        return PacketHeader(is_idr, is_reference, order=(self._period << 32) + order)
 
 
-def _unescaped(unit: bytes, size: int) -> bytes:
+def _unescaped(unit: bytes) -> bytes:
     """Return the first bytes of a NAL unit without those that keep start codes from appearing inside it."""
-    return unit[: 2 * size].replace(b"\x00\x00\x03", b"\x00\x00")[:size].ljust(size, b"\x00")
+    return unit[:96].replace(b"\x00\x00\x03", b"\x00\x00")
 
 
 def _units_of_avcc(box: bytes) -> Iterator[bytes]:
@@ -149,7 +139,7 @@ def _units_after_lengths(packet: bytes, length_size: int) -> Iterator[bytes]:
 
 
 def _units_at_start_codes(packet: bytes) -> Iterator[bytes]:
-    before, *units = packet.split(START_CODE)
+    before, *units = packet.split(b"\x00\x00\x01")
     if before.strip(b"\x00") or not all(units):
         raise NotSkippable("bytes of a packet belong to no NAL unit")
     for unit in units:

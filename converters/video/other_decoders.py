@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from ...schema.errors import MediaError, MissingDependencyError
+from .container import shown_name
 from .frame import Choose, Frame
-from .path_text import shown_name, text_path
 from .pyav_frames import decode
 from .upright import Display, as_stored, upright
 
@@ -37,14 +37,15 @@ def read(path: Path, choose: Choose, library: Literal["decord", "opencv"]) -> li
     """
     decoded = decode(path, choose)
     display = decoded.display()
+    if any("\ud800" <= character <= "\udfff" for character in str(path.absolute())):  # OpenCV 5.0 would crash over it
+        raise MediaError(f"{shown_name(path)}: {library} does not open files whose names are not text; choose pyav")
     frames: list[Frame] = []
     given = IN_ORDER[library](path, list(decoded.frames), display)
-    for (number, expected), pixels in zip(decoded.stored_pixels(), given, strict=False):
+    for number, expected in decoded.stored_pixels():
+        pixels = next(given, np.empty(0))
         if pixels.shape != expected.shape or np.abs(pixels.astype(np.int16) - expected).mean() > SAME_FRAME:
-            break
+            raise MediaError(f"{shown_name(path)}: {library} does not give frame {number} as PyAV does; choose pyav")
         frames.append(Frame(number, decoded.table.times[number], upright(pixels, display)))
-    for number in list(decoded.frames)[len(frames) :]:
-        raise MediaError(f"{shown_name(path)}: {library} does not give frame {number} as PyAV does; choose pyav")
     return frames
 
 
@@ -67,7 +68,7 @@ def import_decord() -> ModuleType:
 def _decord(path: Path, wanted: list[int], display: Display) -> Iterator[np.ndarray]:
     decord = import_decord()
     try:
-        reader = decord.VideoReader(text_path(path, "decord"), ctx=decord.cpu(0), num_threads=1)
+        reader = decord.VideoReader(str(path.absolute()), ctx=decord.cpu(0), num_threads=1)
         for number in range(min(wanted[-1] + 1, len(reader))):
             frame = reader.next()
             if number in wanted:
@@ -82,19 +83,16 @@ def _opencv(path: Path, wanted: list[int], display: Display) -> Iterator[np.ndar
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
-    clip = cv2.VideoCapture(text_path(path, "opencv"), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    clip = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    try:
-        for number in range(wanted[-1] + 1):
-            if not clip.grab():
+    number = 0
+    while number <= wanted[-1] and clip.grab():
+        if number in wanted:
+            is_there, frame = clip.retrieve()
+            if not is_there:
                 return
-            if number in wanted:
-                is_there, frame = clip.retrieve()
-                if not is_there:
-                    return
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    finally:
-        clip.release()
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        number += 1
 
 
 # Each decodes the clip in order and gives the wanted frames as stored, uint8 [H, W, 3] RGB.

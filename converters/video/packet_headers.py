@@ -23,16 +23,16 @@ class PacketHeader(NamedTuple):
     """The one frame of a packet.
 
     Args:
-        order: its place in presentation order; only comparisons within a clip mean something.
         is_access_point: a random access point: no frame from here on refers to a frame before.
         is_reference: later frames may refer to it.
         is_shown: the decoder outputs it.
+        order: its place in presentation order, by comparison within a clip; None where that is decoding order.
     """
 
-    order: int
     is_access_point: bool
     is_reference: bool = True
     is_shown: bool = True
+    order: int | None = None
 
 
 class HeaderReader(Protocol):
@@ -46,19 +46,20 @@ class HeaderReader(Protocol):
         """
 
 
-def match_bits(pattern: re.Pattern[str], data: bytes) -> re.Match[str]:
-    """Match bytes as a text of "0" and "1" against a pattern of header fields."""
-    match = pattern.match(format(int.from_bytes(data, "big"), f"0{8 * len(data)}b"))
+def match_bits(pattern: re.Pattern[str], data: bytes, size: int) -> re.Match[str]:
+    """Match the first `size` bytes as a text of "0" and "1" against header fields; where there are fewer, zeros follow.
+
+    Raises:
+        NotSkippable: they do not match.
+    """
+    match = pattern.match(format(int.from_bytes(data[:size].ljust(size, b"\x00"), "big"), f"0{8 * size}b"))
     if match is None:
         raise NotSkippable("a header is damaged, or of a form that is not read")
     return match
 
 
-# Of a VOP (what MPEG-4 calls a frame), bytes that its header's first fields fit into; zeros follow where it is shorter.
-VOP_HEADER = 16
-VOP, GROUP_OF_VOPS, LAYERS = b"\x00\x00\x01\xb6", 0xB3, range(0x20, 0x30)
-SECTION = re.compile(rb"(?=\x00\x00\x01)")
-LAYER_HEADER = 24
+# A VOP is what MPEG-4 calls a frame.
+START, VOP, GROUP_OF_VOPS, LAYERS = b"\x00\x00\x01", b"\x00\x00\x01\xb6", 0xB3, range(0x20, 0x30)
 LAYER = re.compile(
     r""".{32} . .{8} (?:0|1.{7})     # start code; random access, object type, version
     (?:1111.{16}|(?!1111).{4})       # pixel aspect
@@ -80,56 +81,48 @@ class Mpeg4Headers:
 
     def __init__(self, extradata: bytes) -> None:
         # Layers, and the user data by which a decoder knows the encoder and its bugs.
-        self._configuration = set(_sections(extradata))
+        self._configuration = _sections(extradata)
         self._vop: re.Pattern[str] | None = None
-        self._frames = 0
 
     def read(self, packet: bytes) -> PacketHeader:
         """Read the header of one packet."""
-        at = packet.find(VOP)
-        if at < 0 or packet.find(VOP, at + 1) > 0:
+        before, *frames = packet.split(VOP)
+        if len(frames) != 1:
             raise NotSkippable("a packet does not hold one frame")
-        sections = set(_sections(packet[:at])) if at else set()
+        sections = _sections(before)
         if self._vop is None:
             self._configuration |= sections
-            self._vop = _vop_pattern(self._configuration)
+            self._vop = self._vop_pattern()
         elif not sections <= self._configuration:
             raise NotSkippable("the configuration changes")
-        self._frames += 1
-        header = packet[at + len(VOP) : at + len(VOP) + VOP_HEADER].ljust(VOP_HEADER, b"\x00")
-        return PacketHeader(self._frames, is_access_point=match_bits(self._vop, header)["is_p"] == "0")
+        return PacketHeader(is_access_point=match_bits(self._vop, frames[0], 16)["is_p"] == "0")
+
+    def _vop_pattern(self) -> re.Pattern[str]:
+        layers = [section for section in self._configuration if section[3] in LAYERS]
+        if len(layers) != 1:
+            raise NotSkippable("the stream has not one configuration")
+        time_bits = max(1, (int(match_bits(LAYER, layers[0], 24)["ticks"], 2) - 1).bit_length())
+        # I or P; a 1 for each second passed, and a 0; a marker, the ticks, a marker; the frame is coded.
+        return re.compile(rf"0(?P<is_p>.)1*01.{{{time_bits}}}11")
 
 
-def _vop_pattern(configuration: set[bytes]) -> re.Pattern[str]:
-    layers = [section for section in configuration if section[3] in LAYERS]
-    if len(layers) != 1:
-        raise NotSkippable("the stream has not one configuration")
-    layer = layers[0][:LAYER_HEADER].ljust(LAYER_HEADER, b"\x00")
-    time_bits = max(1, (int(match_bits(LAYER, layer)["ticks"], 2) - 1).bit_length())
-    # I or P; a 1 for each second passed, and a 0; a marker, the ticks, a marker; the frame is coded.
-    return re.compile(rf"0(?P<is_p>.)1*01.{{{time_bits}}}11")
-
-
-def _sections(data: bytes) -> list[bytes]:
+def _sections(data: bytes) -> set[bytes]:
     """Cut headers at their start codes, leaving out those of groups, which hold but a time."""
-    sections = [section[:4] + section[4:].rstrip(b"\x00") for section in SECTION.split(data) if section]
-    if any(len(section) < 4 or not section.startswith(b"\x00\x00\x01") for section in sections):
+    before, *sections = data.split(START)
+    if before or not all(sections):
         raise NotSkippable("bytes before a frame belong to no header")
-    return [section for section in sections if section[3] != GROUP_OF_VOPS]
+    stripped = (START + section[:1] + section[1:].rstrip(b"\x00") for section in sections)
+    return {section for section in stripped if section[3] != GROUP_OF_VOPS}
 
 
 class Vp8Headers:
     """VP8 after RFC 6386, 9.1: presentation order is decoding order, every key frame is an access point."""
 
-    def __init__(self) -> None:
-        self._frames = 0
-
     def read(self, packet: bytes) -> PacketHeader:
         """Read the header of one packet."""
         if len(packet) < 3:
             raise NotSkippable("a packet holds an empty frame")
-        self._frames += 1
-        return PacketHeader(self._frames, is_access_point=not packet[0] & 1, is_shown=bool(packet[0] & 16))
+        return PacketHeader(is_access_point=not packet[0] & 1, is_shown=bool(packet[0] & 16))
 
 
 class Vp9Headers:
@@ -137,7 +130,6 @@ class Vp9Headers:
 
     def __init__(self) -> None:
         self._split = BitStreamFilterContext("vp9_superframe_split", "vp9")
-        self._frames = 0
 
     def read(self, packet: bytes) -> PacketHeader:
         """Read the headers of one packet."""
@@ -148,8 +140,7 @@ class Vp9Headers:
         shown = sum(bool(flags & 0b1010) for flags in frames)
         if not frames or shown > 1:
             raise NotSkippable("a packet does not hold one frame")
-        self._frames += 1
-        return PacketHeader(self._frames, is_access_point=not frames[0] & 0b1100, is_shown=shown == 1)
+        return PacketHeader(is_access_point=not frames[0] & 0b1100, is_shown=shown == 1)
 
 
 def _vp9_flags(frame: bytes) -> int:

@@ -95,12 +95,7 @@ def decode(path: Path, choose: Choose) -> Decoded:
 
 
 def _decode_in_order(path: Path, keep: Collection[int] | None) -> Decoded:
-    """Decode a clip in order.
-
-    Args:
-        path: the clip.
-        keep: the frames to keep; None keeps the first ones, as far as the memory set apart for them goes.
-    """
+    """Decode a clip in order; without frames to keep, the first ones are kept, as far as the memory for them goes."""
     pts: list[int | None] = []
     keys: list[int] = []
     frames: dict[int, av.VideoFrame] = {}

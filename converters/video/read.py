@@ -7,7 +7,6 @@ from typing import Literal, TypeAlias
 
 from ...schema.errors import MediaError
 from .frame import Frame
-from .path_text import shown_name
 from .sampling import ClipTable, Sampling, select_frames
 
 __all__ = ["Decoder", "decoder_versions", "read_frames"]
@@ -40,6 +39,8 @@ def read_frames(
     def choose(clip: ClipTable) -> list[int]:
         chosen = select_frames(clip, sampling, key=key, jitter=jitter)
         if not chosen:
+            from .container import shown_name
+
             raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
         return chosen
 

@@ -4,17 +4,17 @@ Two things are not decoded: what lies before the random access point of a frame,
 to. What is decoded then comes out as in a decode of the whole clip, provided that
 
 - the headers say that every packet holds one frame, and which of them are access points and references;
-- presentation order by the headers and by the PTS of the container is the same, and the decoder's reorder depth is
-  enough for it: a decoder of a smaller depth drops the frames that come late;
+- presentation order by the headers and by the PTS of the container is the same;
 - the decoder outputs, at run time, the frames that were decoded, in this order, and reports no damage.
 
 Where one of these does not hold, the clip is decoded in order. The key frame flags of the container, which real files
-get wrong, are not read.
+get wrong, are not read; nor are flags and PTS alone enough, with libavcodec told to skip what is not a reference
+(`skip_frame`): frames that are not coded, open GOPs and lost packets then give other frames, unnoticed.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise, zip_longest
@@ -28,7 +28,6 @@ from .packet_headers import HeaderReader, Mpeg4Headers, NotSkippable, PacketHead
 from .sampling import ClipTable
 
 __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
-
 
 # By FFmpeg's name of the decoder, what reads the packets of a stream with some extradata.
 HEADER_READERS: dict[str, Callable[[bytes], HeaderReader]] = {
@@ -83,51 +82,31 @@ def index_packets(clip: Clip) -> PacketIndex:
     if decoder.name not in HEADER_READERS:
         raise NotSkippable(f"headers of {decoder.name} are not read")
     reader = HEADER_READERS[decoder.name](decoder.extradata or b"")
-    headers, pts, discarded = [], [], []
+    headers, pts = [], []
     for packet in clip.packets():
         if packet.has_sidedata("new_extradata"):
             raise NotSkippable("the configuration changes")
-        headers.append(reader.read(bytes(packet)))
+        header = reader.read(bytes(packet))
+        # What an edit list cuts away is decoded, and not shown.
+        headers.append(header._replace(is_shown=False) if packet.is_discard else header)
         pts.append(packet.pts)
-        discarded.append(packet.is_discard)
-    return put_in_order(headers, pts, discarded, decoder.reorder_depth)
+    return put_in_order(headers, pts)
 
 
-def put_in_order(
-    headers: Sequence[PacketHeader], pts: Sequence[int | None], discarded: Sequence[bool], reorder_depth: int
-) -> PacketIndex:
-    """Put the frames of a clip in presentation order.
-
-    Args:
-        headers: one a packet, in decoding order; at least one.
-        pts: of the packets.
-        discarded: which of them an edit list has decoded but not shown.
-        reorder_depth: of the decoder: how many frames it delays to output them in presentation order.
+def put_in_order(headers: Sequence[PacketHeader], pts: Sequence[int | None]) -> PacketIndex:
+    """Put the frames of a clip in presentation order, given the header and PTS of each packet in decoding order.
 
     Raises:
-        NotSkippable: headers and PTS differ, or the decoder would not follow them.
+        NotSkippable: headers and PTS differ.
     """
     if not headers[0].is_access_point:
         raise NotSkippable("the clip does not begin with an access point")
-    decoded = [packet for packet, header in enumerate(headers) if header.is_shown]
-    if _needed_reorder_depth(headers[packet].order for packet in decoded) > reorder_depth:
-        raise NotSkippable("the decoder delays fewer frames than their order needs")
-    shown = sorted((packet for packet in decoded if not discarded[packet]), key=lambda packet: headers[packet].order)
+    orders = [number if header.order is None else header.order for number, header in enumerate(headers)]
+    shown = sorted((number for number, header in enumerate(headers) if header.is_shown), key=orders.__getitem__)
     known = [time for packet in shown if (time := pts[packet]) is not None]
-    orders = [headers[packet].order for packet in shown]
-    if not shown or len(known) < len(shown) or not (_rises(known) and _rises(orders)):
+    if not shown or len(known) < len(shown) or not (_rises(known) and _rises([orders[packet] for packet in shown])):
         raise NotSkippable("headers and PTS do not give one presentation order")
     return PacketIndex(headers, shown, known)
-
-
-def _needed_reorder_depth(orders: Iterable[int]) -> int:
-    """Return the largest number of frames that are decoded before a frame and displayed after it."""
-    before: list[int] = []
-    most = 0
-    for order in orders:
-        most = max(most, len(before) - bisect_right(before, order))
-        insort(before, order)
-    return most
 
 
 def _rises(numbers: Sequence[int]) -> bool:

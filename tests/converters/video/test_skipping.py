@@ -30,8 +30,8 @@ def headers_of(groups: list[list[bool]]) -> list[PacketHeader]:
     return headers
 
 
-def index_of(headers: list[PacketHeader], reorder_depth: int = 1) -> PacketIndex:
-    return put_in_order(headers, [header.order for header in headers], [False] * len(headers), reorder_depth)
+def index_of(headers: list[PacketHeader]) -> PacketIndex:
+    return put_in_order(headers, [header.order for header in headers])
 
 
 @given(group_sizes, st.data())
@@ -62,22 +62,24 @@ def test_frames_are_in_presentation_order(groups: list[list[bool]]) -> None:
 
 I_P_B_B = headers_of([[True], [True]])
 PTS: list[int | None] = [header.order for header in I_P_B_B]
-NOTHING_DISCARDED = [False] * len(I_P_B_B)
+
+
+def cut_away(headers: list[PacketHeader], *numbers: int) -> list[PacketHeader]:
+    return [header._replace(is_shown=number not in numbers) for number, header in enumerate(headers)]
 
 
 def test_packets_are_put_in_presentation_order() -> None:
-    assert put_in_order(I_P_B_B, PTS, NOTHING_DISCARDED, 1).packets == [0, 2, 3, 1, 4, 6, 7, 5]
+    assert put_in_order(I_P_B_B, PTS).packets == [0, 2, 3, 1, 4, 6, 7, 5]
 
 
 def test_what_an_edit_list_cuts_away_is_needed_but_not_shown() -> None:
-    index = put_in_order(I_P_B_B, PTS, [True, False, True] + [False] * 5, 1)
+    index = put_in_order(cut_away(I_P_B_B, 0, 2), PTS)
     assert index.packets == [3, 1, 4, 6, 7, 5]
     assert index.needed_packets([1]) == {0, 1}
 
 
 def test_what_is_not_shown_has_no_frame() -> None:
-    headers = [header._replace(is_shown=number != 2) for number, header in enumerate(I_P_B_B)]
-    assert put_in_order(headers, PTS, NOTHING_DISCARDED, 1).packets == [0, 3, 1, 4, 6, 7, 5]
+    assert put_in_order(cut_away(I_P_B_B, 2), PTS).packets == [0, 3, 1, 4, 6, 7, 5]
 
 
 def swapped(pts: list[int | None]) -> list[int | None]:
@@ -85,26 +87,19 @@ def swapped(pts: list[int | None]) -> list[int | None]:
 
 
 @pytest.mark.parametrize(
-    ("headers", "pts", "discarded", "reorder_depth", "why"),
+    ("headers", "pts", "why"),
     [
-        (I_P_B_B[1:], PTS[1:], NOTHING_DISCARDED[1:], 1, "does not begin with an access point"),
-        (I_P_B_B, PTS, NOTHING_DISCARDED, 0, "delays fewer"),
-        (I_P_B_B, swapped(PTS), NOTHING_DISCARDED, 1, "one presentation order"),
-        (I_P_B_B, [0, 0, *PTS[2:]], NOTHING_DISCARDED, 1, "one presentation order"),
-        (I_P_B_B, [*PTS[:-1], None], NOTHING_DISCARDED, 1, "one presentation order"),
-        (
-            [*I_P_B_B[:-1], I_P_B_B[-1]._replace(order=7)],
-            [*PTS[:-1], 8],
-            NOTHING_DISCARDED,
-            1,
-            "one presentation order",
-        ),
-        (I_P_B_B, PTS, [True] * 8, 1, "one presentation order"),
+        (I_P_B_B[1:], PTS[1:], "does not begin with an access point"),
+        (I_P_B_B, swapped(PTS), "one presentation order"),
+        (I_P_B_B, [0, 0, *PTS[2:]], "one presentation order"),
+        (I_P_B_B, [*PTS[:-1], None], "one presentation order"),
+        ([*I_P_B_B[:-1], I_P_B_B[-1]._replace(order=7)], [*PTS[:-1], 8], "one presentation order"),
+        (cut_away(I_P_B_B, *range(8)), PTS, "one presentation order"),
     ],
-    ids=["no access point", "decoder", "swapped", "twice", "missing", "one order twice", "nothing shown"],
+    ids=["no access point", "swapped", "twice", "missing", "one order twice", "nothing shown"],
 )
 def test_a_clip_with_one_thing_wrong_is_decoded_in_order(
-    headers: list[PacketHeader], pts: list[int | None], discarded: list[bool], reorder_depth: int, why: str
+    headers: list[PacketHeader], pts: list[int | None], why: str
 ) -> None:
     with pytest.raises(NotSkippable, match=why):
-        put_in_order(headers, pts, discarded, reorder_depth)
+        put_in_order(headers, pts)
