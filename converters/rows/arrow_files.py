@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ from ...schema.errors import ItemError
 from ...storage import Folder
 from ...storage.outage import one_line, outage
 
-__all__ = ["ArrowFile", "damage_is_an_item_error", "open_arrow", "open_parquet", "parquet_batches"]
+__all__ = ["ArrowFile", "damage_is_an_item_error", "open_arrow", "open_parquet"]
 
 _FILE_MAGIC = b"ARROW1"
 # What pyarrow raises over damaged bytes, besides OSError and MemoryError.
@@ -32,29 +32,14 @@ def open_parquet(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file so that a column is read in pieces, not whole.
 
     Raises:
-        ItemError: it cannot be read.
+        ItemError: it cannot be read; of what is read in the block, too.
     """
-    with folder.open(name) as stream:
-        with damage_is_an_item_error(name, "Parquet"):
-            file = pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False)
-        with file:
-            yield file
-
-
-def parquet_batches(file: pq.ParquetFile, name: str, size: int, **selection: list[Any]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a Parquet file in batches of at most `size`.
-
-    Args:
-        file: the open file.
-        name: its name.
-        size: rows in a batch.
-        selection: `columns` and `row_groups`, as `iter_batches` takes them.
-
-    Raises:
-        ItemError: it is damaged.
-    """
-    with damage_is_an_item_error(name, "Parquet"):
-        yield from file.iter_batches(size, **selection)
+    with (
+        folder.open(name) as stream,
+        damage_is_an_item_error(name, "Parquet"),
+        pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False) as file,
+    ):
+        yield file
 
 
 class ArrowFile:
@@ -76,20 +61,19 @@ class ArrowFile:
         """Yield its batches, each validated. Call `check` before a part of one is looked at later.
 
         Raises:
-            ItemError: it is damaged, or was changed meanwhile.
+            ItemError: it was changed meanwhile.
         """
-        with damage_is_an_item_error(self._name, "Arrow"):
-            is_file = self._source.read(len(_FILE_MAGIC)) == _FILE_MAGIC
-            self._source.seek(0)
-            reader = pa.ipc.open_file(self._source) if is_file else pa.ipc.open_stream(self._source)
-            batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
-            while True:
-                self.check()
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                batch.validate(full=True)
-                yield batch
+        is_file = self._source.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+        self._source.seek(0)
+        reader = pa.ipc.open_file(self._source) if is_file else pa.ipc.open_stream(self._source)
+        batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
+        while True:
+            self.check()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            batch.validate(full=True)
+            yield batch
 
     def check(self) -> None:
         """Make sure that the file is as it was when it was opened: where it was cut, a look into it ends the process.
@@ -110,22 +94,20 @@ def open_arrow(folder: Folder, name: str) -> Iterator[ArrowFile]:
     """Open an Arrow file.
 
     Raises:
-        ItemError: it cannot be read.
+        ItemError: it cannot be read; of what is read in the block, too.
     """
-    with folder.local(name) as path, path.open("rb") as stream:
-        with damage_is_an_item_error(name, "Arrow"):
-            source = pa.memory_map(str(path))
-        with source:
-            yield ArrowFile(name, source, stream)
+    with (
+        folder.local(name) as path,
+        path.open("rb") as stream,
+        damage_is_an_item_error(name, "Arrow"),
+        pa.memory_map(str(path)) as source,
+    ):
+        yield ArrowFile(name, source, stream)
 
 
 @contextmanager
 def damage_is_an_item_error(name: str, kind: str) -> Iterator[None]:
-    """Say in one line that a table is damaged; errors of the machine itself pass through.
-
-    Args:
-        name: the file's name.
-        kind: its format.
+    """Say in one line that a table is damaged, given its name and its format; errors of the machine pass through.
 
     Raises:
         ItemError: from within the block: the table cannot be read.

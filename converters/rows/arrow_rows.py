@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ...schema.errors import ItemError
 from ...storage import Folder
-from .arrow_files import damage_is_an_item_error, open_arrow, open_parquet, parquet_batches
+from .arrow_files import open_arrow, open_parquet
 from .cells import has_bytes, marked, plain_values
 from .row import Row
 
@@ -24,11 +24,11 @@ def read_parquet(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of a Parquet file."""
     number = 0
     try:
-        with open_parquet(folder, name) as file, damage_is_an_item_error(name, "Parquet"):
-            schema = file.schema_arrow
-            for batch in parquet_batches(file, name, _BATCH, columns=_without_bytes(file)):
+        with open_parquet(folder, name) as file:
+            for batch in file.iter_batches(_BATCH, columns=_without_bytes(file)):
                 cells = {
-                    field.name: [marked(value, field.type) for value in _values(batch, field.name)] for field in schema
+                    field.name: [marked(value, field.type) for value in _values(batch, field.name)]
+                    for field in file.schema_arrow
                 }
                 yield from _rows(name, number, cells, batch.num_rows)
                 number += batch.num_rows
@@ -40,7 +40,7 @@ def read_arrow(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of an Arrow file, of the stream format (as `datasets` caches) or the file format."""
     number = 0
     try:
-        with open_arrow(folder, name) as file, damage_is_an_item_error(name, "Arrow"):
+        with open_arrow(folder, name) as file:
             for whole in file.batches():
                 for start in range(0, whole.num_rows, _BATCH):
                     file.check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...schema.errors import ItemError
 from ...storage import Folder
-from .arrow_files import open_arrow, open_parquet, parquet_batches
+from .arrow_files import damage_is_an_item_error, open_arrow, open_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +29,6 @@ class RowImages:
 
     Reading forward is cheap: a column is read batch by batch, and the last batch is kept. Going back starts the row
     group again.
-
-    Args:
-        folder: where the files lie.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -39,17 +36,7 @@ class RowImages:
         self._columns: dict[tuple[str, str], _Column] = {}
 
     def read(self, file: str, row: int, column: str, steps: Sequence[str | int] = ()) -> bytes:
-        """Return an image's bytes.
-
-        Args:
-            file: the table.
-            row: the row in it, from 0.
-            column: the column.
-            steps: keys and indexes that lead from its cell to bytes, or to a struct with bytes.
-
-        Raises:
-            ItemError: there are no bytes at this place.
-        """
+        """Return the bytes of an image in a row of a table, counted from 0; for the steps, see `bytes_at`."""
         return bytes_at(self._column(file, column).cell(row), steps, f"{file}, row {row + 1}, column {column}")
 
     def _column(self, name: str, column: str) -> _Column:
@@ -86,48 +73,49 @@ def bytes_at(cell: Any, steps: Sequence[str | int], place: str) -> bytes:
 
 
 class _Part(NamedTuple):
-    """Rows of a file that can be begun at.
-
-    Args:
-        start: the first.
-        stop: the one after the last.
-        batches: reads them.
-        check: called before a cell is looked at.
-    """
+    """Rows of a file that can be begun at: from `start` up to `stop`, read in batches."""
 
     start: int
     stop: int
     batches: Callable[[], Iterator[pa.Array]]
-    check: Callable[[], object] = lambda: None
 
 
 class _Column:
     """One column of one file, read forward."""
 
     def __init__(self, folder: Folder, name: str, column: str) -> None:
-        self._place = f"{name}, column {column}"
+        self._name, self._column = name, column
         self._open = ExitStack()
-        parts = _parquet_parts if PurePosixPath(name).suffix.lower() == ".parquet" else _arrow_parts
-        self._parts = parts(self._open, folder, name, column)
+        self._check: Callable[[], None] | None = None
+        self._is_parquet = PurePosixPath(name).suffix.lower() == ".parquet"
+        with self._damage():
+            parts = self._parquet_parts(folder) if self._is_parquet else self._arrow_parts(folder)
+            stops = list(accumulate(size for size, _ in parts))
+        self._parts = [_Part(stop - size, stop, batches) for (size, batches), stop in zip(parts, stops, strict=True)]
         self._part: _Part | None = None
         self._batches: Iterator[pa.Array] = iter(())
         self._first = 0
         self._cells: Sequence[pa.Scalar] = ()
 
     def cell(self, number: int) -> Any:
-        if not self._first <= number < self._first + len(self._cells):
-            self._move_to(number)
-        if self._part is not None:
-            self._part.check()
-        return self._cells[number - self._first].as_py()
+        with self._damage():
+            if not self._first <= number < self._first + len(self._cells):
+                self._move_to(number)
+            if self._check is not None:
+                self._check()
+            return self._cells[number - self._first].as_py()
 
     def close(self) -> None:
         self._open.close()
 
+    def _damage(self) -> AbstractContextManager[None]:
+        return damage_is_an_item_error(self._name, "Parquet" if self._is_parquet else "Arrow")
+
     def _move_to(self, number: int) -> None:
+        place = f"{self._name}, column {self._column}"
         part = next((part for part in self._parts if part.start <= number < part.stop), None)
         if part is None:
-            raise ItemError(f"{self._place}: no row {number + 1} with such a column; was the file replaced?")
+            raise ItemError(f"{place}: no row {number + 1} with such a column; was the file replaced?")
         if part is not self._part or number < self._first:
             self._part, self._batches = part, part.batches()
             self._first, self._cells = part.start, ()
@@ -135,32 +123,22 @@ class _Column:
             self._first += len(self._cells)
             cells = next(self._batches, None)
             if cells is None:  # an earlier row failed: the batches behind it cannot be reached
-                raise ItemError(f"{self._place}: row {number + 1} lies behind a damaged one")
+                raise ItemError(f"{place}: row {number + 1} lies behind a damaged one")
             self._cells = cells
 
+    def _parquet_parts(self, folder: Folder) -> list[tuple[int, Callable[[], Iterator[pa.Array]]]]:
+        file = self._open.enter_context(open_parquet(folder, self._name))
 
-def _parquet_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> list[_Part]:
-    file = stack.enter_context(open_parquet(folder, name))
-    if column not in file.schema_arrow.names:
-        return []
+        def batches(group: int) -> Iterator[pa.Array]:
+            found = file.iter_batches(_BATCH, row_groups=[group], columns=[self._column])
+            return (batch.column(0) for batch in found)
 
-    def batches(group: int) -> Iterator[pa.Array]:
-        return (batch.column(0) for batch in parquet_batches(file, name, _BATCH, row_groups=[group], columns=[column]))
+        groups = range(file.num_row_groups if self._column in file.schema_arrow.names else 0)
+        return [(file.metadata.row_group(group).num_rows, partial(batches, group)) for group in groups]
 
-    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    stops = list(accumulate(sizes))
-    return [
-        _Part(stop - size, stop, partial(batches, group))
-        for group, (size, stop) in enumerate(zip(sizes, stops, strict=True))
-    ]
-
-
-def _arrow_parts(stack: ExitStack, folder: Folder, name: str, column: str) -> list[_Part]:
-    # The file is mapped: a column is a few addresses until a cell is asked for.
-    file = stack.enter_context(open_arrow(folder, name))
-    columns = [batch.column(column) for batch in file.batches() if column in batch.schema.names]
-    stops = list(accumulate(map(len, columns)))
-    return [
-        _Part(stop - len(cells), stop, partial(iter, [cells]), file.check)
-        for cells, stop in zip(columns, stops, strict=True)
-    ]
+    def _arrow_parts(self, folder: Folder) -> list[tuple[int, Callable[[], Iterator[pa.Array]]]]:
+        # The file is mapped: a column is a few addresses until a cell is asked for.
+        file = self._open.enter_context(open_arrow(folder, self._name))
+        self._check = file.check
+        columns = [batch.column(self._column) for batch in file.batches() if self._column in batch.schema.names]
+        return [(len(cells), partial(iter, [cells])) for cells in columns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,6 +110,17 @@ class Clip:
         else:
             with _open(self._path) as container:
                 yield from _packets(_video_stream(container, self.name))
+
+    def decode(self, needed: Collection[int] | None = None) -> Iterator[av.VideoFrame]:
+        """Decode the packets of these numbers, or all, in decoding order; give the frames as they come out."""
+        decoder = self.stream.codec_context
+        last = max(needed) if needed is not None else None
+        for number, packet in enumerate(self.packets()):
+            if needed is None or number in needed:
+                yield from decoder.decode(packet)
+            if number == last:
+                break
+        yield from decoder.decode(None)  # flush
 
     def _read_through(self) -> None:
         indexed = sum(entry.size > 0 for entry in self.stream.index_entries)

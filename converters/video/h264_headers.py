@@ -1,6 +1,7 @@
 """What the header of a packet of H.264 says about its frame, after ITU-T H.264, 7.3 (fields) and 8.2.1 (order).
 
-Fields are matched as bits. Read are progressive streams of one sequence parameter set (SPS), one frame a packet.
+Fields are matched as bits. Read are progressive streams of one sequence parameter set (SPS), one frame a packet, with
+start codes before each NAL unit.
 """
 
 from __future__ import annotations
@@ -38,21 +39,19 @@ class H264Headers:
     """Reads an H.264 stream. Access points are IDR frames: after a recovery point, frames may refer to earlier ones.
 
     Args:
-        extradata: the stream's configuration from the container: an `avcC` box, start codes, or nothing.
+        extradata: the stream's configuration where the container has it: units at start codes, as in the packets.
     """
 
     def __init__(self, extradata: bytes) -> None:
-        is_avcc = extradata[:1] == b"\x01"
-        self._length_size = (extradata[4:5] or b"\x00")[0] % 4 + 1 if is_avcc else 0  # 0: start codes
         self._parameters: set[bytes] = set()
         self._slices: dict[int, re.Pattern[str]] = {}
         self._number_span = self._order_span = 0
         self._frames = self._period = self._reference_order = self._next_number = 0
-        self._configure(_units_of_avcc(extradata) if is_avcc else _units_at_start_codes(extradata))
+        self._configure(_units(extradata))
 
     def read(self, packet: bytes) -> PacketHeader:
         """Read the header of one packet."""
-        first, units = b"", list(self._units(packet))
+        first, units = b"", list(_units(packet))
         self._configure(unit for unit in units if unit[0] & 31 in (SPS, PPS))
         for unit in units:
             kind = unit[0] & 31
@@ -67,9 +66,6 @@ class H264Headers:
             raise NotSkippable("a packet holds no frame")
         self._frames += 1
         return self._header(first)
-
-    def _units(self, packet: bytes) -> Iterator[bytes]:
-        return _units_after_lengths(packet, self._length_size) if self._length_size else _units_at_start_codes(packet)
 
     def _configure(self, units: Iterable[bytes]) -> None:
         for unit in units:
@@ -116,29 +112,7 @@ def _unescaped(unit: bytes) -> bytes:
     return unit[:96].replace(b"\x00\x00\x03", b"\x00\x00")
 
 
-def _units_of_avcc(box: bytes) -> Iterator[bytes]:
-    """Give the parameter sets of an `avcC` box (ISO/IEC 14496-15, 5.2.4)."""
-    at = 5
-    for mask in (31, 255):
-        count = box[at] & mask if at < len(box) else 0
-        at += 1
-        for _ in range(count):
-            start = at + 2
-            at = start + int.from_bytes(box[at:start], "big")
-            yield box[start:at]
-
-
-def _units_after_lengths(packet: bytes, length_size: int) -> Iterator[bytes]:
-    at = 0
-    while at < len(packet):
-        start = at + length_size
-        at = start + int.from_bytes(packet[at:start], "big")
-        if not start < at <= len(packet):
-            raise NotSkippable("the NAL units of a packet do not fill it")
-        yield packet[start:at]
-
-
-def _units_at_start_codes(packet: bytes) -> Iterator[bytes]:
+def _units(packet: bytes) -> Iterator[bytes]:
     before, *units = packet.split(b"\x00\x00\x01")
     if before.strip(b"\x00") or not all(units):
         raise NotSkippable("bytes of a packet belong to no NAL unit")

@@ -12,7 +12,16 @@ from typing import NamedTuple, Protocol
 import av
 from av.bitstream import BitStreamFilterContext
 
-__all__ = ["HeaderReader", "Mpeg4Headers", "NotSkippable", "PacketHeader", "Vp8Headers", "Vp9Headers", "match_bits"]
+__all__ = [
+    "HeaderReader",
+    "Mpeg4Headers",
+    "NotSkippable",
+    "PacketHeader",
+    "Vp8Headers",
+    "Vp9Headers",
+    "filtered",
+    "match_bits",
+]
 
 
 class NotSkippable(Exception):
@@ -56,6 +65,18 @@ def match_bits(pattern: re.Pattern[str], data: bytes, size: int) -> re.Match[str
     if match is None:
         raise NotSkippable("a header is damaged, or of a form that is not read")
     return match
+
+
+def filtered(part: BitStreamFilterContext, packet: bytes) -> list[bytes]:
+    """Let a part of FFmpeg rewrite a packet, or cut it.
+
+    Raises:
+        NotSkippable: the packet is not what it expects.
+    """
+    try:
+        return [bytes(made) for made in part.filter(av.Packet(packet))]
+    except av.FFmpegError as error:
+        raise NotSkippable("the parts of a packet do not fill it") from error
 
 
 # A VOP is what MPEG-4 calls a frame.
@@ -133,10 +154,7 @@ class Vp9Headers:
 
     def read(self, packet: bytes) -> PacketHeader:
         """Read the headers of one packet."""
-        try:
-            frames = [_vp9_flags(bytes(frame)) for frame in self._split.filter(av.Packet(packet))]
-        except av.FFmpegError as error:
-            raise NotSkippable("the index of a packet does not fit it") from error
+        frames = [_vp9_flags(frame) for frame in filtered(self._split, packet)]
         shown = sum(bool(flags & 0b1010) for flags in frames)
         if not frames or shown > 1:
             raise NotSkippable("a packet does not hold one frame")

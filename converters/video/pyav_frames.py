@@ -6,7 +6,7 @@ import gc
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ...schema.errors import MediaError
-from .container import HELD, Clip, open_clip
+from .container import HELD, open_clip
 from .frame import Choose, Frame
 from .packet_headers import NotSkippable
 from .sampling import ClipTable
@@ -102,7 +102,7 @@ def _decode_in_order(path: Path, keep: Collection[int] | None) -> Decoded:
     size = 0
     with open_clip(path) as clip:
         stream = clip.stream
-        for number, frame in enumerate(_frames_in_order(clip)):
+        for number, frame in enumerate(clip.decode()):
             if frame.is_corrupt:
                 raise MediaError(f"{clip.name}: damaged, frame {number} cannot be decoded whole")
             pts.append(frame.pts)
@@ -116,12 +116,6 @@ def _decode_in_order(path: Path, keep: Collection[int] | None) -> Decoded:
         rate = stream.average_rate or stream.guessed_rate or NO_RATE
         table = ClipTable(_times(pts, stream.time_base, rate), keys)
         return Decoded(table, frames, stream.sample_aspect_ratio, skipped=False)
-
-
-def _frames_in_order(clip: Clip) -> Iterator[av.VideoFrame]:
-    decoder = clip.stream.codec_context
-    for packet in chain(clip.packets(), (None,)):  # None flushes the decoder
-        yield from decoder.decode(packet)
 
 
 def _times(pts: list[int | None], time_base: Fraction, rate: Fraction) -> list[float]:

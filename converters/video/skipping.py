@@ -15,16 +15,25 @@ get wrong, are not read; nor are flags and PTS alone enough, with libavcodec tol
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 import av
+from av.bitstream import BitStreamFilterContext
 
 from .container import Clip
 from .h264_headers import H264Headers
-from .packet_headers import HeaderReader, Mpeg4Headers, NotSkippable, PacketHeader, Vp8Headers, Vp9Headers
+from .packet_headers import (
+    HeaderReader,
+    Mpeg4Headers,
+    NotSkippable,
+    PacketHeader,
+    Vp8Headers,
+    Vp9Headers,
+    filtered,
+)
 from .sampling import ClipTable
 
 __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
@@ -81,12 +90,17 @@ def index_packets(clip: Clip) -> PacketIndex:
     decoder = clip.stream.codec_context
     if decoder.name not in HEADER_READERS:
         raise NotSkippable(f"headers of {decoder.name} are not read")
-    reader = HEADER_READERS[decoder.name](decoder.extradata or b"")
+    extradata = decoder.extradata or b""
+    # Where NAL units have lengths before them, as in MP4, this puts start codes there, and the configuration.
+    is_mp4 = decoder.name == "h264" and extradata[:1] == b"\x01"
+    with_start_codes = BitStreamFilterContext("h264_mp4toannexb", clip.stream) if is_mp4 else None
+    reader = HEADER_READERS[decoder.name](b"" if is_mp4 else extradata)
     headers, pts = [], []
     for packet in clip.packets():
         if packet.has_sidedata("new_extradata"):
             raise NotSkippable("the configuration changes")
-        header = reader.read(bytes(packet))
+        data = bytes(packet)
+        header = reader.read(b"".join(filtered(with_start_codes, data)) if with_start_codes else data)
         # What an edit list cuts away is decoded, and not shown.
         headers.append(header._replace(is_shown=False) if packet.is_discard else header)
         pts.append(packet.pts)
@@ -124,7 +138,7 @@ def decode_wanted(clip: Clip, index: PacketIndex, wanted: Iterable[int]) -> dict
     expected = [frame for frame, packet in enumerate(index.packets) if packet in needed]
     frames = {}
     try:
-        for frame, number in zip_longest(_decode(clip, needed), expected):
+        for frame, number in zip_longest(clip.decode(needed), expected):
             if frame is None or number is None or frame.pts != index.pts[number] or frame.is_corrupt:
                 raise NotSkippable("the decoder does not output the frames expected")
             if number in wanted:
@@ -132,14 +146,3 @@ def decode_wanted(clip: Clip, index: PacketIndex, wanted: Iterable[int]) -> dict
     except av.FFmpegError as error:
         raise NotSkippable("the decoder reports damage") from error
     return frames
-
-
-def _decode(clip: Clip, needed: set[int]) -> Iterator[av.VideoFrame]:
-    decoder = clip.stream.codec_context
-    last = max(needed)
-    for number, packet in enumerate(clip.packets()):
-        if number in needed:
-            yield from decoder.decode(packet)
-        if number == last:
-            break
-    yield from decoder.decode(None)  # flush

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painted_clips import Clips
 
+from phi3v_data.converters.video.container import open_clip
 from phi3v_data.converters.video.h264_headers import H264Headers
 from phi3v_data.converters.video.packet_headers import (
     HeaderReader,
@@ -22,6 +23,7 @@ from phi3v_data.converters.video.packet_headers import (
     Vp8Headers,
     Vp9Headers,
 )
+from phi3v_data.converters.video.skipping import index_packets
 
 VOP = b"\x00\x00\x01\xb6"
 I_TYPE, P_TYPE, B_TYPE, S_TYPE = range(4)
@@ -166,8 +168,8 @@ def h264(*units: bytes) -> H264Headers:
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264-pyramid.mp4", "h264-slices.mp4", "h264-open-gop.mp4"])
 def test_h264_headers_are_those_the_decoder_finds(clips: Clips, name: str) -> None:
-    extradata, packets = stream_of(clips.named(name))
-    headers = read_all(H264Headers(extradata), packets)
+    with open_clip(clips.named(name)) as clip:
+        headers = index_packets(clip).headers
     by_order = sorted(range(len(headers)), key=lambda number: headers[number].order or 0)
     with av.open(str(clips.named(name))) as file:
         pts = [packet.pts for packet in file.demux(video=0) if packet.size]
@@ -272,23 +274,16 @@ def test_h264_configurations_that_have_to_be_decoded_in_order(units: list[bytes]
         h264(*units).read(annex_b(coded_slice(0, idr=True)))
 
 
-def avcc(*units: bytes, length_size: int = 4) -> bytes:
-    def counted(kind: int) -> bytes:
-        chosen = [unit for unit in units if unit[0] & 31 == kind]
-        return bytes([len(chosen)]) + b"".join(len(unit).to_bytes(2, "big") + unit for unit in chosen)
-
-    sets, frames = counted(7), counted(8)
-    return b"\x01\x42\x00\x1e" + bytes([0xFC | length_size - 1, 0xE0 | sets[0]]) + sets[1:] + frames
+def cut(number: int, packet: av.Packet) -> bytes | None:
+    return bytes(packet)[:-1] if number == 30 else None
 
 
-@pytest.mark.parametrize("length_size", [1, 2, 4])
-def test_h264_units_with_lengths_are_found(length_size: int) -> None:
-    reader = H264Headers(avcc(sps(), pps(), length_size=length_size))
-    unit = coded_slice(0, idr=True)
-    assert reader.read(len(unit).to_bytes(length_size, "big") + unit).is_access_point
-    for wrong in (len(unit) + 1, 0):
-        with pytest.raises(NotSkippable, match="do not fill"):
-            reader.read(wrong.to_bytes(length_size, "big") + unit)
+def test_an_mp4_whose_units_do_not_fill_a_packet_is_decoded_in_order(clips: Clips, tmp_path: Path) -> None:
+    whole = clips.named("h264.mp4")
+    with open_clip(whole) as clip:
+        assert len(index_packets(clip).pts) == 60
+    with open_clip(clips.remux(whole, tmp_path / "cut.mp4", cut)) as clip, pytest.raises(NotSkippable, match="fill it"):
+        index_packets(clip)
 
 
 def test_h264_with_colours_apart_is_decoded_in_order() -> None:
@@ -373,7 +368,7 @@ def test_a_vp9_packet_that_ends_like_an_index_is_one_frame() -> None:
         (b"\x00\x00\x00\x00", "damaged, or of a form"),
         (superframe(vp9_frame(), vp9_frame()), "not hold one frame"),
         (superframe(vp9_frame(), vp9_frame(again=True)), "not hold one frame"),
-        (vp9_frame() + b"\xc0\x7f\xc0", "does not fit"),
+        (vp9_frame() + b"\xc0\x7f\xc0", "do not fill it"),
     ],
 )
 def test_vp9_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) -> None:
@@ -388,9 +383,7 @@ def readers(extradata: bytes) -> Iterator[Callable[[], HeaderReader]]:
     yield lambda: Mpeg4Headers(extradata)
     yield lambda: Mpeg4Headers(layer())
     yield lambda: H264Headers(extradata)
-    yield lambda: H264Headers(b"\x01" + extradata)
     yield h264
-    yield lambda: H264Headers(avcc(sps(), pps()))
     yield Vp8Headers
     yield Vp9Headers
 
