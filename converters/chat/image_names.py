@@ -16,13 +16,7 @@ _SUFFIX = re.compile(r"\.(?:bmp|gif|jpeg|jpg|png|ppm|tif|tiff|webp)$", re.IGNORE
 
 
 class ImageSet(NamedTuple):
-    """How the images of one record are stored.
-
-    Args:
-        prefix: what all their names start with.
-        shared: the same as other records' that show the same images; "" where they are this record's alone.
-        names: each image's, without a suffix.
-    """
+    """How the images of one record are stored: their common prefix, `Item.shared`, and each one's name."""
 
     prefix: str
     shared: str
@@ -43,12 +37,7 @@ class ImageNames:
         self._prefixes: dict[str, str] = {}
 
     def name(self, images: Sequence[ImageRef], otherwise: str) -> ImageSet:
-        """Name the images of a record.
-
-        Args:
-            images: no two the same.
-            otherwise: the prefix of images that cannot keep their paths.
-        """
+        """Name the images of a record, no two the same; those that cannot keep their paths get the other prefix."""
         kept = [_kept_name(image) for image in images]
         prefixes = {_prefix(name) for name in kept}
         prefix = prefixes.pop() if len(prefixes) == 1 else ""

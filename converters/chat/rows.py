@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,30 +15,9 @@ from ..sample import Sample, SampleTurn
 from .messages import Message, read_messages, unread_keys
 from .writing import OWN_KEY
 
-__all__ = ["ChatRow", "Misplaced", "Rules", "group_of", "read_chat"]
+__all__ = ["Misplaced", "group_of", "read_chat"]
 
 Misplaced: TypeAlias = Literal["front", "refuse"]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What becomes of what a record has no place for.
-
-    Args:
-        system: a system message at the start is put in front of the first question, with an empty line between, or
-            refused.
-        marks: an image in the middle of a text moves to the front of its turn, where a record has it, or is refused.
-    """
-
-    system: Misplaced = "front"
-    marks: Misplaced = "front"
-
-
-class ChatRow(NamedTuple):
-    """One conversation: its id, "" where it has none, and the sample that it is."""
-
-    id: str
-    sample: Sample
 
 
 class _Own(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,11 +28,20 @@ class _Own(msgspec.Struct, forbid_unknown_fields=True):
     answers: list[list[str] | None] | UnsetType = UNSET
 
 
-def read_chat(row: Row, rules: Rules) -> ChatRow:
+def read_chat(row: Row, system: Misplaced = "front", marks: Misplaced = "front") -> tuple[str, Sample]:
     """Read a row of any format.
 
+    Args:
+        row: the row.
+        system: a system message at the start is put in front of the first question, with an empty line between, or
+            refused.
+        marks: an image in the middle of a text moves to the front of its turn, where a record has it, or is refused.
+
+    Returns:
+        Its id, "" where it has none, and the sample that it is.
+
     Raises:
-        ItemError: it is not a conversation, or a rule refuses it.
+        ItemError: it is not a conversation, or shows what is refused.
     """
     values = row.cells()
     given = values.get("id")
@@ -62,7 +49,7 @@ def read_chat(row: Row, rules: Rules) -> ChatRow:
         raise ItemError(f"its id is {given!r}; expected a text or a whole number")
     own = _own(values)
     # A row made of a record may be blank where the record was.
-    pairs = _pairs(read_messages(row), rules, may_be_blank=own is not None)
+    pairs = _pairs(read_messages(row), system, marks, may_be_blank=own is not None)
     images = list(dict.fromkeys(image for question, _ in pairs for image in question.images if image is not None))
     meta: dict[str, Any] | UnsetType = own.meta if own else unread_keys(values)
     answers = own.answers if own and own.answers is not UNSET else [None] * len(pairs)
@@ -84,7 +71,7 @@ def read_chat(row: Row, rules: Rules) -> ChatRow:
         meta=None if meta is UNSET or (own is None and not meta) else meta,
         source=UNSET if own is None else None if own.source is UNSET else own.source,
     )
-    return ChatRow("" if given is None else str(given), sample)
+    return "" if given is None else str(given), sample
 
 
 def group_of(sample: Sample) -> str:
@@ -111,34 +98,36 @@ def _own(row: dict[str, Any]) -> _Own | None:
         raise ItemError(f"the key {OWN_KEY} is not as export-data writes it ({error})") from error
 
 
-def _pairs(messages: list[Message], rules: Rules, *, may_be_blank: bool) -> list[tuple[Message, Message]]:
+def _pairs(
+    messages: list[Message], system: Misplaced, marks: Misplaced, *, may_be_blank: bool
+) -> list[tuple[Message, Message]]:
     """Pair questions and answers; a system message becomes part of the first question."""
-    system = ""
+    before = ""
     if messages and messages[0].role == "system":
         first, messages = messages[0], messages[1:]
-        if rules.system == "refuse":
+        if system == "refuse":
             raise ItemError("it has a system message; give --system front to put it in front of the first question")
         if first.images:
             raise ItemError("its system message shows an image; images belong in questions")
-        system = f"{first.text}\n\n" if first.text else ""
+        before = f"{first.text}\n\n" if first.text else ""
     for number, message in enumerate(messages):
         expected = "assistant" if number % 2 else "user"
         if message.role != expected:
             raise ItemError(
-                f"message {number + 1}{' after the system message' if system else ''} is the {message.role}'s; "
+                f"message {number + 1}{' after the system message' if before else ''} is the {message.role}'s; "
                 f"expected the {expected}'s, for questions and answers take turns"
             )
-        _check(message, rules, may_be_blank=may_be_blank)
+        _check(message, marks, may_be_blank=may_be_blank)
     if not messages or len(messages) % 2:
         raise ItemError("it ends without an answer; where none is known, give one that is null")
-    messages[0] = messages[0]._replace(text=system + (messages[0].text or ""))
+    messages[0] = messages[0]._replace(text=before + (messages[0].text or ""))
     return list(zip(messages[::2], messages[1::2], strict=True))
 
 
-def _check(message: Message, rules: Rules, *, may_be_blank: bool) -> None:
+def _check(message: Message, marks: Misplaced, *, may_be_blank: bool) -> None:
     if message.role == "assistant" and message.images:
         raise ItemError("an answer shows an image; images belong in questions")
-    if not message.in_front and rules.marks == "refuse":
+    if not message.in_front and marks == "refuse":
         raise ItemError("an image is after its text; give --marks front to move it to the front of its turn")
     if may_be_blank or message.text is None:
         return

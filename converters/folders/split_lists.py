@@ -28,15 +28,7 @@ class SplitFile(NamedTuple):
 
 
 def listed_files(lists: Folder, of_split: Mapping[str, Sequence[str]], kind: Kind) -> list[SplitFile]:
-    """Read the lists of every split.
-
-    Args:
-        lists: where they lie.
-        of_split: the names of each split's lists.
-        kind: of the files they name.
-
-    Returns:
-        The files: the splits in turn, each by class and name.
+    """Read each split's lists of files of a kind; return the splits in turn, each by class and name.
 
     Raises:
         InputError: a list is missing or not UTF-8, a line names no file, a file is listed twice, or none is.

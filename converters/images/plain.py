@@ -17,12 +17,7 @@ _PLAIN_PNG = bytes([8, 2, 0, 0, 0])
 
 
 def is_plain(image: Image.Image, data: bytes) -> bool:
-    """Tell whether a decoded image may keep its bytes: 8-bit YCbCr in JPEG or RGB in PNG, upright and alone.
-
-    Args:
-        image: decoded, but not converted.
-        data: its file's bytes.
-    """
+    """Tell whether a decoded image may keep its bytes: 8-bit YCbCr in JPEG or RGB in PNG, upright and alone."""
     if image.mode != "RGB" or "transparency" in image.info:
         return False
     if image.format == "JPEG":

@@ -15,12 +15,7 @@ Size = tuple[int, int]
 
 
 def bounded_size(size: Size, settings: ImageSettings) -> Size:
-    """Return the largest size within --max-pixels and --max-side that has an image's shape, never larger than it.
-
-    Args:
-        size: width and height in pixels.
-        settings: the bounds.
-    """
+    """Return the largest size within --max-pixels and --max-side that has an image's shape, never larger than it."""
     width, height = size
     scale = 1.0
     if settings.max_pixels is not None:

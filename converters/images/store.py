@@ -27,11 +27,7 @@ class StoredImage(NamedTuple):
 
 
 def stored_image(data: bytes, settings: ImageSettings) -> StoredImage:
-    """Bring an encoded image to the form in which it is stored.
-
-    Args:
-        data: a file's bytes.
-        settings: how images are stored.
+    """Bring an encoded image, a file's bytes, to the form in which it is stored.
 
     Raises:
         MediaError: it is of no known format, damaged, too large, or has no meaning in RGB.

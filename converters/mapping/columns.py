@@ -122,7 +122,7 @@ class RowMapping(ABC):
         given_id = values["--id"][0].text(cells) if values["--id"] else ""
         item_id = f"{split}-{given_id or f'{number:010d}'}"
         root = self.reader.folder.address
-        images, videos = (media_of(values[option], row, cells, root) for option in ("--images", "--videos"))
+        images, videos = (media_of(values[option], row, root) for option in ("--images", "--videos"))
         group = {"group": values["--group"][0].text(cells)} if values["--group"] else {}
         answer = values["--answer"][0].of(cells) if values["--answer"] else ""
         answers = texts_of("--answer", answer) if values["--answer"] else [""]

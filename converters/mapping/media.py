@@ -15,13 +15,12 @@ from .values import Place, RowValue
 __all__ = ["media_of"]
 
 
-def media_of(options: Sequence[RowValue], row: Row, cells: Mapping[str, Any], root: str) -> list[ImageRef]:
+def media_of(options: Sequence[RowValue], row: Row, root: str) -> list[ImageRef]:
     """List what a row shows, in the order of the options. Of several options, empty ones are passed over.
 
     Args:
         options: the columns, or templates of paths.
         row: the row.
-        cells: its values.
         root: the input's address, which absolute paths may begin with.
 
     Raises:
@@ -29,7 +28,7 @@ def media_of(options: Sequence[RowValue], row: Row, cells: Mapping[str, Any], ro
     """
     shown: list[ImageRef] = []
     for option in options:
-        found = [part for place in option.places(cells) for part in _parts(place)]
+        found = [part for place in option.places(row.cells()) for part in _parts(place)]
         if not found and len(options) == 1:
             raise ItemError(f"{option.option} is empty; the row shows nothing")
         shown += [_ref(option, part, row, root) for part in found]

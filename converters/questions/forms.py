@@ -81,13 +81,7 @@ def _place(split: str) -> int:
 
 
 def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[Form]) -> Iterator[Item]:
-    """Yield the items of every row of every file, in order.
-
-    Args:
-        folder: the input.
-        files: its annotation files.
-        forms: the forms a file may have, told apart by its first rows.
-    """
+    """Yield the items of every row of every file, in order; a file's first rows tell which of the forms it has."""
     counts: Counter[str] = Counter()
     for name, split in files:
         try:

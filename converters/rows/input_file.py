@@ -18,12 +18,7 @@ class InputFile(NamedTuple):
 
 
 def input_file(given: Folder, suffixes: tuple[str, ...]) -> InputFile:
-    """Return the folder around an input that is a file, and its name; the folder itself where it is one.
-
-    Args:
-        given: the input.
-        suffixes: of such files, in lower case.
-    """
+    """Return the folder around an input that is a file with one of the suffixes; the input itself where it is not."""
     parent, _, name = given.address.rpartition("/")
     if parent and PurePosixPath(name).suffix.lower() in suffixes:
         around = open_folder(parent)

@@ -11,12 +11,7 @@ __all__ = ["read_json_lines"]
 
 
 def read_json_lines(stream: IO[bytes], name: str) -> Iterator[Row]:
-    """Yield a row a line; empty lines and a byte order mark are passed over.
-
-    Args:
-        stream: the open file.
-        name: its name.
-    """
+    """Yield a row a line of an open file; empty lines and a byte order mark are passed over."""
     number = line = 0
     while raw := stream.readline(LONGEST_ROW):
         line += 1

@@ -37,7 +37,7 @@ from ...schema.splits import file_stem, split_of_file
 from ...storage import Folder, check_readable
 from ..base import ImageSink, Item
 from ..chat.image_names import ImageNames
-from ..chat.rows import Misplaced, Rules, group_of, read_chat
+from ..chat.rows import Misplaced, group_of, read_chat
 from ..rows import Row, read_rows
 from ..rows.image_ref import ImageReader, ImageRef
 from ..rows.input_file import InputFile, input_file
@@ -106,23 +106,16 @@ class Chat:
 
     def _item(self, file_split: str, row: Row, number: int, names: ImageNames) -> Item:
         try:
-            chat = read_chat(row, Rules(self.system, self.marks))
+            given_id, sample = read_chat(row, self.system, self.marks)
         except ItemError as error:
             numbered = f"{file_split}-{number:010d}"
             nothing = f"{file_split}/text-{number:010d}"
             return Item(id=numbered, split=file_split, path=row.place, images=nothing, failure=str(error))
-        split = self._ratios.split_of(group_of(chat.sample)) if self._ratios else file_split
-        is_text = not chat.sample.images
-        kept = names.name(chat.sample.images, f"{split}/{'text-' if is_text else ''}{number:010d}")
-        sample = replace(chat.sample, names=kept.names, images=[self._located(image) for image in chat.sample.images])
-        return Item(
-            id=chat.id if chat.id and self.ids == "own" else f"{split}-{number:010d}",
-            split=split,
-            path=row.place,
-            images=kept.prefix,
-            data=sample.as_data(),
-            shared=kept.shared,
-        )
+        split = self._ratios.split_of(group_of(sample)) if self._ratios else file_split
+        kept = names.name(sample.images, f"{split}/{'' if sample.images else 'text-'}{number:010d}")
+        sample = replace(sample, names=kept.names, images=[self._located(image) for image in sample.images])
+        record_id = given_id if given_id and self.ids == "own" else f"{split}-{number:010d}"
+        return sample.item(record_id, split, row.place, kept.prefix, kept.shared)
 
     def _located(self, image: ImageRef) -> ImageRef:
         inside = self.image_folder and image.is_file

@@ -25,16 +25,9 @@ class ShownClip(NamedTuple):
 def show_clip(
     folder: Folder, file: str, item: Item, images: ImageSink, sampling: Sampling, decoder: Decoder, part: str = ""
 ) -> ShownClip:
-    """Read frames of a clip, a file of the input folder, and store them.
+    """Read frames of a clip, a file of the input, and store them; of the split train, frames may be jittered.
 
-    Args:
-        folder: the input.
-        file: the clip in it.
-        item: what shows it; of the split train, frames may be jittered.
-        images: where the frames go.
-        sampling: which frames are shown.
-        decoder: what reads them.
-        part: in the images' names, which of several clips of the item this one is.
+    Where the item shows several clips, `part` tells this one in the images' names.
 
     Raises:
         MediaError: it is missing, a folder, or cannot be decoded.

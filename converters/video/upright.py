@@ -49,13 +49,9 @@ def read_display(matrix: bytes | None, pixel_aspect: Fraction | None) -> Display
 
 
 def upright(pixels: np.ndarray, display: Display) -> np.ndarray:
-    """Display a stored frame as it is meant.
+    """Display a stored frame, uint8 [H, W, 3], as it is meant.
 
     The height of the stored frame is kept and its width multiplied by the pixels' aspect, resampled bicubically.
-
-    Args:
-        pixels: uint8 [H, W, 3].
-        display: what the clip asks for.
     """
     height, width = pixels.shape[:2]
     if display.pixel_aspect != 1:
@@ -67,11 +63,6 @@ def upright(pixels: np.ndarray, display: Display) -> np.ndarray:
 
 
 def as_stored(pixels: np.ndarray, display: Display) -> np.ndarray:
-    """Turn a frame back that was turned, but not resampled, for display.
-
-    Args:
-        pixels: uint8 [H, W, 3].
-        display: what the clip asks for.
-    """
+    """Turn a frame, uint8 [H, W, 3], back that was turned, but not resampled, for display."""
     pixels = pixels[:: -1 if display.flip_rows else 1, :: -1 if display.flip_columns else 1]
     return np.ascontiguousarray(pixels.swapaxes(0, 1) if display.swap else pixels)
