@@ -5,8 +5,8 @@ the reason, and reading continues behind it. Images in a column stay there until
 for them.
 """
 
-from .read import ROW_SUFFIXES, read_rows
+from .read import ROW_SUFFIXES, InputFile, input_file, read_rows
 from .row import Row
 from .row_images import RowImages
 
-__all__ = ["ROW_SUFFIXES", "Row", "RowImages", "read_rows"]
+__all__ = ["ROW_SUFFIXES", "InputFile", "Row", "RowImages", "input_file", "read_rows"]

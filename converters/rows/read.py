@@ -1,16 +1,18 @@
-"""From a file's name to what reads its rows."""
+"""From a file's name to what reads its rows; an input may be such a file, or the folder around some."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from ...schema.errors import InputError
-from ...storage import Folder
+from ...storage import Folder, open_folder
 from ...storage.outage import one_line
+from .csv_rows import read_csv
 from .row import Row
 
-__all__ = ["ROW_SUFFIXES", "read_rows"]
+__all__ = ["ROW_SUFFIXES", "InputFile", "input_file", "read_rows"]
 
 ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
 
@@ -39,17 +41,15 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix == ".json":
-            from .json_document import read_json
+            from .json_rows import read_json
 
             yield from read_json(folder, name)
         elif suffix == ".jsonl":
-            from .json_lines import read_json_lines
+            from .json_rows import read_json_lines
 
             with folder.open(name) as stream:
                 yield from read_json_lines(stream, name)
         elif suffix in (".csv", ".tsv"):
-            from .csv_rows import read_csv
-
             yield from read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):
             from .arrow_rows import read_arrow, read_parquet
@@ -59,3 +59,20 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
             raise InputError(f"{folder.address}/{name}: not a file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
     except OSError as error:
         raise InputError(f"{folder.address}/{name}: cannot be read ({one_line(error)})") from error
+
+
+class InputFile(NamedTuple):
+    """The folder of raw data, and the one file of it that was given, "" where the folder was."""
+
+    folder: Folder
+    name: str
+
+
+def input_file(given: Folder, suffixes: tuple[str, ...]) -> InputFile:
+    """Return the folder around an input that is a file with one of the suffixes; the input itself where it is not."""
+    parent, _, name = given.address.rpartition("/")
+    if parent and PurePosixPath(name).suffix.lower() in suffixes:
+        around = open_folder(parent)
+        if any(entry.name == name and not entry.is_folder for entry in around.list()):
+            return InputFile(around, name)
+    return InputFile(given, "")

@@ -38,9 +38,8 @@ from ...storage import Folder, check_readable
 from ..base import ImageSink, Item
 from ..chat.image_names import ImageNames
 from ..chat.rows import Misplaced, group_of, read_chat
-from ..rows import Row, read_rows
+from ..rows import InputFile, Row, input_file, read_rows
 from ..rows.image_ref import ImageReader, ImageRef
-from ..rows.input_file import InputFile, input_file
 from ..sample import RecordMaker
 from ..splits import Ratios, SplitRatio, parse_ratios
 

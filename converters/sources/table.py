@@ -29,9 +29,8 @@ from ...schema.errors import InputError, UsageError
 from ...schema.splits import split_of_file
 from ...storage import check_readable
 from ..mapping.columns import RowMapping
-from ..rows import ROW_SUFFIXES, Row, read_rows
+from ..rows import ROW_SUFFIXES, InputFile, Row, input_file, read_rows
 from ..rows.image_ref import ImageReader
-from ..rows.input_file import InputFile, input_file
 
 __all__ = ["Table"]
 

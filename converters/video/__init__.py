@@ -13,7 +13,7 @@ upright.py         turns frames as the clip's metadata says, and makes pixels sq
 synthesis.py       writes clips, for the demo, tests and benchmarks
 """
 
-from .frame import Frame
 from .read import Decoder, decoder_versions, read_frames
+from .sampling import Frame
 
 __all__ = ["Decoder", "Frame", "decoder_versions", "read_frames"]

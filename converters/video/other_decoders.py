@@ -17,8 +17,8 @@ import numpy as np
 
 from ...schema.errors import MediaError, MissingDependencyError
 from .container import shown_name
-from .frame import Choose, Frame
 from .pyav_frames import decode
+from .sampling import Choose, Frame
 from .upright import Display, as_stored, upright
 
 __all__ = ["import_decord", "read"]

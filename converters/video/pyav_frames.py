@@ -16,9 +16,8 @@ from av.video.reformatter import VideoReformatter
 
 from ...schema.errors import MediaError
 from .container import HELD, open_clip
-from .frame import Choose, Frame
 from .packet_headers import NotSkippable
-from .sampling import ClipTable
+from .sampling import Choose, ClipTable, Frame
 from .skipping import decode_wanted, index_packets
 from .upright import Display, read_display, upright
 

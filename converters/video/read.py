@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ...schema.errors import MediaError
-from .frame import Frame
-from .sampling import ClipTable, Sampling, select_frames
+from .sampling import ClipTable, Frame, Sampling, select_frames
 
 __all__ = ["Decoder", "decoder_versions", "read_frames"]
 

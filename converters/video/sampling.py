@@ -13,16 +13,20 @@ With `jitter`, the frame is a random one of its part, the same one for the same 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from ...schema.errors import UsageError
 
-__all__ = ["ClipTable", "Sampling", "Strategy", "select_frames"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Choose", "ClipTable", "Frame", "Sampling", "Strategy", "select_frames"]
 
 T = TypeVar("T")
 Strategy = Literal["uniform", "segment", "fps", "keyframes"]
@@ -76,6 +80,25 @@ class ClipTable(NamedTuple):
 
     times: Sequence[float]
     keys: Sequence[int]
+
+
+# Names the frames to take, once the clip's table is known.
+Choose: TypeAlias = Callable[[ClipTable], list[int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame taken from a clip.
+
+    Args:
+        index: its number, counted from 0 in presentation order.
+        time: seconds from the clip's first frame.
+        pixels: uint8 [H, W, 3], RGB, upright, with square pixels.
+    """
+
+    index: int
+    time: float
+    pixels: np.ndarray
 
 
 def select_frames(clip: ClipTable, sampling: Sampling, *, key: str = "", jitter: bool = False) -> list[int]:

@@ -1,4 +1,4 @@
-"""A `.json` file: one document with an array of rows in it, or JSON lines after all.
+"""JSON lines, one object a line; and a `.json` file: one document with an array of rows in it, or JSON lines after all.
 
 A document is copied into a temporary file, which is mapped into memory and split into the texts of its rows; these are
 decoded one by one. Beside the mapped file, a row that waits takes some 70 bytes. A copy, because a mapped file that
@@ -19,10 +19,9 @@ import msgspec
 import numpy as np
 
 from ...storage import Folder
-from .json_lines import read_json_lines
 from .row import LONGEST_ROW, Row, decoded_row, other_encoding
 
-__all__ = ["read_json"]
+__all__ = ["read_json", "read_json_lines"]
 
 _LONGEST_FIRST_LINE = 1 << 20
 _EXPECTED = 'expected [{...}, ...] or {"data": [{...}, ...]}'
@@ -57,6 +56,27 @@ def read_json(folder: Folder, name: str) -> Iterator[Row]:
             yield from read_json_lines(stream, name)
         else:
             yield from _read_document(stream, name)
+
+
+def read_json_lines(stream: IO[bytes], name: str) -> Iterator[Row]:
+    """Yield a row a line of an open file; empty lines and a byte order mark are passed over."""
+    number = line = 0
+    while raw := stream.readline(LONGEST_ROW):
+        line += 1
+        place = f"{name}:{line}"
+        if line == 1 and (encoding := other_encoding(raw)):
+            yield Row(place, 0, None, encoding)
+            return
+        if len(raw) == LONGEST_ROW and not raw.endswith(b"\n"):
+            yield Row(place, number, None, f"longer than {LONGEST_ROW >> 20} MiB; no row is")
+            number += 1
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(1 << 20)
+            continue
+        text = (raw.removeprefix(_BOM) if line == 1 else raw).strip()
+        if text:
+            yield decoded_row(place, number, text)
+            number += 1
 
 
 def _is_lines(stream: IO[bytes]) -> bool:
