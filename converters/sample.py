@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .video import Decoder
     from .video.sampling import Sampling
 
-__all__ = ["RecordMaker", "Sample", "SampleTurn", "failed_item"]
+__all__ = ["RecordMaker", "Sample", "SampleSource", "SampleTurn", "failed_item"]
 
 # From a record's id and the values of one of its turns to the user's text.
 Prompt: TypeAlias = Callable[[str, Mapping[str, Any]], str]
@@ -171,3 +172,21 @@ def _shown_by(turn: SampleTurn, number: int, shown: list[str]) -> list[str]:
     if turn.images is None:
         return [] if number else shown
     return [shown[image] for image in turn.images]
+
+
+class SampleSource(ABC):
+    """A source whose items carry samples; what is left to it is to find them."""
+
+    @property
+    @abstractmethod
+    def records(self) -> RecordMaker:
+        """What makes its records."""
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
+        """Store what an item shows, and make its record.
+
+        Raises:
+            ItemError: the prompt cannot be made.
+            MediaError: an image or a clip is missing, a folder, or damaged.
+        """
+        return self.records.record(item, images)

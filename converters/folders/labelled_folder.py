@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,13 +13,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from msgspec import Meta
 
 from ...schema.errors import UsageError
-from ...schema.record import Record
 from ...schema.splits import split_name
 from ...storage import Folder
-from ..base import ImageSink, Item
+from ..base import Item
 from ..prompts import Prompts
 from ..rows.image_ref import ImageReader, ImageRef
-from ..sample import RecordMaker, Sample, SampleTurn
+from ..sample import RecordMaker, Sample, SampleSource, SampleTurn
 from ..splits import Ratios, SplitRatio, parse_ratios
 from ..video import Decoder
 from ..video.sampling import Sampling
@@ -35,7 +34,7 @@ LabelPrompt: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledFolder(ABC):
+class LabelledFolder(SampleSource):
     """A folder of classes, or of splits with classes inside; the classes' names are the answers."""
 
     name: ClassVar[str]
@@ -66,23 +65,10 @@ class LabelledFolder(ABC):
                 failure=file.failure or self._group_failure(file.path),
             )
 
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show an image, or frames of a clip, and ask for its class.
-
-        Raises:
-            MediaError: it is missing, a folder, or cannot be decoded.
-        """
-        return self._records.record(item, images)
-
     @property
     @abstractmethod
     def seed(self) -> int:
         """What every draw is seeded with."""
-
-    @property
-    def decoding(self) -> tuple[Sampling | None, Decoder]:
-        """Which frames of clips are shown, and what reads them; nothing for images."""
-        return None, "auto"
 
     @abstractmethod
     def find_layout(self) -> Layout:
@@ -127,8 +113,9 @@ class LabelledFolder(ABC):
         return Prompts(self.prompt, self.seed, names=["labels"])
 
     @cached_property
-    def _records(self) -> RecordMaker:
-        return RecordMaker(self.name, ImageReader(self.input), self._ask, *self.decoding)
+    def records(self) -> RecordMaker:
+        """What makes the records."""
+        return RecordMaker(self.name, ImageReader(self.input), self._ask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +133,10 @@ class LabelledClips(LabelledFolder):
         """The seed of the sampling: one seed for all that is drawn."""
         return self.sampling.seed
 
-    @property
-    def decoding(self) -> tuple[Sampling, Decoder]:
-        """Which frames are shown, and what reads them."""
-        return self.sampling, self.decoder
+    @cached_property
+    def records(self) -> RecordMaker:
+        """What makes the records."""
+        return RecordMaker(self.name, ImageReader(self.input), self._ask, self.sampling, self.decoder)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,14 +14,13 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from ...schema.errors import ItemError, UsageError
-from ...schema.record import Record
 from ...schema.splits import split_name
 from ...storage import Folder
-from ..base import ImageSink, Item
+from ..base import Item
 from ..prompts import draw
 from ..rows import Row
 from ..rows.image_ref import ImageReader, ImageRef
-from ..sample import RecordMaker, Sample, SampleTurn, failed_item
+from ..sample import RecordMaker, Sample, SampleSource, SampleTurn, failed_item
 from ..splits import Ratios, is_split_name, parse_ratios
 from ..video import Decoder
 from ..video.sampling import Sampling
@@ -32,7 +31,7 @@ __all__ = ["RowMapping"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowMapping(ABC):
+class RowMapping(SampleSource):
     """A source of rows.
 
     Wherever a column is named, a path to a field inside it may stand (`qa.answer`, `pages[*].image`), or a Jinja
@@ -109,14 +108,6 @@ class RowMapping(ABC):
             except ItemError as error:
                 yield failed_item(row.place, split, str(error))
 
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show a row's images and frames, ask its question.
-
-        Raises:
-            MediaError: an image or video is missing or damaged.
-        """
-        return self._records.record(item, images)
-
     def _item(self, row: Row, split: str, number: int) -> Item:
         cells, values = row.cells(), self._values
         given_id = values["--id"][0].text(cells) if values["--id"] else ""
@@ -161,7 +152,8 @@ class RowMapping(ABC):
         return parse_ratios(self.split_ratio, self.sampling.seed) if self.split_ratio else None
 
     @cached_property
-    def _records(self) -> RecordMaker:
+    def records(self) -> RecordMaker:
+        """What makes the records."""
         return RecordMaker(self.name, self.reader, sampling=self.sampling, decoder=self.decoder)
 
     @cached_property

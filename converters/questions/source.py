@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +11,11 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta
 
-from ...schema.record import Record
 from ...storage import Folder, check_readable
-from ..base import ImageSink, Item
+from ..base import Item
 from ..prompts import Prompts
 from ..rows.image_ref import ImageReader
-from ..sample import RecordMaker
+from ..sample import RecordMaker, SampleSource
 from .files import FileNames
 from .forms import AnnotationFile, Form, annotation_files, find_items
 from .labels import LabelAnswers
@@ -29,7 +28,7 @@ LabelOption: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionSource(ABC):
+class QuestionSource(SampleSource):
     """Questions about images, from annotation files or tables."""
 
     name: ClassVar[str]
@@ -62,15 +61,6 @@ class QuestionSource(ABC):
             annotations = annotation_files(files, self.published, self.expected, tables=self.tables)
             yield from self.arranged(find_items(self.input, annotations, self.forms(files)), files, annotations)
 
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Show the images, ask about them.
-
-        Raises:
-            ItemError: the prompt cannot be made.
-            MediaError: an image is missing or damaged.
-        """
-        return self._records.record(item, images)
-
     @property
     @abstractmethod
     def default_prompt(self) -> str:
@@ -89,7 +79,8 @@ class QuestionSource(ABC):
         return Prompts(self.prompt or [self.default_prompt], self.seed, self.prompt_names)
 
     @cached_property
-    def _records(self) -> RecordMaker:
+    def records(self) -> RecordMaker:
+        """What makes the records."""
         return RecordMaker(self.name, ImageReader(self.input), self._prompts.render)
 
 

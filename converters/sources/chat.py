@@ -32,15 +32,14 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from ...schema.errors import InputError, ItemError
-from ...schema.record import Record
 from ...schema.splits import file_stem, split_of_file
 from ...storage import Folder, check_readable
-from ..base import ImageSink, Item
+from ..base import Item
 from ..chat.image_names import ImageNames
 from ..chat.rows import Misplaced, group_of, read_chat
 from ..rows import InputFile, Row, input_file, read_rows
 from ..rows.image_ref import ImageReader, ImageRef
-from ..sample import RecordMaker
+from ..sample import RecordMaker, SampleSource
 from ..splits import Ratios, SplitRatio, parse_ratios
 
 __all__ = ["Chat"]
@@ -49,7 +48,7 @@ _SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
-class Chat:
+class Chat(SampleSource):
     """Conversations about images in LLaVA, ShareGPT, OpenAI, TRL or Alpaca files."""
 
     name: ClassVar[str] = "chat"
@@ -95,14 +94,6 @@ class Chat:
                 yield self._item(split, row, number, names)
                 number += 1
 
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Store the images of a row and make its turns.
-
-        Raises:
-            MediaError: an image is missing or damaged.
-        """
-        return self._records.record(item, images)
-
     def _item(self, file_split: str, row: Row, number: int, names: ImageNames) -> Item:
         try:
             given_id, sample = read_chat(row, self.system, self.marks)
@@ -142,7 +133,8 @@ class Chat:
         return input_file(self.input, _SUFFIXES)
 
     @cached_property
-    def _records(self) -> RecordMaker:
+    def records(self) -> RecordMaker:
+        """What makes the records."""
         return RecordMaker(self.name, ImageReader(self._place.folder))
 
     @cached_property
