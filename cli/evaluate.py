@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +9,7 @@ import click
 
 from ..schema.errors import OutputError, UsageError
 from ..storage import LocalFolder, check_writable
-from ..trainer.config import Precision, TrainConfig
+from ..trainer.config import Precision
 from .local_path import LocalPath
 from .progress import progress_bar, quiet_option
 from .settings import parse_settings, prepare_training_packages
@@ -64,9 +63,9 @@ def command(
     config = make_config({"model.name": checkpoint, **given, **parse_settings(settings)})
     dataset = the_dataset(data)
     prepare_training_packages()
-    from ..trainer.evaluation import evaluate, evaluation_split
+    from ..trainer.evaluation import check_evaluation, evaluate, evaluation_split
     from ..trainer.evaluation.comparison import compare as compared
-    from ..trainer.evaluation.journal import AnswerJournal
+    from ..trainer.evaluation.journal import AnswerJournal, evaluation_identity
     from ..trainer.evaluation.result import read_evaluation
     from ..trainer.model_folder import load_for_evaluation
     from ..trainer.processes import Processes
@@ -78,12 +77,15 @@ def command(
         raise UsageError(f"{dataset.folder.address}: no split to evaluate on, only {have}; name one by --split")
     out = out or (Path(checkpoint) if Path(checkpoint).is_dir() else Path()) / f"eval_{split}.json"
     _check_writable(out)
-    journal = AnswerJournal(out.with_suffix(".answers"), _identity(config, dataset.digest(), split))
+    check_evaluation(dataset, split, config.evaluation)
+    identity = evaluation_identity(config, dataset.digest(), split)
+    journal = AnswerJournal(out.with_suffix(".answers"), identity)
     processes = Processes.init()
     if restart:
         processes.by_first(journal.remove)
     model, processor = load_for_evaluation(config)
-    with progress_bar(f"Evaluating {split}", "questions", quiet or not processes.first) as advance:
+    shared = f" on the first of {processes.world} processes" if processes.world > 1 else ""
+    with progress_bar(f"Evaluating {split}{shared}", "questions", quiet or not processes.first) as advance:
         found = evaluate(
             model,
             processor,
@@ -115,15 +117,3 @@ def _check_writable(out: Path) -> None:
     if out.exists() and not out.is_file():
         raise OutputError(f"--out {out}: not a regular file; choose another place")
     check_writable(LocalFolder(out.parent))
-
-
-def _identity(config: TrainConfig, data: str, split: str) -> str:
-    """Name what the answers follow from: the model's files, the data and the settings."""
-    folder = Path(config.model.name)
-    weights = sorted(
-        f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for path in (folder.rglob("*.safetensors") if folder.is_dir() else ())
-    )
-    evaluation = (config.evaluation.max_new_tokens, config.evaluation.positive_label)
-    depends_on = (config.model, weights, data, split, evaluation, config.data.num_crops, config.data.exact_pixels)
-    return hashlib.sha256(repr(depends_on).encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ..storage import LocalFolder, check_writable
-from ..trainer.config import Attention, BackendName, Precision, Strategy, TooLong, Tracker
+from ..trainer.config import Attention, BackendName, Precision, Strategy, TooLong, Tracker, TrainConfig
 from .local_path import LocalPath
 from .mixture import mixture_option, open_sources
 from .settings import parse_settings, prepare_training_packages, recipe_settings
@@ -44,6 +44,7 @@ _SETTINGS = {
     "too_long": "data.too_long",
     "exact_pixels": "data.exact_pixels",
     "eval_every": "evaluation.every",
+    "best_metric": "evaluation.primary",
     "save_every": "save_every",
     "save_minutes": "save_minutes",
     "keep": "keep_checkpoints",
@@ -88,6 +89,7 @@ _SETTINGS = {
 )
 @click.option("--exact-pixels", is_flag=True, default=None, help="The published pixels bit for bit, by Pillow; slower.")
 @click.option("--eval-every", type=int, help="Steps between two evaluations; the best model is kept.  [default: none]")
+@click.option("--best-metric", metavar="NAME", help="What the best is chosen by, such as loss.  [default: anls, accuracy]")
 @click.option("--save-every", type=int, help="Steps between two checkpoints.  [default: 500]")
 @click.option("--save-minutes", type=float, help="Minutes between two checkpoints, too.")
 @click.option("--keep", type=int, help="Checkpoints that are kept, the newest.  [default: 2]")
@@ -155,6 +157,8 @@ def command(
     prepare_training_packages()
     if gpus is not None:
         _launch(gpus)
+    if recipe is not None and os.environ.get("RANK", "0") == "0":
+        _print_recipe(recipe, of_recipe, config)
     from ..trainer.train import train
 
     train(config, sources, out, click.echo, resume)
@@ -170,6 +174,14 @@ def _check_data(sources: Sequence[Source], *, no_validate: bool) -> None:
         from ..schema.rules.gate import refuse_errors
 
         refuse_errors([source.dataset for source in sources])
+
+
+def _print_recipe(name: str, settings: dict[str, Any], config: TrainConfig) -> None:
+    """Print the settings that hold, and whether the model is the one that the recipe is for."""
+    click.echo(settings_yaml(config), nl=False)
+    model = settings["model.name"]
+    if config.model.name != model:
+        click.echo(f"recipe {name} is for {model}; with {config.model.name} its published result does not apply")
 
 
 def _launch(gpus: int) -> None:

@@ -12,6 +12,7 @@
     eval_before.json    every answer before training
     eval_after.json     and after
     evaluations.jsonl   metrics while training, with evaluation.every
+    evaluations/        every answer of each of them, a file a step
     best/               the model with the best of them
     model/              the trained model (or adapters) and its processor
 """
@@ -111,6 +112,10 @@ class RunFolder:
         """Where the metrics of evaluations while training are kept."""
         return self.path / "evaluations.jsonl"
 
+    def answers(self, step: int) -> Path:
+        """Return where the answers of the evaluation after a step are kept."""
+        return self.path / "evaluations" / f"step-{step}.json"
+
     @property
     def best(self) -> Path:
         """Where the model with the best primary metric is kept."""
@@ -184,6 +189,9 @@ class RunFolder:
             _keep(path, lambda row: row["step"] <= step)
         for path in (self.bad_samples, *self.path.glob("trace/*.jsonl")):
             _keep(path, lambda row: row["step"] < step)
+        for path in self.path.glob("evaluations/step-*.json"):
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
 
     def replace_model(self, folder: Path) -> None:
         """Make a folder the run's model; one that is there goes."""

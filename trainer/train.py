@@ -14,7 +14,9 @@ import torch
 from .config import TrainConfig
 from .data.sources import Source, steady
 from .data.training_data import TrainingData
-from .evaluation import Evaluation, evaluate
+from .evaluation import Evaluation, check_evaluation, evaluate
+from .evaluation.journal import AnswerJournal, evaluation_identity
+from .evaluation.progress_log import ProgressLog
 from .fit import FitResult, fit
 from .model_folder import load_for_evaluation
 from .outline import Outline, outline_steps
@@ -81,12 +83,14 @@ def train(
     data = processes.on_node_first(lambda: TrainingData(sources, config.data))
     # What can be wrong with splits is found before the folder is taken.
     outline = outline_steps(config, data, data.plan(config.batch_size, config.seed))
+    source, eval_split = steady(sources, config.data)[0], outline.eval_split
+    if eval_split is not None:
+        processes.on_node_first(lambda: check_evaluation(source.dataset, eval_split, config.evaluation))
     point = processes.by_first(lambda: find_resume_point(folder, config, resume))
     if point.finished:
         log(f"{out}: this run is finished, its model is in {folder.model}; another --out starts another run")
         processes.shutdown()
         return _result(folder)
-    source = steady(sources, config.data)[0]
     if point.trained:
         log(f"{out}: all steps are done; what is missing is the evaluation of the model in {folder.model}")
     else:
@@ -128,17 +132,23 @@ def _evaluate(
         return
     settings = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, name=model_name))
     model, processor = load_for_evaluation(settings, processes.device)
+    identity = evaluation_identity(settings, source.dataset.digest(), outline.eval_split, with_loss=True)
+    journal = AnswerJournal((folder.path / name).with_suffix(".answers"), identity)
     found = evaluate(
         model,
         processor,
         source.dataset,
         outline.eval_split,
         config.evaluation,
-        processes=processes,
-        exact_pixels=config.data.exact_pixels,
+        ProgressLog(outline.eval_split, log, processes.world),
+        processes,
+        config.data.exact_pixels,
+        journal,
+        with_loss=True,
     )
     if processes.first:
         folder.write(name, found.as_json())
+        journal.remove()
     log(f"{name}: {found.summary()}")
     # Its memory is needed for what comes next.
     del model

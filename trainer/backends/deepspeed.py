@@ -144,8 +144,8 @@ class DeepSpeed(Backend):
 
     @contextlib.contextmanager
     def whole_model(self) -> Iterator[nn.Module]:
-        """See `Backend.whole_model`."""
-        with self._gathered(list(self.bare.parameters())):
+        """Gather everything where it is in shards; see `Backend.whole_model`."""
+        with self._gathered(list(self.bare.parameters())), _without_hooks(self.bare):
             yield self.bare
 
     def _make_states(self) -> None:
@@ -193,3 +193,18 @@ class DeepSpeed(Backend):
             sharded, modifier_rank=0
         )
         return gathered
+
+
+@contextlib.contextmanager
+def _without_hooks(model: nn.Module) -> Iterator[None]:
+    """Call modules without the engine's hooks: of a module that has run, stage 3 releases the weights again, and would
+    gather them for the next call from processes that may make none."""
+    hooks = [each for module in model.modules() for each in (module._forward_pre_hooks, module._forward_hooks)]
+    kept = [dict(each) for each in hooks]
+    for each in hooks:
+        each.clear()
+    try:
+        yield
+    finally:
+        for each, items in zip(hooks, kept, strict=True):
+            each.update(items)

@@ -18,7 +18,7 @@ from .questions import Question
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["LabelPair", "answer_batch", "label_pair"]
+__all__ = ["LabelPair", "answer_batch", "evaluating", "label_pair"]
 
 
 class LabelPair(NamedTuple):
@@ -86,7 +86,7 @@ def answer_batch(
     scores = _FirstToken(pair.tokens) if pair else None
     # The type of transformers' generate knows only models of its own.
     answering: Any = model
-    with _evaluating(model):
+    with evaluating(model):
         out = answering.generate(
             **{name: tensor.to(model.device) for name, tensor in inputs.items()},
             max_new_tokens=max_new_tokens,
@@ -118,7 +118,8 @@ class _FirstToken(LogitsProcessor):
 
 
 @contextmanager
-def _evaluating(model: Phi3VForCausalLM) -> Iterator[None]:
+def evaluating(model: Phi3VForCausalLM) -> Iterator[None]:
+    """Keep the model from training and torch from recording while the block lasts."""
     was_training = model.training
     model.train(False)
     try:

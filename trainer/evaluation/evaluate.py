@@ -17,15 +17,16 @@ from ..data.samples import SampleSource
 from ..processes import Processes
 from .answering import LabelPair, answer_batch, label_pair
 from .journal import AnswerJournal
+from .losses import losses_of_batch
 from .prefetch import prefetched
 from .questions import Question, batches_of_rank, questions_of
 from .result import Answer, Evaluation
-from .scoring import check_metrics, labels_of, score_answer, scored
+from .scoring import check_metrics, labels_of, score_answer, scored, wants_loss
 
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["evaluate"]
+__all__ = ["check_evaluation", "evaluate"]
 
 _MOST_THREADS = 8
 
@@ -40,6 +41,7 @@ def evaluate(
     processes: Processes | None = None,
     exact_pixels: bool = False,
     journal: AnswerJournal | None = None,
+    with_loss: bool = False,
 ) -> Evaluation:
     """Ask the model every question of a split, and score the answers.
 
@@ -56,16 +58,18 @@ def evaluate(
         processes: the ranks that share the questions; each of them returns the whole evaluation.
         exact_pixels: as for `SampleSource`.
         journal: where answers are written as they come, and those of an earlier try are found; None for nowhere.
+        with_loss: compute the loss, too, also where the settings do not ask for it.
 
     Raises:
         DatasetError: the split is not there, or a record of it cannot be read.
         UsageError: a metric was asked for that does not exist, or that the data lacks what it needs for.
         OutputError: the answers cannot be written.
     """
-    check_metrics(settings)
     processes = processes or Processes()
     index, tokens = processes.on_node_first(lambda: _measured(dataset, split, processor))
     questions = questions_of(index, settings.limit)
+    check_metrics(settings, split, questions)
+    with_loss = with_loss or wants_loss(settings)
     pair = _label_pair(questions, processor, settings)
     answered = processes.by_first(journal.read) if journal else {}
     batches = batches_of_rank(questions, tokens, answered, settings.batch_size, processes.rank, processes.world)
@@ -75,7 +79,12 @@ def evaluate(
         stream = stack.enter_context(journal.writing(processes.rank)) if journal else None
         for batch in prefetched(batches, SampleSource(index, processor, exact_pixels), _threads(processes)):
             given = answer_batch(model, processor, batch, settings.max_new_tokens, pair)
-            of_batch = [score_answer(question, *each) for (question, _), each in zip(batch, given, strict=True)]
+            losses = losses_of_batch(model, processor, batch) if with_loss else [None] * len(batch)
+            asked = [question for question, _ in batch]
+            of_batch = [
+                score_answer(question, *answer, loss)
+                for question, answer, loss in zip(asked, given, losses, strict=True)
+            ]
             if stream:
                 stream.writelines(msgspec.json.encode(answer) + b"\n" for answer in of_batch)
                 stream.flush()
@@ -84,6 +93,17 @@ def evaluate(
             progress(done, total)
     answered.update((answer.key, answer) for of_rank in processes.gather(new) for answer in of_rank)
     return scored(split, questions, [answered[question.key] for question in questions], settings)
+
+
+def check_evaluation(dataset: Dataset, split: str, settings: EvaluationConfig) -> None:
+    """Make sure that a split can be evaluated as it is asked for, before a model is loaded.
+
+    Raises:
+        DatasetError: the split is not there.
+        UsageError: see `evaluate`.
+    """
+    if settings.metric_names or settings.primary:
+        check_metrics(settings, split, questions_of(RecordIndex(dataset, split), settings.limit))
 
 
 def _measured(dataset: Dataset, split: str, processor: Phi3VProcessor) -> tuple[RecordIndex, list[int]]:

@@ -12,6 +12,7 @@ to its own.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,11 @@ from typing import IO
 import msgspec
 
 from ...schema.errors import OutputError
+from ...storage import LocalFolder
+from ..config import TrainConfig
 from .result import Answer
 
-__all__ = ["AnswerJournal"]
+__all__ = ["AnswerJournal", "evaluation_identity"]
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -63,7 +66,8 @@ class AnswerJournal:
             self.folder.mkdir(parents=True, exist_ok=True)
             first, *lines = (path.read_bytes().splitlines() if path.exists() else []) or [b""]
             kept = [msgspec.json.encode(answer) for answer in _answers(lines)] if first == self._header else []
-            path.write_bytes(b"".join(line + b"\n" for line in (self._header, *kept)))
+            # Whole or not at all: what was answered must not be lost to a process that is killed here.
+            LocalFolder(self.folder).write(path.name, b"".join(line + b"\n" for line in (self._header, *kept)))
             stream = path.open("ab")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
@@ -73,6 +77,26 @@ class AnswerJournal:
     def remove(self) -> None:
         """Remove what the result has replaced."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def evaluation_identity(config: TrainConfig, data: str, split: str, with_loss: bool = False) -> str:
+    """Name what the answers of an evaluation follow from: the model's files, the data and the settings.
+
+    Args:
+        config: names the model, and how it is asked.
+        data: the dataset's digest.
+        split: of it.
+        with_loss: whether the loss is computed, whatever the settings say.
+    """
+    folder = Path(config.model.name)
+    weights = sorted(
+        f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}"
+        for path in (folder.rglob("*.safetensors") if folder.is_dir() else ())
+    )
+    asked = config.evaluation
+    how = (asked.max_new_tokens, asked.positive_label, asked.metrics, asked.primary, with_loss)
+    depends_on = (config.model, weights, data, split, how, config.data.num_crops, config.data.exact_pixels)
+    return hashlib.sha256(repr(depends_on).encode()).hexdigest()
 
 
 def _answers(lines: list[bytes]) -> Iterator[Answer]:

@@ -2,8 +2,9 @@
 
 ::
 
-    evaluations.jsonl     a line an evaluation: the step, and every metric
-    best/                 the model (or adapters) with the best primary metric so far, and the step in `best.json`
+    evaluations.jsonl          a line an evaluation: the step, every metric, and the one that models are chosen by
+    evaluations/step-2.json    all of one evaluation, every answer included
+    best/                      the model (or adapters) with the best primary metric so far, and the step in `best.json`
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from ..config import TrainConfig
 from ..data.sources import Source
 from ..model_folder import save_model
 from ..precision import autocast
+from ...storage import LocalFolder
 from ..run_folder import RunFolder, append_row
 from .evaluate import evaluate
-from .result import Evaluation
+from .journal import AnswerJournal
+from .progress_log import ProgressLog
+from .result import Evaluation, is_better
 
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
@@ -33,7 +37,7 @@ _BEST = "best.json"
 
 class _Row(msgspec.Struct):
     step: int
-    primary: float | None
+    primary: str | None
     metrics: dict[str, float]
 
 
@@ -81,61 +85,81 @@ class PeriodicEvaluation:
         Returns:
             Whether the run should end: its metric has not improved for `evaluation.early_stopping` evaluations.
         """
-        found = self._evaluate()
-        primary = found.value(found.primary) if found.primary else None
-        is_best = primary is not None and all(row.primary is None or primary > row.primary for row in self._rows)
-        row = _Row(done, primary, {name: metric.value for name, metric in found.metrics.items()})
+        found = self._evaluate(done)
+        row = _Row(done, found.primary, {name: metric.value for name, metric in found.metrics.items()})
+        is_best = self._is_best(row)
         self._rows.append(row)
         self._log(f"step {done}: {found.summary()}{', the best so far' if is_best else ''}")
         if is_best:
-            self._keep(done, found)
+            self._keep(row)
         if self._backend.processes.first:
             append_row(self._folder.evaluations, msgspec.to_builtins(row))
-        return self._is_over()
+        return self._is_over(found.primary)
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self, done: int) -> Evaluation:
         backend, config = self._backend, self._config
+        processes = backend.processes
         if self._split is None:
             raise AssertionError("nothing to evaluate: is_due was not asked")
+        out = self._folder.answers(done)
+        journal = AnswerJournal(out.with_suffix(".answers"), f"step {done}")
+        # What a try that was killed has left is of weights that need not be the same bit for bit.
+        processes.by_first(journal.remove)
         with backend.whole_model() as model, autocast(backend.dtypes, backend.device):
             whole: Any = model
-            return evaluate(
+            found = evaluate(
                 whole,
                 self._processor,
                 self._source.dataset,
                 self._split,
                 config.evaluation,
-                processes=backend.processes,
-                exact_pixels=config.data.exact_pixels,
+                ProgressLog(f"{self._split} after step {done}", self._log, processes.world),
+                processes,
+                config.data.exact_pixels,
+                journal,
+                with_loss=True,
             )
+        if processes.first:
+            LocalFolder(out.parent).write(out.name, found.as_json())
+            journal.remove()
+        return found
 
-    def _keep(self, done: int, found: Evaluation) -> None:
+    def _is_best(self, row: _Row) -> bool:
+        if row.primary is None:
+            return False
+        value = row.metrics[row.primary]
+        return all(is_better(row.primary, value, other) for other in self._values(row.primary))
+
+    def _values(self, metric: str) -> list[float]:
+        return [row.metrics[metric] for row in self._rows if metric in row.metrics]
+
+    def _keep(self, row: _Row) -> None:
         weights = self._backend.whole_state_dict()
 
         def write() -> None:
             partial = self._folder.path / "best.partial"
             shutil.rmtree(partial, ignore_errors=True)
             save_model(self._model, self._processor, partial, self._backend.dtypes.frozen, weights)
-            values = {name: metric.value for name, metric in found.metrics.items()}
-            described = {"step": done, "metric": found.primary, "metrics": values}
+            described = {"step": row.step, "metric": row.primary, "metrics": row.metrics}
             (partial / _BEST).write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
             shutil.rmtree(self._folder.best, ignore_errors=True)
             partial.rename(self._folder.best)
 
         self._backend.processes.by_first(write)
 
-    def _is_over(self) -> bool:
+    def _is_over(self, primary: str | None) -> bool:
         most = self._config.evaluation.early_stopping
-        values = [row.primary for row in self._rows if row.primary is not None]
-        if most is None or not values:
+        if most is None or primary is None:
             return False
-        since = len(values) - 1 - values.index(max(values))
+        since = 0
+        best, *later = self._values(primary)
+        for value in later:
+            since += 1
+            if is_better(primary, value, best):
+                best, since = value, 0
         if since >= most:
-            self._log(f"no better {self._primary_name()} for {since} evaluations: the run ends; the best is in best/")
+            self._log(f"no better {primary} for {since} evaluations: the run ends; the best is in best/")
         return since >= most
-
-    def _primary_name(self) -> str:
-        return self._config.evaluation.primary or "metric"
 
     def _read(self) -> list[_Row]:
         path = self._folder.evaluations

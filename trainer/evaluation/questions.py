@@ -28,6 +28,7 @@ class Question:
         pair: the pair of statements it belongs to (`meta.pair`), "" where it names none.
         sentence: the sentence it asks about (`meta.sentence`), likewise.
         has_label: whether the record names a class (`meta.label`).
+        is_supervised: whether training would train on its own answer.
     """
 
     record: int
@@ -40,6 +41,7 @@ class Question:
     pair: str
     sentence: str
     has_label: bool
+    is_supervised: bool
 
     @property
     def key(self) -> tuple[str, int]:
@@ -74,6 +76,7 @@ def _of_record(number: int, record: Record) -> Iterator[Question]:
             pair=str(meta.get("pair", "")),
             sentence=str(meta.get("sentence", "")),
             has_label="label" in meta,
+            is_supervised=turn.is_supervised and bool(turn.assistant),
         )
 
 

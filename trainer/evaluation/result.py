@@ -8,7 +8,14 @@ import msgspec
 
 from ...schema.errors import DatasetError
 
-__all__ = ["Answer", "ClassTable", "Evaluation", "Metric", "read_evaluation"]
+__all__ = ["Answer", "ClassTable", "Evaluation", "Metric", "is_better", "read_evaluation"]
+
+_LOWER_IS_BETTER = {"loss"}
+
+
+def is_better(metric: str, value: float, other: float) -> bool:
+    """Tell whether a value of a metric is better than another: lower for the loss, higher for all else."""
+    return value < other if metric in _LOWER_IS_BETTER else value > other
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +31,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         anls: the score of DocVQA's benchmark, of an answer with several acceptable ones.
         recipe_anls: the same as the recipe computes it.
         positive: the probability of the positive label, of an answer that is one of two labels.
+        loss: the cross-entropy of `expected`, in nats, summed over its tokens as training counts them; null where it
+            was not computed, or the turn is not supervised.
+        supervised: how many tokens these are.
     """
 
     id: str
@@ -34,6 +44,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     anls: float | None = None
     recipe_anls: float | None = None
     positive: float | None = None
+    loss: float | None = None
+    supervised: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
@@ -45,8 +57,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """One number, and how sure it is.
 
     Args:
-        value: from 0 to 1, higher is better.
-        count: what it is a mean over: answers, or groups of them.
+        value: from 0 to 1, higher is better; of the loss, in nats a token, lower is better.
+        count: what it is a mean over: answers, groups of them, or supervised tokens.
         low: lower end of the 95 % interval; null where there is too little for one.
         high: the upper end.
     """
@@ -86,7 +98,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         split: its name.
         metrics: by name. `accuracy`; `anls` and `recipe_anls` where turns have several acceptable answers; `roc_auc`
             where there are two labels; `consistency` (share of the pairs, `meta.pair`, of which every answer is right)
-            and `sentence_consistency` (the same by `meta.sentence`, NLVR2's own consistency) where records name them.
+            and `sentence_consistency` (the same by `meta.sentence`, NLVR2's own consistency) where records name them;
+            `loss`, where it was computed, over the supervised tokens as in training.
         primary: the metric that checkpoints are chosen by.
         positive_label: whose probability `roc_auc` ranks by; null without it.
         correct: answers that are right.

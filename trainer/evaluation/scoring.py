@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...schema.errors import UsageError
 from ..config import EvaluationConfig
 from .confidence import Array, Interval, mean_interval, resampled_interval
+from .losses import TurnLoss
 from .metrics import anls, group_correct, is_correct, normalized, recipe_anls, roc_auc
 from .questions import Question
 from .result import Answer, ClassTable, Evaluation, Metric
 
-__all__ = ["METRICS", "check_metrics", "labels_of", "score_answer", "scored"]
+__all__ = ["METRICS", "check_metrics", "labels_of", "score_answer", "scored", "wants_loss"]
 
 _USUALLY_POSITIVE = ("yes", "true", "1", "positive", "hateful")
 _MOST_CLASSES = 200
@@ -43,14 +45,16 @@ def labels_of(questions: Sequence[Question], positive: str | None = None) -> tup
     return found[first], found[last]
 
 
-def score_answer(question: Question, given: str, positive: float | None) -> Answer:
+def score_answer(question: Question, given: str, positive: float | None, loss: TurnLoss | None = None) -> Answer:
     """Compare one answer with those that are accepted.
 
     Args:
         question: what was asked.
         given: the model's answer.
         positive: the probability of the positive label, if there is one.
+        loss: of the record's own answer, if it was computed.
     """
+    loss = loss or TurnLoss()
     several = len(question.accepted) > 1
     return Answer(
         id=question.id,
@@ -61,6 +65,8 @@ def score_answer(question: Question, given: str, positive: float | None) -> Answ
         anls=anls(given, question.accepted) if several else None,
         recipe_anls=recipe_anls(given, question.accepted) if several else None,
         positive=positive,
+        loss=loss.total if loss.tokens else None,
+        supervised=loss.tokens,
     )
 
 
@@ -68,7 +74,8 @@ class _Scores:
     """The answers that can be compared, with their questions."""
 
     def __init__(self, questions: Sequence[Question], answers: Sequence[Answer], settings: EvaluationConfig) -> None:
-        pairs = [each for each in zip(questions, answers, strict=True) if each[1].correct is not None]
+        self._whole = list(zip(questions, answers, strict=True))
+        pairs = [each for each in self._whole if each[1].correct is not None]
         self.questions = [question for question, _ in pairs]
         self.answers = [answer for _, answer in pairs]
         self.groups = [question.group for question in self.questions]
@@ -105,6 +112,19 @@ class _Scores:
             return roc_auc(positive, scores, weights)
 
         return _metric(value, len(rows), resampled_interval([self.groups[r] for r in rows], self.resamples, area))
+
+    def loss(self) -> Metric | None:
+        rows = [(question.group, answer) for question, answer in self._whole if answer.loss is not None]
+        if not rows:
+            return None
+        losses = np.array([answer.loss for _, answer in rows], float)
+        tokens = np.array([answer.supervised for _, answer in rows], float)
+
+        def mean(weights: Array) -> Array:
+            return (weights @ losses) / (weights @ tokens)
+
+        interval = resampled_interval([group for group, _ in rows], self.resamples, mean)
+        return _metric(float(losses.sum() / tokens.sum()), int(tokens.sum()), interval)
 
     def _of_several(self, score: Callable[[str, Sequence[str]], float]) -> Metric | None:
         if not any(len(question.accepted) > 1 for question in self.questions):
@@ -148,26 +168,60 @@ def _metric(value: float, count: int, interval: Interval | None) -> Metric:
     return Metric(value=value, count=count, low=low, high=high)
 
 
-METRICS: dict[str, tuple[Callable[[_Scores], Metric | None], str]] = {
-    "accuracy": (_Scores.accuracy, "answers to compare with"),
-    "anls": (_Scores.anls, "turns with several acceptable `answers`"),
-    "recipe_anls": (_Scores.recipe_anls, "turns with several acceptable `answers`"),
-    "roc_auc": (_Scores.roc_auc, "exactly two different answers in the split"),
-    "consistency": (_Scores.consistency, "records with `meta.pair`"),
-    "sentence_consistency": (_Scores.sentence_consistency, "records with `meta.sentence`"),
+class _Definition(NamedTuple):
+    """One metric: how it is computed, what it needs of the data in words, and whether a question has that."""
+
+    compute: Callable[[_Scores], Metric | None]
+    needs: str
+    has: Callable[[Question], bool]
+
+
+METRICS: dict[str, _Definition] = {
+    "accuracy": _Definition(_Scores.accuracy, "answers to compare with", lambda question: bool(question.accepted)),
+    "anls": _Definition(_Scores.anls, "turns with several acceptable `answers`", lambda q: len(q.accepted) > 1),
+    "recipe_anls": _Definition(
+        _Scores.recipe_anls, "turns with several acceptable `answers`", lambda q: len(q.accepted) > 1
+    ),
+    "roc_auc": _Definition(
+        _Scores.roc_auc, "exactly two different answers in the split", lambda question: bool(question.expected)
+    ),
+    "consistency": _Definition(
+        _Scores.consistency, "records with `meta.pair`", lambda q: bool(q.pair and q.accepted)
+    ),
+    "sentence_consistency": _Definition(
+        _Scores.sentence_consistency, "records with `meta.sentence`", lambda q: bool(q.sentence and q.accepted)
+    ),
+    "loss": _Definition(_Scores.loss, "supervised turns", lambda question: question.is_supervised),
 }
-"""Each metric by name: how it is computed, and what it needs of the data."""
+"""Each metric by name. `loss` needs another pass of the model: it is computed where it is asked for."""
 
 
-def check_metrics(settings: EvaluationConfig) -> None:
-    """Make sure that the metrics asked for exist.
+def wants_loss(settings: EvaluationConfig) -> bool:
+    """Tell whether the loss was asked for."""
+    return "loss" in (*settings.metric_names, settings.primary)
+
+
+def check_metrics(settings: EvaluationConfig, split: str, questions: Sequence[Question]) -> None:
+    """Make sure, before anything is asked, that the metrics asked for exist and the data has what they need.
+
+    Args:
+        settings: name the metrics.
+        split: its name.
+        questions: all of it.
 
     Raises:
-        UsageError: one does not.
+        UsageError: one does not exist, or the data lacks what it needs.
     """
-    unknown = sorted({*settings.metric_names, *([settings.primary] if settings.primary else [])} - METRICS.keys())
-    if unknown:
-        raise UsageError(f"evaluation.metrics: no metric {unknown[0]!r}; there are: {', '.join(METRICS)}")
+    asked = {name: "evaluation.metrics" for name in settings.metric_names}
+    asked |= {settings.primary: "evaluation.primary"} if settings.primary else {}
+    for name, where in asked.items():
+        if name not in METRICS:
+            raise UsageError(f"{where}: no metric {name!r}; there are: {', '.join(METRICS)}")
+        definition = METRICS[name]
+        labelled = name != "roc_auc" or labels_of(questions, settings.positive_label) is not None
+        if not labelled or not any(map(definition.has, questions)):
+            lacks = f"the metric {name} needs {definition.needs}, which split {split} does not have"
+            raise UsageError(f"{where}: {lacks}; leave it out")
 
 
 def scored(
@@ -182,20 +236,14 @@ def scored(
         settings: which metrics, and how often answers are drawn for their intervals.
 
     Raises:
-        UsageError: a metric was asked for and the data lacks what it needs.
+        UsageError: see `check_metrics`.
     """
-    check_metrics(settings)
+    check_metrics(settings, split, questions)
     scores = _Scores(questions, answers, settings)
-    wanted = settings.metric_names or tuple(METRICS)
-    metrics = {}
-    for name, (compute, needs) in METRICS.items():
-        found = compute(scores) if name in wanted else None
-        if found is not None:
-            metrics[name] = found
-        elif name in settings.metric_names:
-            hint = "leave it out of evaluation.metrics"
-            raise UsageError(f"the metric {name} needs {needs}, which split {split} does not have; {hint}")
-    primary = settings.primary or next((name for name in ("anls", "accuracy") if name in metrics), None)
+    wanted = {*settings.metric_names, settings.primary} if settings.metric_names else METRICS.keys()
+    computed = {name: definition.compute(scores) for name, definition in METRICS.items() if name in wanted}
+    metrics = {name: metric for name, metric in computed.items() if metric is not None}
+    primary = settings.primary or next((name for name in ("anls", "accuracy", *metrics) if name in metrics), None)
     correct = Counter(answer.correct for answer in answers)
     return Evaluation(
         split=split,
