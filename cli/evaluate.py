@@ -96,6 +96,7 @@ def command(
             processes,
             config.data.exact_pixels,
             journal,
+            log=click.echo if processes.first else lambda line: None,
         )
     if processes.first:
         LocalFolder(out.parent).write(out.name, found.as_json())

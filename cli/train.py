@@ -89,7 +89,9 @@ _SETTINGS = {
 )
 @click.option("--exact-pixels", is_flag=True, default=None, help="The published pixels bit for bit, by Pillow; slower.")
 @click.option("--eval-every", type=int, help="Steps between two evaluations; the best model is kept.  [default: none]")
-@click.option("--best-metric", metavar="NAME", help="What the best is chosen by, such as loss.  [default: anls, accuracy]")
+@click.option(
+    "--best-metric", metavar="NAME", help="What the best is chosen by, such as loss.  [default: anls, accuracy]"
+)
 @click.option("--save-every", type=int, help="Steps between two checkpoints.  [default: 500]")
 @click.option("--save-minutes", type=float, help="Minutes between two checkpoints, too.")
 @click.option("--keep", type=int, help="Checkpoints that are kept, the newest.  [default: 2]")

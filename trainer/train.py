@@ -145,6 +145,7 @@ def _evaluate(
         config.data.exact_pixels,
         journal,
         with_loss=True,
+        log=log,
     )
     if processes.first:
         folder.write(name, found.as_json())

@@ -6,10 +6,6 @@ All of it runs in one set of processes: starting them takes longer than training
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ import torch
 from colours import colour_records, write_dataset
 from safetensors.torch import load_file
 from tiny_runs import history, tiny_config, traced
+from two_ranks import run_cases
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.trainer.config import Precision, Strategy
@@ -90,23 +87,10 @@ def runs(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         together(f"{backend}-whole", settings)
         together(f"{backend}-resumed", settings, str(root / f"{backend}-whole" / "checkpoint-3"))
         together(f"{backend}-from-single", settings, str(root / "single-whole" / "checkpoint-3"))
-    launch(cases, root)
+    run_cases("rank_cases.py", cases, root)
     for backend in BACKENDS:
         alone(f"single-from-{backend}", RESUMED, str(root / f"{backend}-whole" / "checkpoint-3"))
     return root
-
-
-def launch(cases: list[dict[str, Any]], root: Path) -> None:
-    (root / "cases.json").write_text(json.dumps(cases))
-    script = Path(__file__).parents[1] / "support" / "rank_cases.py"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    # Kept between runs of the tests: DeepSpeed compiles its part for CPUs.
-    built = os.environ.get("TORCH_EXTENSIONS_DIR", str(Path.home() / ".cache" / "torch_extensions"))
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_EXTENSIONS_DIR": built}
-    done = subprocess.run(
-        [*torchrun, str(script), str(root / "cases.json")], env=environ, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
 
 
 def losses(run: Path) -> list[float]:

@@ -18,7 +18,7 @@ from .questions import Question
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["LabelPair", "answer_batch", "evaluating", "label_pair"]
+__all__ = ["LabelPair", "answer_batch", "batch_inputs", "evaluating", "label_pair"]
 
 
 class LabelPair(NamedTuple):
@@ -54,6 +54,21 @@ def label_pair(labels: tuple[str, str], processor: Phi3VProcessor) -> LabelPair:
     return LabelPair(*labels, (first[0], first[1]))
 
 
+def batch_inputs(processor: Phi3VProcessor, batch: Sequence[tuple[Question, Sample]]) -> dict[str, torch.Tensor]:
+    """Return what the model generates from: the prompts padded on the left, and the images that they show.
+
+    Args:
+        processor: the model's own.
+        batch: the questions and their samples.
+    """
+    rows = [sample.text.prompt(question.turn) for question, sample in batch]
+    return {
+        "input_ids": pad_rows(rows, processor.tokenizer.pad_token_id, "left"),
+        "attention_mask": attention_mask(rows, "left"),
+        **join_images([sample.first_images(question.images) for question, sample in batch]),
+    }
+
+
 def answer_batch(
     model: Phi3VForCausalLM,
     processor: Phi3VProcessor,
@@ -76,13 +91,7 @@ def answer_batch(
         For each question the answer, white space stripped, and with `pair` the probability of the positive label,
         given that the answer begins as one of the two.
     """
-    tokenizer = processor.tokenizer
-    rows = [sample.text.prompt(question.turn) for question, sample in batch]
-    inputs = {
-        "input_ids": pad_rows(rows, tokenizer.pad_token_id, "left"),
-        "attention_mask": attention_mask(rows, "left"),
-        **join_images([sample.first_images(question.images) for question, sample in batch]),
-    }
+    inputs = batch_inputs(processor, batch)
     scores = _FirstToken(pair.tokens) if pair else None
     # The type of transformers' generate knows only models of its own.
     answering: Any = model
@@ -94,7 +103,7 @@ def answer_batch(
             logits_processor=LogitsProcessorList([scores] if scores else []),
         )
     new = out[:, inputs["input_ids"].shape[1] :]
-    texts = [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    texts = [text.strip() for text in processor.tokenizer.batch_decode(new, skip_special_tokens=True)]
     return list(zip(texts, scores.positive() if scores else [None] * len(texts), strict=True))
 
 

@@ -42,6 +42,7 @@ def evaluate(
     exact_pixels: bool = False,
     journal: AnswerJournal | None = None,
     with_loss: bool = False,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Ask the model every question of a split, and score the answers.
 
@@ -59,6 +60,7 @@ def evaluate(
         exact_pixels: as for `SampleSource`.
         journal: where answers are written as they come, and those of an earlier try are found; None for nowhere.
         with_loss: compute the loss, too, also where the settings do not ask for it.
+        log: called with a line about what is not asked again.
 
     Raises:
         DatasetError: the split is not there, or a record of it cannot be read.
@@ -72,6 +74,8 @@ def evaluate(
     with_loss = with_loss or wants_loss(settings)
     pair = _label_pair(questions, processor, settings)
     answered = processes.by_first(journal.read) if journal else {}
+    if before := sum(question.key in answered for question in questions):
+        log(f"{before} of {len(questions)} questions were answered before, and are not asked again")
     batches = batches_of_rank(questions, tokens, answered, settings.batch_size, processes.rank, processes.world)
     total, done = sum(map(len, batches)), 0
     new: list[Answer] = []

@@ -62,9 +62,7 @@ def losses_of_batch(
     ]
 
 
-def _of_tokens(
-    model: Phi3VForCausalLM, inputs: dict[str, object], positions: Tensor, targets: Tensor
-) -> list[float]:
+def _of_tokens(model: Phi3VForCausalLM, inputs: dict[str, object], positions: Tensor, targets: Tensor) -> list[float]:
     with evaluating(model):
         on_device = moved({**inputs, "logits_to_keep": positions}, model.device)
         logits = model(**on_device, use_cache=False).logits[0]

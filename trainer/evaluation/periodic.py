@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...storage import LocalFolder
 from ..backends import Backend
 from ..config import TrainConfig
 from ..data.sources import Source
 from ..model_folder import save_model
 from ..precision import autocast
-from ...storage import LocalFolder
 from ..run_folder import RunFolder, append_row
 from .evaluate import evaluate
 from .journal import AnswerJournal

@@ -185,9 +185,7 @@ METRICS: dict[str, _Definition] = {
     "roc_auc": _Definition(
         _Scores.roc_auc, "exactly two different answers in the split", lambda question: bool(question.expected)
     ),
-    "consistency": _Definition(
-        _Scores.consistency, "records with `meta.pair`", lambda q: bool(q.pair and q.accepted)
-    ),
+    "consistency": _Definition(_Scores.consistency, "records with `meta.pair`", lambda q: bool(q.pair and q.accepted)),
     "sentence_consistency": _Definition(
         _Scores.sentence_consistency, "records with `meta.sentence`", lambda q: bool(q.sentence and q.accepted)
     ),
@@ -212,7 +210,7 @@ def check_metrics(settings: EvaluationConfig, split: str, questions: Sequence[Qu
     Raises:
         UsageError: one does not exist, or the data lacks what it needs.
     """
-    asked = {name: "evaluation.metrics" for name in settings.metric_names}
+    asked = dict.fromkeys(settings.metric_names, "evaluation.metrics")
     asked |= {settings.primary: "evaluation.primary"} if settings.primary else {}
     for name, where in asked.items():
         if name not in METRICS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from phi3v_data.schema.index import RecordIndex
 from phi3v_data.schema.record import Record
 from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.config import TrainConfig
-from phi3v_data.trainer.data.samples import SampleSource
+from phi3v_data.trainer.data.collate import PackedCollator
+from phi3v_data.trainer.data.samples import Sample, SampleSource
 from phi3v_data.trainer.evaluation import evaluate, evaluation_split
 from phi3v_data.trainer.evaluation.answering import label_pair
 from phi3v_data.trainer.evaluation.journal import AnswerJournal
+from phi3v_data.trainer.evaluation.prefetch import prefetched
 from phi3v_data.trainer.evaluation.questions import Question, batches_of_rank, questions_of
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM
 from phi3v_data.trainer.phi3v.tiny import tiny_model, tiny_processor
@@ -136,6 +139,56 @@ def test_the_score_of_a_label_is_what_the_model_gives_its_first_token(
         with torch.inference_mode():
             logits = model(input_ids=prompt, use_cache=False).logits[0, -1]
         assert answer.positive == pytest.approx(float(logits[tokens].softmax(-1)[1]), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_the_loss_is_that_of_training_over_all_supervised_tokens(
+    model: Phi3VForCausalLM, mixed_conversations: Dataset, tiny_run: Run, batch_size: int
+) -> None:
+    settings = tiny_run({"evaluation.batch_size": batch_size, "evaluation.max_new_tokens": 1}).evaluation
+    processor = tiny_processor()
+    found = evaluate(model, processor, mixed_conversations, "train", settings, with_loss=True)
+    source = SampleSource(RecordIndex(mixed_conversations, "train"), processor)
+    collator = PackedCollator(processor.tokenizer.pad_token_id, processor.image_token_id)
+    batch = collator([source[number] for number in range(len(source))])
+    with torch.inference_mode():
+        expected = float(model(**batch).loss)
+    tokens = len(batch["targets"])
+    assert found.metrics["loss"].count == tokens
+    assert found.value("loss") == pytest.approx(expected / tokens, rel=1e-5)
+
+
+def test_turns_that_training_does_not_train_on_have_no_loss(
+    model: Phi3VForCausalLM, tmp_path: Path, tiny_run: Run
+) -> None:
+    turns = [turn("one", user="1?", supervised=False), turn("two", user="2?"), turn("", user="3?")]
+    data = write_dataset(tmp_path, {"val": [Record(id="r", conversations=turns)]})
+    settings = tiny_run({"evaluation.metrics": "loss", "evaluation.max_new_tokens": 1}).evaluation
+    found = evaluate(model, tiny_processor(), data, "val", settings)
+    assert [answer.loss is not None for answer in found.answers] == [False, True, False]
+    assert found.metrics["loss"].count == found.answers[1].supervised > 0
+    assert (list(found.metrics), found.primary) == (["loss"], "loss")
+
+
+def test_the_images_of_the_next_batch_are_read_while_the_model_answers(colours: Dataset) -> None:
+    read = {number: Event() for number in range(9)}
+
+    class Noticing(SampleSource):
+        def __getitem__(self, number: int) -> Sample:
+            sample = super().__getitem__(number)
+            read[number].set()
+            return sample
+
+    index = RecordIndex(colours, "train")
+    batches = batches_of_rank(questions_of(index), [1] * 9, (), 2, 0, 1)
+    samples = Noticing(index, tiny_processor())
+    for place, batch in enumerate(prefetched(batches, samples, 1)):
+        # The model is at work on this batch; meanwhile the next ones arrive, and none beyond those.
+        assert [sample.record.id for _, sample in batch] == [question.id for question in batches[place]]
+        ahead = [question.record for following in batches[place + 1 : place + 3] for question in following]
+        assert all(read[number].wait(60) for number in ahead)
+        later = [question.record for following in batches[place + 3 :] for question in following]
+        assert not any(read[number].is_set() for number in later)
 
 
 class _Stopped(Exception):

@@ -12,6 +12,7 @@ import pytest
 from phi3v_data.schema.errors import DatasetError, UsageError
 from phi3v_data.trainer.config import EvaluationConfig
 from phi3v_data.trainer.evaluation.comparison import compare
+from phi3v_data.trainer.evaluation.losses import TurnLoss
 from phi3v_data.trainer.evaluation.questions import Question
 from phi3v_data.trainer.evaluation.result import Evaluation, read_evaluation
 from phi3v_data.trainer.evaluation.scoring import labels_of, score_answer, scored
@@ -19,7 +20,13 @@ from phi3v_data.trainer.evaluation.scoring import labels_of, score_answer, score
 
 def question(number: int, expected: str, *more: str, **known: Any) -> Question:
     accepted = (*((expected,) if expected else ()), *more)
-    defaults: dict[str, Any] = {"group": str(number), "pair": "", "sentence": "", "has_label": False}
+    defaults: dict[str, Any] = {
+        "group": str(number),
+        "pair": "",
+        "sentence": "",
+        "has_label": False,
+        "is_supervised": bool(expected),
+    }
     return Question(
         record=number,
         turn=0,
@@ -27,7 +34,7 @@ def question(number: int, expected: str, *more: str, **known: Any) -> Question:
         expected=expected,
         accepted=accepted,
         images=0,
-        **{**defaults, **known},
+        **{**defaults, "is_supervised": bool(expected), **known},
     )
 
 
@@ -128,6 +135,7 @@ def test_free_text_has_no_classes() -> None:
     ("metrics", "message"),
     [
         ("bleu", "no metric 'bleu'; there are: accuracy, anls"),
+        ("loss", "loss needs supervised turns, which split val does not have"),
         ("accuracy,anls", "anls needs turns with several acceptable `answers`, which split val does not have"),
         ("roc_auc", "roc_auc needs exactly two different answers"),
         ("consistency", "consistency needs records with `meta.pair`"),
@@ -135,7 +143,25 @@ def test_free_text_has_no_classes() -> None:
 )
 def test_a_metric_that_the_data_does_not_allow_is_refused_by_name(metrics: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        evaluation([question(0, "red")], ["red"], metrics=metrics)
+        evaluation([question(0, "red", is_supervised=False)], ["red"], metrics=metrics)
+
+
+def test_the_loss_is_a_mean_over_tokens_with_its_interval() -> None:
+    asked = [question(n, "red") for n in range(3)]
+    losses = [TurnLoss(1.0, 1), TurnLoss(6.0, 3), TurnLoss()]
+    answers = [score_answer(each, "red", None, loss) for each, loss in zip(asked, losses, strict=True)]
+    found = scored("val", asked, answers, EvaluationConfig())
+    metric = found.metrics["loss"]
+    assert (metric.value, metric.count) == (7 / 4, 4)
+    assert (metric.low, metric.high) == (1.0, 2.0)
+    assert found.primary == "accuracy"
+    assert "loss" not in scored("val", asked, answers, EvaluationConfig(metrics="accuracy")).metrics
+
+
+def test_the_metric_that_checkpoints_are_chosen_by_is_computed_whatever_else_is_asked_for() -> None:
+    asked = [question(0, "red", "crimson")]
+    found = evaluation(asked, ["red"], metrics="accuracy", primary="anls")
+    assert (set(found.metrics), found.primary) == ({"accuracy", "anls"}, "anls")
 
 
 def test_only_the_metrics_asked_for_are_computed() -> None:

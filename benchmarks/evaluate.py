@@ -1,0 +1,111 @@
+"""How much `evaluate` takes beside the model's own generation.
+
+    python benchmarks/evaluate.py [--questions N] [--rounds N]
+
+The tiny model answers the same generated questions twice, in turns, and the best turn of each counts, in wall time: by
+`evaluate`, from files to a scored result with its intervals and its journal; and by the bare `generate`, over the same
+batches, whose tensors are ready beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+
+import torch
+from PIL import Image
+
+from phi3v_data.schema.dataset import Dataset, open_dataset
+from phi3v_data.schema.index import Counting, RecordIndex, record_costs
+from phi3v_data.schema.jsonl import write_records
+from phi3v_data.schema.record import Record, Turn
+from phi3v_data.storage import LocalFolder
+from phi3v_data.trainer.config import EvaluationConfig
+from phi3v_data.trainer.data.samples import SampleSource
+from phi3v_data.trainer.evaluation import evaluate
+from phi3v_data.trainer.evaluation.answering import batch_inputs, evaluating
+from phi3v_data.trainer.evaluation.journal import AnswerJournal
+from phi3v_data.trainer.evaluation.questions import batches_of_rank, questions_of
+from phi3v_data.trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor
+from phi3v_data.trainer.phi3v.tiny import tiny_model, tiny_processor
+
+_KINDS = {"frames of 320 x 240": (320, 240), "pages of 1240 x 1754": (1240, 1754)}
+_BATCH_SIZES = (1, 8)
+_LONGEST = 32  # tokens of an answer
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=48, help="questions of each kind")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model, processor = tiny_model(), tiny_processor()
+    print("| images | questions at a time | bare generate, s | evaluate, s | ratio |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (kind, size) in enumerate(_KINDS.items()):
+            data = _dataset(Path(folder) / str(number), size, options.questions)
+            for batch_size in _BATCH_SIZES:
+                bare, whole = _measure(model, processor, data, batch_size, options.rounds, Path(folder))
+                print(f"| {kind} | {batch_size} | {bare:.2f} | {whole:.2f} | {whole / bare:.3f} |")
+
+
+def _dataset(root: Path, size: tuple[int, int], count: int) -> Dataset:
+    records = []
+    for number in range(count):
+        path = root / "images" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = torch.randint(
+            0, 256, (size[1] // 16, size[0] // 16, 3), generator=torch.Generator().manual_seed(number)
+        )
+        Image.fromarray(noise.to(torch.uint8).numpy()).resize(size).save(path)
+        turn = Turn(images=[path.name], user="Is it red?", assistant="yes" if number % 3 else "no")
+        records.append(Record(id=f"q-{number}", conversations=[turn]))
+    write_records(LocalFolder(root), "made_val.jsonl", records)
+    return open_dataset(str(root))
+
+
+def _measure(
+    model: Phi3VForCausalLM, processor: Phi3VProcessor, data: Dataset, batch_size: int, rounds: int, folder: Path
+) -> tuple[float, float]:
+    """Return the seconds of the bare generation and of `evaluate`."""
+    settings = EvaluationConfig(batch_size=batch_size, max_new_tokens=_LONGEST)
+    index = RecordIndex(data, "val")
+    tokens = record_costs(index, Counting.of(processor)).tokens.tolist()
+    samples = SampleSource(index, processor)
+    batches = batches_of_rank(questions_of(index), tokens, (), batch_size, 0, 1)
+    ready = [batch_inputs(processor, [(question, samples[question.record]) for question in batch]) for batch in batches]
+    # The type of transformers' generate knows only models of its own.
+    answering: Any = model
+
+    def bare() -> None:
+        with evaluating(model):
+            for inputs in ready:
+                answering.generate(**inputs, max_new_tokens=_LONGEST, do_sample=False)
+
+    def whole() -> None:
+        journal = AnswerJournal(folder / "answers", "benchmark")
+        evaluate(model, processor, data, "val", settings, journal=journal)
+        journal.remove()
+
+    turns = [(_seconds(bare), _seconds(whole)) for _ in range(rounds)]
+    return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
+
+
+def _seconds(run: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
