@@ -71,14 +71,15 @@ def _described(recipe: Recipe) -> str:
 
 
 def _table_of_results(results: Iterable[RunResult]) -> str:
-    rows = [("task", "strategy", "precision", "metric", "before", "after (95 %)", "published", "run")]
+    rows = [("task", "model", "strategy", "precision", "metric", "before (95 %)", "after (95 %)", "published", "run")]
     rows += [
         (
             result.task,
+            result.model.rpartition("/")[2],
             result.strategy,
             result.precision,
             result.metric,
-            f"{result.before.value:.3f}" if result.before else "-",
+            str(result.before or "-"),
             str(result.after or "-"),
             "-" if result.published is None else f"{result.published:.4f}",
             result.run,

@@ -160,7 +160,7 @@ def command(
     if gpus is not None:
         _launch(gpus)
     if recipe is not None and os.environ.get("RANK", "0") == "0":
-        _print_recipe(recipe, of_recipe, config)
+        _print_recipe(recipe, config)
     from ..trainer.train import train
 
     train(config, sources, out, click.echo, resume)
@@ -178,12 +178,14 @@ def _check_data(sources: Sequence[Source], *, no_validate: bool) -> None:
         refuse_errors([source.dataset for source in sources])
 
 
-def _print_recipe(name: str, settings: dict[str, Any], config: TrainConfig) -> None:
+def _print_recipe(name: str, config: TrainConfig) -> None:
     """Print the settings that hold, and whether the model is the one that the recipe is for."""
+    from ..trainer.recipes import load_recipe
+
     click.echo(settings_yaml(config), nl=False)
-    model = settings["model.name"]
-    if config.model.name != model:
-        click.echo(f"recipe {name} is for {model}; with {config.model.name} its published result does not apply")
+    recipe, model = load_recipe(name), config.model.name
+    if not recipe.is_for(model):
+        click.echo(f"recipe {name} is for {recipe.model}; its published result does not apply to {model}")
 
 
 def _launch(gpus: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,17 +20,20 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         run: its folder.
         task: what it was trained for.
         recipe: the recipe it was started from.
+        model: what was trained.
         strategy: which parameters were trained.
         precision: the arithmetic.
         metric: the recipe's metric.
         before: the metric before training; null where there was no evaluation.
         after: and after.
-        published: the published result as a share of one; null where that precision was not published.
+        published: the published result as a share of one; null where that precision was not published, or the run
+            trained another model than the recipe's.
     """
 
     run: str
     task: str
     recipe: str
+    model: str
     strategy: str
     precision: str
     metric: str
@@ -40,8 +42,19 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     published: float | None
 
 
+class _Model(msgspec.Struct):
+    name: str
+    precision: str
+
+
+class _Config(msgspec.Struct):
+    model: _Model
+    strategy: str
+    recipe: str | None = None
+
+
 class _Run(msgspec.Struct):
-    config: dict[str, Any]
+    config: _Config
 
 
 def collect_results(root: Path) -> list[RunResult]:
@@ -65,17 +78,17 @@ def _result_of(run: Path) -> RunResult | None:
         config = msgspec.json.decode((run / "run.json").read_bytes(), type=_Run).config
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{run / 'run.json'}: cannot be read ({error})") from error
-    name = config.get("recipe")
-    if name not in recipe_names():
+    if config.recipe not in recipe_names():
         return None
-    recipe, precision = load_recipe(str(name)), str(config["model"]["precision"])
-    published = recipe.published.results.get(precision)
+    recipe, model = load_recipe(str(config.recipe)), config.model
+    published = recipe.published.results.get(model.precision) if recipe.is_for(model.name) else None
     return RunResult(
         run=str(run),
         task=recipe.task,
         recipe=recipe.name,
-        strategy=str(config["strategy"]),
-        precision=precision,
+        model=model.name,
+        strategy=config.strategy,
+        precision=model.precision,
         metric=recipe.published.metric,
         before=_metric(run / "eval_before.json", recipe),
         after=_metric(run / "eval_after.json", recipe),

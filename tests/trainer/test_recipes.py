@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from phi3v_data.cli.recipes import command
+from phi3v_data.cli.train import command as train_command
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
 from phi3v_data.schema.jsonl import write_records
@@ -98,9 +99,12 @@ def test_the_command_lists_all_and_shows_one() -> None:
     assert [each["name"] for each in json.loads(CliRunner().invoke(command, ["--json"]).output)] == recipe_names()
 
 
-def finished_run(folder: Path, recipe: str | None, after: float) -> None:
+PHI3V = "microsoft/Phi-3-vision-128k-instruct"
+
+
+def finished_run(folder: Path, recipe: str | None, after: float, model: str = PHI3V) -> None:
     folder.mkdir(parents=True)
-    config = {"recipe": recipe, "strategy": "lora", "model": {"precision": "bf16"}}
+    config = {"recipe": recipe, "strategy": "lora", "model": {"name": model, "precision": "bf16"}}
     (folder / "run.json").write_text(json.dumps({"config": config}))
     for name, value in (("eval_before.json", 0.25), ("eval_after.json", after)):
         metric = Metric(value=value, count=4, low=value - 0.1, high=value + 0.1)
@@ -125,7 +129,30 @@ def test_finished_runs_are_tabled_beside_the_published_results(tmp_path: Path) -
     assert result.after is not None
     assert (result.before.value, result.after.value) == (0.25, 0.75)
     table = CliRunner().invoke(command, ["--results", str(tmp_path)]).output
-    assert "0.250   0.750 (0.650-0.850)  0.8246" in table
+    assert "0.250 (0.150-0.350)  0.750 (0.650-0.850)  0.8246" in table
+
+
+def test_a_run_of_another_model_has_no_published_result_beside_it(tmp_path: Path) -> None:
+    for name, model in (
+        ("copy", "/models/Phi-3-vision-128k-instruct/"),
+        ("other", "microsoft/Phi-3.5-vision-instruct"),
+    ):
+        finished_run(tmp_path / name, "docvqa-lora", 0.75, model)
+    copy, other = collect_results(tmp_path)
+    assert (copy.published, other.published) == (0.8246, None)
+    table = CliRunner().invoke(command, ["--results", str(tmp_path)]).output
+    assert "Phi-3.5-vision-instruct" in table
+
+
+def test_a_run_says_which_settings_hold_and_that_its_model_is_not_the_recipes(tmp_path: Path) -> None:
+    write_records(
+        LocalFolder(tmp_path), "x_train.jsonl", [Record(id="r", conversations=[Turn(user="?", assistant="a")])]
+    )
+    options = ["--recipe", "docvqa-lora", "--model", "tiny", "--out", str(tmp_path / "run"), "--no-validate"]
+    done = CliRunner().invoke(train_command, [str(tmp_path), *options])
+    assert "\nstrategy: lora\n" in done.output
+    assert "  rank: 32\n" in done.output
+    assert f"recipe docvqa-lora is for {PHI3V}; its published result does not apply to tiny" in done.output
 
 
 def test_a_folder_without_such_runs_is_refused(tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Which parameters are trained."""
         return str(self.settings["strategy"])
 
+    @property
+    def model(self) -> str:
+        """The model that the published run fine-tuned, as a hub id."""
+        return str(self.settings["model.name"])
+
+    def is_for(self, model: str) -> bool:
+        """Tell whether a model is the recipe's: its hub id, or a folder of its name."""
+        return model.rstrip("/").rpartition("/")[2] == self.model.rpartition("/")[2]
+
 
 def recipe_names() -> list[str]:
     """Name every recipe, sorted."""
