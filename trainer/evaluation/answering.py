@@ -100,6 +100,8 @@ def answer_batch(
             **{name: tensor.to(model.device) for name, tensor in inputs.items()},
             max_new_tokens=max_new_tokens,
             do_sample=False,
+            # transformers would have the ranks of a sharded model generate in step; each has questions of its own.
+            synced_gpus=False,
             logits_processor=LogitsProcessorList([scores] if scores else []),
         )
     new = out[:, inputs["input_ids"].shape[1] :]
