@@ -54,7 +54,7 @@ def _storages() -> dict[int, int]:
     gc.collect()
     found: dict[int, int] = {}
     for each in gc.get_objects():
-        if isinstance(each, torch.Tensor):
+        if issubclass(type(each), torch.Tensor):
             for tensor in (each, each.grad if each.is_leaf else None):
                 local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
                 if isinstance(local, torch.Tensor) and local.device.type == "cpu":

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TORCHRUN", "rank_environ", "run_cases"]
+import psutil
 
+__all__ = ["TORCHRUN", "kill_ranks", "rank_environ", "run_cases"]
+
+_MOST_SECONDS = 280
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
@@ -21,10 +24,25 @@ def rank_environ() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_EXTENSIONS_DIR": built}
 
 
+def kill_ranks(torchrun: subprocess.Popen[str]) -> None:
+    """Kill torchrun and its ranks, as suddenly as a machine that goes away."""
+    for process in (*psutil.Process(torchrun.pid).children(recursive=True), psutil.Process(torchrun.pid)):
+        process.kill()
+    torchrun.wait()
+
+
 def run_cases(script: str, cases: Sequence[dict[str, Any]], root: Path) -> None:
     """Run a script of this folder on two ranks, over cases that are written to `cases.json`."""
     (root / "cases.json").write_text(json.dumps(cases))
     path = Path(__file__).with_name(script)
     command = [*TORCHRUN, str(path), str(root / "cases.json")]
-    done = subprocess.run(command, env=rank_environ(), capture_output=True, text=True, check=False, timeout=280)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    torchrun = subprocess.Popen(
+        command, env=rank_environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        logged, _ = torchrun.communicate(timeout=_MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Ranks that wait for one another for ever.
+        kill_ranks(torchrun)
+        raise
+    assert torchrun.returncode == 0, logged[-9000:]

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from colours import colour_records, write_dataset
 from tiny_runs import tiny_config
-from two_ranks import TORCHRUN, rank_environ
+from two_ranks import TORCHRUN, kill_ranks, rank_environ
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.trainer.evaluation import evaluate
@@ -84,12 +83,6 @@ def wait_for_answers(folder: Path, count: int) -> None:
     following.stdout.close()
 
 
-def kill(launcher: subprocess.Popen[str]) -> None:
-    for process in (*psutil.Process(launcher.pid).children(recursive=True), psutil.Process(launcher.pid)):
-        process.kill()
-    launcher.wait()
-
-
 def journaled(folder: Path) -> list[dict[str, Any]]:
     """Every whole answer in the files of the ranks."""
     lines = [line for path in sorted(folder.iterdir()) for line in path.read_text().splitlines(keepends=True)]
@@ -117,7 +110,7 @@ class Continued:
             try:
                 wait_for_answers(answers, KILLED_AFTER)
             finally:
-                kill(launcher)
+                kill_ranks(launcher)
         self.shown = b"".join(written).decode(errors="replace")
         self.was_finished = out.exists()
         self.before = [answer["id"] for answer in journaled(answers)]
