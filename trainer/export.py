@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from ..schema.errors import ModelFolderError, OutputError, UsageError
 from .model_folder import save_weights
 from .model_source import TINY, ModelSource, find_model
-from .phi3v.loading import load_model, load_processor
+from .phi3v.loading import check_model_source, load_model, load_processor
 from .phi3v.tiny import tiny_model, tiny_processor
 from .strategies.adapter_folder import load_adapter
 
@@ -104,6 +104,8 @@ def _check_free(out: Path) -> None:
 
 
 def _write(source: ModelSource, folder: Path, options: ExportOptions, log: Callable[[str], None]) -> None:
+    if source.base != TINY:
+        check_model_source(source.base)
     processor = tiny_processor() if source.processor == TINY else load_processor(source.processor)
     if options.adapter_only and source.adapter is not None:
         for name in ("adapter_config.json", "adapter_model.safetensors"):

@@ -82,8 +82,9 @@ def fit(
         RunError: see `take_steps`.
         UsageError: the checkpoint is of another order, or lies beyond the end of the run.
     """
-    processor = load_run_processor(config)
+    # First of all: another model's folder is refused as that, not for a file that it lacks.
     shapes = load_model_config(config)
+    processor = load_run_processor(config)
     if config.model.init_adapter is not None:
         adapter_source(config.model.init_adapter)
     known = point.again or point.checkpoint is not None

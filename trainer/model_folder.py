@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from ..schema.dependencies import require
 from .config import TrainConfig
 from .model_source import TINY, adapter_source, base_source, find_model
-from .phi3v.loading import load_config, load_model, load_processor
+from .phi3v.loading import check_model_source, load_config, load_model, load_processor
 from .phi3v.tiny import tiny_config, tiny_model, tiny_processor, write_tiny
 from .phi3v.varlen import VARLEN
 from .precision import dtypes_of
@@ -100,6 +100,9 @@ def load_for_evaluation(
         HubError: it is not here and cannot be fetched.
     """
     source = find_model(config.model.name)
+    if source.base != TINY:
+        # Another model's folder is refused as that, not for a file that it lacks.
+        check_model_source(source.base)
     processor = _processor(config, source.processor)
     quantised = None if source.run is None or source.adapter is None else quantisation(source.run)
     model = _load(source.base, dtypes_of(config.model.precision).frozen, config, quantised, device)
