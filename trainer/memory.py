@@ -82,7 +82,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
         gpus: how many.
         weights: of the model, as they are stored between steps.
         gradients: of the trained parameters.
-        optimizer: Adam's two moments of each, and with DeepSpeed's bf16 the float32 weights.
+        optimizer: Adam's two moments of each, and with DeepSpeed a float32 copy of the weights.
         communication: what is gathered and reduced at a time.
         activations: the most that forward and backward passes hold.
         overhead: see `OVERHEAD`.
@@ -131,15 +131,20 @@ def estimate_memory(
     share_weights = gpus if backend in ("fsdp2", "zero3") else 1
     share_states = gpus if backend in ("fsdp2", "zero2", "zero3") else 1
     trained = counts.trained * trained_size
+    states = _MOMENTS + (1 if backend in ("zero2", "zero3") else 0)  # DeepSpeed updates a copy of the weights
+    whole = 0.0
+    if backend == "zero3":
+        # Small tensors are not gathered for each layer, but stay.
+        whole = float(counts.small_trained * trained_size + counts.small_frozen * compute_size)
     # FSDP2 leaves 4-bit weights whole in each process: they know their own form alone.
     frozen = counts.frozen * compute_size / share_weights + counts.quantised * _four_bit(config)
     return MemoryEstimate(
         strategy=config.strategy,
         backend=backend,
         gpus=gpus,
-        weights=trained / share_weights + frozen,
+        weights=trained / share_weights + frozen + whole,
         gradients=trained / share_states,
-        optimizer=_MOMENTS * trained / share_states,
+        optimizer=states * trained / share_states,
         communication=_communication(counts, backend, compute_size, trained_size),
         activations=activation_bytes(config, model, counts, micro_batch, implementation),
     )

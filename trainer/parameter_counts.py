@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .config import TrainConfig
+from .config import LoraSettings, TrainConfig
 
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
 __all__ = ["Counts", "count_parameters"]
+
+
+_SMALL = 100_000
 
 
 class Counts(NamedTuple):
@@ -24,6 +27,8 @@ class Counts(NamedTuple):
         projector: of projector and separators.
         decoder_layer: of one layer of the language model.
         tower_layer: of one layer of the vision tower.
+        small_trained: of the trained ones, in tensors of at most 100,000 values, which ZeRO-3 leaves whole.
+        small_frozen: of the frozen ones, likewise.
     """
 
     trained: int
@@ -34,6 +39,8 @@ class Counts(NamedTuple):
     projector: int
     decoder_layer: int
     tower_layer: int
+    small_trained: int
+    small_frozen: int
 
     @property
     def trained_share(self) -> float:
@@ -48,50 +55,87 @@ def count_parameters(config: TrainConfig, model: Phi3VConfig) -> Counts:
         config: strategy and adapters.
         model: the model's shapes.
     """
-    width, inner = model.hidden_size, model.intermediate_size
-    heads = model.num_attention_heads
-    keys = width // heads * (model.num_key_value_heads or heads)
-    decoder = [(width, width + 2 * keys), (width, width), (width, 2 * inner), (inner, width)]
-    decoder_layer = _matrices(decoder) + 2 * width
-    embedding = head = model.vocab_size * width
-
-    tower = model.tower_config
-    # transformers allows for sides that differ; CLIP's do not.
-    patch, channels, size = (int(n) for n in (tower.patch_size, tower.num_channels, tower.image_size))  # type: ignore[arg-type]
-    side = size // patch
-    attention, mlp = (tower.hidden_size,) * 2, (tower.hidden_size, tower.intermediate_size)
-    in_tower = [attention] * 4 + [mlp, mlp[::-1]]
-    tower_layer = _matrices(in_tower) + sum(out for _, out in in_tower) + 4 * tower.hidden_size
-    patches = channels * patch**2 * tower.hidden_size
-    # The class, the positions, and two norms.
-    tower_rest = patches + tower.hidden_size * (1 + side**2 + 1 + 4)
-    merged = 4 * tower.hidden_size
-    projection = [(merged, width), (width, width)]
-    projector = _matrices(projection) + 2 * width + 2 * merged
-
-    layers, tower_layers = model.num_hidden_layers, tower.num_hidden_layers
-    language = embedding + head + layers * decoder_layer + width
-    vision = tower_layers * tower_layer + tower_rest + projector
-    # The tower's last layer and its last norm never reach the output.
-    unused = tower_layer + 2 * tower.hidden_size
+    shapes = _Shapes(model)
+    quantised: list[int] = []
     if config.strategy in ("lora", "qlora"):
-        targets = decoder * layers + [(width, model.vocab_size)]
-        if config.lora.vision:
-            targets += in_tower * (tower_layers - 1) + projection
-        magnitudes = sum(out for _, out in targets) if config.lora.dora else 0
-        trained = config.lora.rank * sum(map(sum, targets)) + magnitudes
-        quantised = 0
+        trained = shapes.adapters(config.lora)
+        frozen = shapes.language + shapes.projector + shapes.tower + shapes.unused
         if config.strategy == "qlora":
-            # All matrices but the head and the embedding.
-            quantised = layers * _matrices(decoder) + tower_layers * _matrices(in_tower) + _matrices(projection)
-        frozen = language + vision - quantised
+            quantised = shapes.quantised
+            for size in quantised:
+                frozen.remove(size)
     else:
-        trained = language + (vision - unused if config.strategy == "full" else 0)
-        if config.strategy == "frozen-vision" and config.train_projector:
-            trained += projector
-        quantised, frozen = 0, language + vision - trained
-    return Counts(trained, frozen, quantised, embedding, head, projector, decoder_layer, tower_layer)
+        trained = list(shapes.language)
+        if config.strategy == "full":
+            trained += shapes.projector + shapes.tower
+        elif config.train_projector:
+            trained += shapes.projector
+        frozen = [] if config.strategy == "full" else list(shapes.tower)
+        frozen += shapes.unused + ([] if config.strategy == "full" or config.train_projector else shapes.projector)
+    return Counts(
+        trained=sum(trained),
+        frozen=sum(frozen),
+        quantised=sum(quantised),
+        embedding=shapes.embedding,
+        head=shapes.embedding,
+        projector=sum(shapes.projector),
+        decoder_layer=sum(shapes.decoder_layer),
+        tower_layer=sum(shapes.tower_layer),
+        small_trained=_in_small(trained),
+        small_frozen=_in_small(frozen),
+    )
 
 
-def _matrices(shapes: list[tuple[int, int]]) -> int:
-    return sum(rows * columns for rows, columns in shapes)
+def _in_small(sizes: list[int]) -> int:
+    return sum(size for size in sizes if size <= _SMALL)
+
+
+class _Shapes:
+    """The sizes of all tensors of a model, by part; matrices as (inputs, outputs)."""
+
+    def __init__(self, model: Phi3VConfig) -> None:
+        width, inner = model.hidden_size, model.intermediate_size
+        heads = model.num_attention_heads
+        keys = width // heads * (model.num_key_value_heads or heads)
+        self._layers, self._width, self._vocabulary = model.num_hidden_layers, width, model.vocab_size
+        self._decoder = [(width, width + 2 * keys), (width, width), (width, 2 * inner), (inner, width)]
+        self.decoder_layer = [*_products(self._decoder), width, width]
+        self.embedding = model.vocab_size * width
+        # The word embedding, the layers, the last norm, the head.
+        self.language = [self.embedding, *self.decoder_layer * self._layers, width, self.embedding]
+
+        tower = model.tower_config
+        hidden = tower.hidden_size
+        # transformers allows for sides that differ; CLIP's do not.
+        patch, channels, size = (int(n) for n in (tower.patch_size, tower.num_channels, tower.image_size))  # type: ignore[arg-type]
+        mlp = (hidden, tower.intermediate_size)
+        self._in_tower = [(hidden, hidden)] * 4 + [mlp, mlp[::-1]]
+        norm = [hidden, hidden]
+        self.tower_layer = [*_products(self._in_tower), *(out for _, out in self._in_tower), *norm, *norm]
+        self._tower_layers = tower.num_hidden_layers
+        # The class, the patches, the positions, and the first norm; the last layer and the last norm are not used.
+        self.tower = [hidden, channels * patch**2 * hidden, ((size // patch) ** 2 + 1) * hidden, *norm]
+        self.tower += self.tower_layer * (self._tower_layers - 1)
+        self.unused = [*self.tower_layer, *norm]
+
+        merged = 4 * hidden
+        self._projection = [(merged, width), (width, width)]
+        self.projector = [*_products(self._projection), width, width, merged, merged]
+
+    @property
+    def quantised(self) -> list[int]:
+        """All matrices but the head and the embedding."""
+        decoder, tower = _products(self._decoder), _products(self._in_tower)
+        return decoder * self._layers + tower * self._tower_layers + _products(self._projection)
+
+    def adapters(self, settings: LoraSettings) -> list[int]:
+        """Two matrices beside each that is adapted, and with DoRA its magnitudes."""
+        targets = self._decoder * self._layers + [(self._width, self._vocabulary)]
+        if settings.vision:
+            targets += self._in_tower * (self._tower_layers - 1) + self._projection
+        magnitudes = [out for _, out in targets] if settings.dora else []
+        return [settings.rank * side for sides in targets for side in sides] + magnitudes
+
+
+def _products(matrices: list[tuple[int, int]]) -> list[int]:
+    return [inputs * outputs for inputs, outputs in matrices]

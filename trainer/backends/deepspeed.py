@@ -23,6 +23,7 @@ from .tensor_files import load_tensors, save_tensors
 __all__ = ["DeepSpeed"]
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_LARGEST_BUCKET = 500_000_000  # values; DeepSpeed's default
 
 
 class DeepSpeed(Backend):
@@ -60,12 +61,14 @@ class DeepSpeed(Backend):
         self._deepspeed: Any = deepspeed
         self.bare = model
         self.optimizer = make_optimizer(groups, self.config.optimizer, self.device)
+        trained = sum(parameter.numel() for _, parameter in self._trained())
         settings = {
             # Samples and micro-batches are counted by the loop: it says which one is a step's last.
             "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": 1,
             "gradient_clipping": self.config.optimizer.max_grad_norm,
-            "zero_optimization": {"stage": self._stage},
+            # The bucket is allocated whole, however few the gradients are.
+            "zero_optimization": {"stage": self._stage, "reduce_bucket_size": min(_LARGEST_BUCKET, trained)},
             "zero_allow_untested_optimizer": True,
             "torch_autocast": {"enabled": self.dtypes.autocast, "dtype": str(self.dtypes.compute).split(".")[1]},
             "bf16": {"enabled": self.dtypes.trained == torch.bfloat16},

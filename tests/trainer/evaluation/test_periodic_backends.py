@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -22,14 +21,15 @@ pytestmark = pytest.mark.slow
 BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
 STRATEGIES = ("full", "lora")
 EVALUATED = 2
-# Five questions in batches of two: one rank asks one batch more than the other.
+# Three questions, one at a time: one rank asks more often than the other.
 SETTINGS = {
-    "epochs": 2,
+    "epochs": 1.5,
     "optimizer.lr": 3e-3,
     "lora.rank": 4,
     "save_every": EVALUATED,
-    "evaluation.every": EVALUATED,
-    "evaluation.batch_size": 2,
+    "evaluation.every": 1,
+    "evaluation.batch_size": 1,
+    "evaluation.max_new_tokens": 4,
     "evaluation.resamples": 0,
     "evaluation.primary": "loss",
     "model.gradient_checkpointing": 1,
@@ -39,7 +39,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    splits = {"train": colour_records("train", 6), "val": colour_records("val", 5)}
+    splits = {"train": colour_records("train", 6), "val": colour_records("val", 3)}
     return write_dataset(tmp_path_factory.mktemp("data"), splits)
 
 
@@ -73,7 +73,8 @@ def losses(found: list[Answer]) -> list[float]:
     return [answer.loss or 0.0 for answer in found]
 
 
-@pytest.mark.parametrize(("backend", "strategy"), itertools.product(("single", *BACKENDS), STRATEGIES))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("backend", ("single", *BACKENDS))
 def test_the_answers_of_a_step_are_those_of_its_checkpoint(
     runs: Path, data: Dataset, backend: str, strategy: str
 ) -> None:
@@ -85,7 +86,8 @@ def test_the_answers_of_a_step_are_those_of_its_checkpoint(
     assert during.metrics["loss"].count == after.metrics["loss"].count > 0
 
 
-@pytest.mark.parametrize(("backend", "strategy"), itertools.product(BACKENDS, STRATEGIES))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_an_evaluation_does_not_change_what_is_trained(runs: Path, backend: str, strategy: str) -> None:
     found, alone = (history(runs / f"{name}-{strategy}") for name in (backend, "single"))
     assert [row["loss"] for row in found] == pytest.approx([row["loss"] for row in alone], abs=1e-4)
