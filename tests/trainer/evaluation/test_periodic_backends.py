@@ -74,7 +74,7 @@ def losses(found: list[Answer]) -> list[float]:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("backend", ("single", *BACKENDS))
+@pytest.mark.parametrize("backend", ["single", *BACKENDS])
 def test_the_answers_of_a_step_are_those_of_its_checkpoint(
     runs: Path, data: Dataset, backend: str, strategy: str
 ) -> None:
