@@ -27,14 +27,14 @@ from phi3v_data.trainer.model_folder import load_for_evaluation
 
 pytestmark = pytest.mark.slow
 
-QUESTIONS = int(os.environ.get("PHI3V_QUESTIONS", "48"))
+QUESTIONS = int(os.environ.get("PHI3V_QUESTIONS", "60"))
 KILLED_AFTER = QUESTIONS // 6  # answers
 NEW_TOKENS = 6
 MARK = 0.25  # as the `positive` of an answer, which no question of three colours gets
 
 
 def start(data: Path, out: Path, stderr: int | None = None) -> subprocess.Popen[str]:
-    options = ["--checkpoint", "tiny", "--precision", "fp32", "--batch-size", "4", "--out", str(out)]
+    options = ["--checkpoint", "tiny", "--precision", "fp32", "--batch-size", "1", "--out", str(out)]
     options += ["--max-new-tokens", str(NEW_TOKENS)]
     return subprocess.Popen(
         [*TORCHRUN, "-m", "phi3v_data.cli", "evaluate", str(data), *options],
@@ -69,7 +69,7 @@ def terminal() -> Iterator[tuple[int, list[bytes]]]:
 
 
 def wait_for_answers(folder: Path, count: int) -> None:
-    """Wait until both ranks have written so many answers together."""
+    """Wait until both ranks have written so many answers together; `tail` hears of each from the kernel."""
     files = [str(folder / f"rank-{rank}.jsonl") for rank in range(2)]
     following = subprocess.Popen(
         ["tail", "--lines=+1", "--quiet", "-F", *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -105,6 +105,9 @@ class Continued:
 
     def __init__(self, data: Path, out: Path) -> None:
         answers = out.with_suffix(".answers")
+        answers.mkdir()
+        for rank in range(2):
+            (answers / f"rank-{rank}.jsonl").touch()  # of a file that is not there, `tail` would hear late
         with terminal() as (stderr, written):
             launcher = start(data, out, stderr)
             try:
