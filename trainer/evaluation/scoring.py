@@ -121,7 +121,8 @@ class _Scores:
         tokens = np.array([answer.supervised for _, answer in rows], float)
 
         def mean(weights: Array) -> Array:
-            return (weights @ losses) / (weights @ tokens)
+            of_draws: Array = (weights @ losses) / (weights @ tokens)
+            return of_draws
 
         interval = resampled_interval([group for group, _ in rows], self.resamples, mean)
         return _metric(float(losses.sum() / tokens.sum()), int(tokens.sum()), interval)
