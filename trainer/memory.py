@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .backends.base import LARGEST_BUCKET
 from .config import Strategy, TrainConfig
 from .parameter_counts import Counts, count_parameters
 
@@ -84,6 +85,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
         gradients: of the trained parameters.
         optimizer: Adam's two moments of each, and with DeepSpeed a float32 copy of the weights.
         communication: what is gathered and reduced at a time.
+        kept_buckets: of it, what is not released between passes: the bucket of ZeRO-3.
         activations: the most that forward and backward passes hold.
         overhead: see `OVERHEAD`.
     """
@@ -96,7 +98,13 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
     optimizer: float
     communication: float
     activations: float
+    kept_buckets: float = 0.0
     overhead: float = OVERHEAD
+
+    @property
+    def held(self) -> float:
+        """What is there between a backward pass and the update that follows it."""
+        return self.weights + self.gradients + self.optimizer + self.kept_buckets
 
     @property
     def total(self) -> float:
@@ -146,6 +154,7 @@ def estimate_memory(
         gradients=trained / share_states,
         optimizer=states * trained / share_states,
         communication=_communication(counts, backend, compute_size, trained_size),
+        kept_buckets=_bucket(counts, trained_size) if backend == "zero3" else 0.0,
         activations=activation_bytes(config, model, counts, micro_batch, implementation),
     )
 
@@ -172,7 +181,7 @@ def _zero2_in_bf16(
         weights=2.0 * (counts.trained + counts.frozen),
         gradients=(2 + 4) * counts.trained / gpus,
         optimizer=states * counts.trained / gpus,
-        communication=3 * 2 * 5e8,
+        communication=3 * 2 * LARGEST_BUCKET,
         activations=activation_bytes(config, model, counts, micro_batch, implementation),
     )
 
@@ -255,10 +264,14 @@ def _communication(counts: Counts, backend: str, compute_size: int, trained_size
         unit = max(counts.decoder_layer * counts.trained_share, outside * counts.trained_share)
         return (2 * counts.decoder_layer + outside) * compute_size + unit * trained_size
     if backend == "zero2":
-        return min(5e8, counts.trained) * trained_size
+        return _bucket(counts, trained_size)
     if backend == "zero3":
-        return (2 * counts.decoder_layer + outside) * compute_size + min(5e8, counts.trained) * trained_size
+        return (2 * counts.decoder_layer + outside) * compute_size + _bucket(counts, trained_size)
     return 0.0
+
+
+def _bucket(counts: Counts, size: int) -> float:
+    return float(min(LARGEST_BUCKET, counts.trained) * size)
 
 
 def _sizes(config: TrainConfig) -> tuple[int, int]:

@@ -17,7 +17,10 @@ from ..precision import dtypes_of
 from ..processes import Processes
 from ..strategies.groups import ParameterGroup
 
-__all__ = ["Backend", "OptimizerProgress"]
+__all__ = ["LARGEST_BUCKET", "Backend", "OptimizerProgress"]
+
+LARGEST_BUCKET = 500_000_000
+"""Values that DeepSpeed reduces at a time: its default."""
 
 
 class OptimizerProgress(msgspec.Struct, frozen=True):

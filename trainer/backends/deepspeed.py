@@ -17,13 +17,12 @@ from ..config import TrainConfig
 from ..optimizer import make_optimizer, set_learning_rates
 from ..processes import Processes
 from ..strategies.groups import ParameterGroup
-from .base import Backend, OptimizerProgress
+from .base import LARGEST_BUCKET, Backend, OptimizerProgress
 from .tensor_files import load_tensors, save_tensors
 
 __all__ = ["DeepSpeed"]
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_LARGEST_BUCKET = 500_000_000  # values; DeepSpeed's default
 
 
 class DeepSpeed(Backend):
@@ -68,7 +67,7 @@ class DeepSpeed(Backend):
             "gradient_accumulation_steps": 1,
             "gradient_clipping": self.config.optimizer.max_grad_norm,
             # The bucket is allocated whole, however few the gradients are.
-            "zero_optimization": {"stage": self._stage, "reduce_bucket_size": min(_LARGEST_BUCKET, trained)},
+            "zero_optimization": {"stage": self._stage, "reduce_bucket_size": min(LARGEST_BUCKET, trained)},
             "zero_allow_untested_optimizer": True,
             "torch_autocast": {"enabled": self.dtypes.autocast, "dtype": str(self.dtypes.compute).split(".")[1]},
             "bf16": {"enabled": self.dtypes.trained == torch.bfloat16},
