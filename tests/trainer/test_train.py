@@ -82,7 +82,7 @@ def test_a_run_learns_and_leaves_what_its_folder_promises(colours: Dataset, tmp_
 
     # What was saved answers as what was trained.
     model, processor = load_for_evaluation(tiny_run({"model.name": str(run)}))
-    again = evaluate(model, processor, colours, "val", tiny_run().evaluation)
+    again = evaluate(model, processor, colours, "val", tiny_run().evaluation, with_loss=True)
     assert again == result.after
 
 
@@ -95,7 +95,7 @@ def test_adapters_are_saved_alone_and_load_onto_the_model_they_were_made_for(
     assert {"adapter_config.json", "adapter_model.safetensors", "preprocessor_config.json"} <= saved
     assert not saved & {"model.safetensors", "README.md"}
     model, processor = load_for_evaluation(tiny_run({"model.name": str(tmp_path / "run")}))
-    assert evaluate(model, processor, colours, "val", tiny_run().evaluation) == result.after
+    assert evaluate(model, processor, colours, "val", tiny_run().evaluation, with_loss=True) == result.after
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora"])
