@@ -153,21 +153,29 @@ def command(
         click.echo(settings_yaml(config), nl=False)
         return
     # The processes of one run share their data and its place: the first looks at them.
-    if int(os.environ.get("RANK", "0")) == 0:
+    is_first = _is_first()
+    if is_first:
         check_writable(LocalFolder(out))
         _check_data(sources, no_validate=no_validate)
     prepare_training_packages()
     if gpus is not None:
         _launch(gpus)
-    if recipe is not None and os.environ.get("RANK", "0") == "0":
+    if recipe is not None and is_first:
         _print_recipe(recipe, config)
     from ..trainer.train import train
 
     train(config, sources, out, click.echo, resume)
-    if os.environ.get("RANK", "0") == "0":
+    if is_first:
         from .card import write_model_card
 
         write_model_card(str(out))
+
+
+def _is_first() -> bool:
+    """Tell whether this is the first process of its run, whatever has started it."""
+    from ..trainer.launch import rank_environment
+
+    return {**os.environ, **rank_environment(os.environ)}.get("RANK", "0") == "0"
 
 
 def _check_data(sources: Sequence[Source], *, no_validate: bool) -> None:
