@@ -85,7 +85,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
         gradients: of the trained parameters.
         optimizer: Adam's two moments of each, and with DeepSpeed a float32 copy of the weights.
         communication: what is gathered and reduced at a time.
-        kept_buckets: of it, what is not released between passes: the bucket of ZeRO-3.
+        kept_buckets: of it, what is not released between passes: the buckets of ZeRO-3.
         activations: the most that forward and backward passes hold.
         overhead: see `OVERHEAD`.
     """
@@ -154,7 +154,7 @@ def estimate_memory(
         gradients=trained / share_states,
         optimizer=states * trained / share_states,
         communication=_communication(counts, backend, compute_size, trained_size),
-        kept_buckets=_bucket(counts, trained_size) if backend == "zero3" else 0.0,
+        kept_buckets=_buckets(counts, backend, compute_size, trained_size) if backend == "zero3" else 0.0,
         activations=activation_bytes(config, model, counts, micro_batch, implementation),
     )
 
@@ -263,15 +263,18 @@ def _communication(counts: Counts, backend: str, compute_size: int, trained_size
     if backend == "fsdp2":
         unit = max(counts.decoder_layer * counts.trained_share, outside * counts.trained_share)
         return (2 * counts.decoder_layer + outside) * compute_size + unit * trained_size
-    if backend == "zero2":
-        return _bucket(counts, trained_size)
+    buckets = _buckets(counts, backend, compute_size, trained_size)
     if backend == "zero3":
-        return (2 * counts.decoder_layer + outside) * compute_size + _bucket(counts, trained_size)
-    return 0.0
+        return (2 * counts.decoder_layer + outside) * compute_size + buckets
+    return buckets
 
 
-def _bucket(counts: Counts, size: int) -> float:
-    return float(min(LARGEST_BUCKET, counts.trained) * size)
+def _buckets(counts: Counts, backend: str, compute_size: int, trained_size: int) -> float:
+    """Return DeepSpeed's buckets: one, and under autocast a second one, in stage 3 in half precision."""
+    if backend not in ("zero2", "zero3"):
+        return 0.0
+    second = 0 if compute_size == trained_size else trained_size if backend == "zero2" else compute_size
+    return float(min(LARGEST_BUCKET, counts.trained) * (trained_size + second))
 
 
 def _sizes(config: TrainConfig) -> tuple[int, int]:
