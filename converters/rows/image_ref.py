@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -72,15 +72,8 @@ def path_in_input(text: str, root: str = "") -> str:
         raise ItemError(f"{short}: {where}; expected one such as images/a.jpg, with / between") from None
 
 
-class CellReader(Protocol):
-    """What reads the bytes in the cells of tables."""
-
-    def read(self, file: str, row: int, column: str, steps: Steps) -> bytes:
-        """Return the bytes at a place in a cell.
-
-        Raises:
-            ItemError: there are none.
-        """
+# What reads the bytes in a table's cells: by the table, the row from 0, the column, and the steps from there.
+CellReader: TypeAlias = Callable[[str, int, str, Steps], bytes]
 
 
 class ImageReader:
@@ -88,7 +81,7 @@ class ImageReader:
 
     Args:
         folder: the input.
-        cells: what reads the cells of tables; by default, tables are files of the input.
+        cells: reads the bytes in the cells of tables, or raises ItemError; by default, tables are files of the input.
         fetch: called with the path of a file that the input does not hold; without, such a file is missing.
     """
 
@@ -96,7 +89,7 @@ class ImageReader:
         self, folder: Folder, cells: CellReader | None = None, fetch: Callable[[str], bytes] | None = None
     ) -> None:
         self.folder = folder
-        self._cells = cells or RowImages(folder)
+        self._read_cell = cells or RowImages(folder).read
         self._fetch = fetch
 
     def read(self, image: ImageRef) -> bytes:
@@ -108,7 +101,7 @@ class ImageReader:
         """
         if image.column:
             try:
-                return self._cells.read(image.file, image.row, image.column, image.steps)
+                return self._read_cell(image.file, image.row, image.column, image.steps)
             except ItemError:
                 if not image.path:
                     raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import accumulate
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...schema.errors import ItemError
 from ...storage import Folder
@@ -72,12 +73,8 @@ def bytes_at(cell: Any, steps: Sequence[str | int], place: str) -> bytes:
     return data
 
 
-class _Part(NamedTuple):
-    """Rows of a file that can be begun at: from `start` up to `stop`, read in batches."""
-
-    start: int
-    stop: int
-    batches: Callable[[], Iterator[pa.Array]]
+# Rows of a file that can be begun at: how many, and what reads them in batches.
+_Part: TypeAlias = tuple[int, Callable[[], Iterator["pa.Array"]]]
 
 
 class _Column:
@@ -89,10 +86,10 @@ class _Column:
         self._check: Callable[[], None] | None = None
         self._is_parquet = PurePosixPath(name).suffix.lower() == ".parquet"
         with self._damage():
-            parts = self._parquet_parts(folder) if self._is_parquet else self._arrow_parts(folder)
-            stops = list(accumulate(size for size, _ in parts))
-        self._parts = [_Part(stop - size, stop, batches) for (size, batches), stop in zip(parts, stops, strict=True)]
-        self._part: _Part | None = None
+            self._parts = self._parquet_parts(folder) if self._is_parquet else self._arrow_parts(folder)
+        # Where each part begins, and the last one ends.
+        self._starts = list(accumulate((size for size, _ in self._parts), initial=0))
+        self._part = -1
         self._batches: Iterator[pa.Array] = iter(())
         self._first = 0
         self._cells: Sequence[pa.Scalar] = ()
@@ -113,12 +110,12 @@ class _Column:
 
     def _move_to(self, number: int) -> None:
         place = f"{self._name}, column {self._column}"
-        part = next((part for part in self._parts if part.start <= number < part.stop), None)
-        if part is None:
+        part = bisect_right(self._starts, number) - 1
+        if part == len(self._parts):
             raise ItemError(f"{place}: no row {number + 1} with such a column; was the file replaced?")
-        if part is not self._part or number < self._first:
-            self._part, self._batches = part, part.batches()
-            self._first, self._cells = part.start, ()
+        if part != self._part or number < self._first:
+            self._part, self._batches = part, self._parts[part][1]()
+            self._first, self._cells = self._starts[part], ()
         while number >= self._first + len(self._cells):
             self._first += len(self._cells)
             cells = next(self._batches, None)
@@ -126,7 +123,7 @@ class _Column:
                 raise ItemError(f"{place}: row {number + 1} lies behind a damaged one")
             self._cells = cells
 
-    def _parquet_parts(self, folder: Folder) -> list[tuple[int, Callable[[], Iterator[pa.Array]]]]:
+    def _parquet_parts(self, folder: Folder) -> list[_Part]:
         file = self._open.enter_context(open_parquet(folder, self._name))
 
         def batches(group: int) -> Iterator[pa.Array]:
@@ -136,7 +133,7 @@ class _Column:
         groups = range(file.num_row_groups if self._column in file.schema_arrow.names else 0)
         return [(file.metadata.row_group(group).num_rows, partial(batches, group)) for group in groups]
 
-    def _arrow_parts(self, folder: Folder) -> list[tuple[int, Callable[[], Iterator[pa.Array]]]]:
+    def _arrow_parts(self, folder: Folder) -> list[_Part]:
         # The file is mapped: a column is a few addresses until a cell is asked for.
         file = self._open.enter_context(open_arrow(folder, self._name))
         self._check = file.check

@@ -69,7 +69,7 @@ class Hub(RowMapping):
     @cached_property
     def reader(self) -> ImageReader:
         """What reads the rows' images; a file that a row names is fetched where the dataset's own files are not it."""
-        return ImageReader(self._files, None if self._is_read_here else self._streams, self._fetch)
+        return ImageReader(self._files, None if self._is_read_here else self._streams.read, self._fetch)
 
     @cached_property
     def _files(self) -> Folder:

@@ -7,7 +7,8 @@ order: libavcodec alone knows what such a packet does to the frames after it.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -17,10 +18,10 @@ __all__ = [
     "Mpeg4Headers",
     "NotSkippable",
     "PacketHeader",
-    "Vp8Headers",
     "Vp9Headers",
     "filtered",
     "match_bits",
+    "read_vp8",
 ]
 
 
@@ -44,15 +45,8 @@ class PacketHeader(NamedTuple):
     order: int | None = None
 
 
-class HeaderReader(Protocol):
-    """Reads a stream's packets in decoding order; keeps what later headers depend on."""
-
-    def read(self, packet: bytes) -> PacketHeader:
-        """Read the header of one packet.
-
-        Raises:
-            NotSkippable: the packet is not one frame of a form that the reader knows.
-        """
+# Reads a stream's packets in decoding order; NotSkippable where one is not one frame of a form that it knows.
+HeaderReader: TypeAlias = Callable[[bytes], PacketHeader]
 
 
 def match_bits(pattern: re.Pattern[str], data: bytes, size: int) -> re.Match[str]:
@@ -136,14 +130,11 @@ def _sections(data: bytes) -> set[bytes]:
     return {section for section in stripped if section[3] != GROUP_OF_VOPS}
 
 
-class Vp8Headers:
+def read_vp8(packet: bytes) -> PacketHeader:
     """VP8 after RFC 6386, 9.1: presentation order is decoding order, every key frame is an access point."""
-
-    def read(self, packet: bytes) -> PacketHeader:
-        """Read the header of one packet."""
-        if len(packet) < 3:
-            raise NotSkippable("a packet holds an empty frame")
-        return PacketHeader(is_access_point=not packet[0] & 1, is_shown=bool(packet[0] & 16))
+    if len(packet) < 3:
+        raise NotSkippable("a packet holds an empty frame")
+    return PacketHeader(is_access_point=not packet[0] & 1, is_shown=bool(packet[0] & 16))
 
 
 class Vp9Headers:

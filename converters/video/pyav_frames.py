@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -21,24 +20,10 @@ from .sampling import Choose, ClipTable, Frame
 from .skipping import decode_wanted, index_packets
 from .upright import Display, read_display, upright
 
-__all__ = ["Decoded", "decode", "read"]
+__all__ = ["Decoded", "decode"]
 
 # Frames a second of a clip that says nothing about time at all.
 NO_RATE = Fraction(25)
-
-
-def read(path: Path, choose: Choose) -> list[Frame]:
-    """Read the frames that `choose` names.
-
-    Raises:
-        MediaError: the clip is damaged, cut short, or no video.
-    """
-    try:
-        return decode(path, choose).upright_frames()
-    finally:
-        # In PyAV a frame and its side data refer to each other, and so to all of the decoder's memory: until the next
-        # collection of its own accord, that is gigabytes.
-        gc.collect(1)
 
 
 class Decoded(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -43,13 +44,16 @@ def read_frames(
             raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
         return chosen
 
-    if decoder in ("opencv", "decord"):
-        from . import other_decoders
+    from . import other_decoders, pyav_frames
 
-        return other_decoders.read(path, choose, decoder)
-    from . import pyav_frames
-
-    return pyav_frames.read(path, choose)
+    try:
+        if decoder in ("opencv", "decord"):
+            return other_decoders.read(path, choose, decoder)
+        return pyav_frames.decode(path, choose).upright_frames()
+    finally:
+        # In PyAV a frame and its side data refer to each other, and so to all of the decoder's memory: until the next
+        # collection of its own accord, that is gigabytes.
+        gc.collect(1)
 
 
 def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:

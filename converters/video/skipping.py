@@ -30,9 +30,9 @@ from .packet_headers import (
     Mpeg4Headers,
     NotSkippable,
     PacketHeader,
-    Vp8Headers,
     Vp9Headers,
     filtered,
+    read_vp8,
 )
 from .sampling import ClipTable
 
@@ -40,10 +40,10 @@ __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
 
 # By FFmpeg's name of the decoder, what reads the packets of a stream with some extradata.
 HEADER_READERS: dict[str, Callable[[bytes], HeaderReader]] = {
-    "h264": H264Headers,
-    "mpeg4": Mpeg4Headers,
-    "vp8": lambda _: Vp8Headers(),
-    "vp9": lambda _: Vp9Headers(),
+    "h264": lambda extradata: H264Headers(extradata).read,
+    "mpeg4": lambda extradata: Mpeg4Headers(extradata).read,
+    "vp8": lambda _: read_vp8,
+    "vp9": lambda _: Vp9Headers().read,
 }
 
 
@@ -94,13 +94,13 @@ def index_packets(clip: Clip) -> PacketIndex:
     # Where NAL units have lengths before them, as in MP4, this puts start codes there, and the configuration.
     is_mp4 = decoder.name == "h264" and extradata[:1] == b"\x01"
     with_start_codes = BitStreamFilterContext("h264_mp4toannexb", clip.stream) if is_mp4 else None
-    reader = HEADER_READERS[decoder.name](b"" if is_mp4 else extradata)
+    read = HEADER_READERS[decoder.name](b"" if is_mp4 else extradata)
     headers, pts = [], []
     for packet in clip.packets():
         if packet.has_sidedata("new_extradata"):
             raise NotSkippable("the configuration changes")
         data = bytes(packet)
-        header = reader.read(b"".join(filtered(with_start_codes, data)) if with_start_codes else data)
+        header = read(b"".join(filtered(with_start_codes, data)) if with_start_codes else data)
         # What an edit list cuts away is decoded, and not shown.
         headers.append(header._replace(is_shown=False) if packet.is_discard else header)
         pts.append(packet.pts)

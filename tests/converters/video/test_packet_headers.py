@@ -20,8 +20,8 @@ from phi3v_data.converters.video.packet_headers import (
     Mpeg4Headers,
     NotSkippable,
     PacketHeader,
-    Vp8Headers,
     Vp9Headers,
+    read_vp8,
 )
 from phi3v_data.converters.video.skipping import index_packets
 
@@ -29,8 +29,8 @@ VOP = b"\x00\x00\x01\xb6"
 I_TYPE, P_TYPE, B_TYPE, S_TYPE = range(4)
 
 
-def read_all(reader: HeaderReader, packets: list[bytes]) -> list[PacketHeader]:
-    return [reader.read(packet) for packet in packets]
+def read_all(read: HeaderReader, packets: list[bytes]) -> list[PacketHeader]:
+    return [read(packet) for packet in packets]
 
 
 def stream_of(path: Path) -> tuple[bytes, list[bytes]]:
@@ -65,7 +65,7 @@ def vop(kind: int = P_TYPE, seconds: int = 0, time_bits: int = 5, coded: int = 1
 
 def test_mpeg4_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     extradata, packets = stream_of(clips.named("xvid.avi"))
-    frames = read_all(Mpeg4Headers(extradata), packets)
+    frames = read_all(Mpeg4Headers(extradata).read, packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 12, 24, 36, 48]
     assert all(frame.order is None and frame.is_reference and frame.is_shown for frame in frames)
 
@@ -189,7 +189,7 @@ def test_h264_orders_go_on_where_their_numbers_begin_again() -> None:
     kinds = [False] * len(lows)
     kinds[0] = kinds[-1] = True
     packets = [annex_b(coded_slice(low, n, idr=idr)) for n, (low, idr) in enumerate(zip(lows, kinds, strict=True))]
-    orders = [frame.order for frame in read_all(reader, packets)]
+    orders = [frame.order for frame in read_all(reader.read, packets)]
     period = 1 << 32
     assert orders == [period + order for order in (0, 8, 4, 40 - 64, 60 - 64, 12, 8, 63 - 64)] + [2 * period]
 
@@ -202,7 +202,7 @@ def test_h264_orders_follow_frames_that_others_refer_to() -> None:
         annex_b(coded_slice(low, number, idr=low == 0, reference=used))
         for (low, used), number in zip(lows, numbers, strict=False)
     ]
-    frames = read_all(reader, packets)
+    frames = read_all(reader.read, packets)
     assert [(frame.order or 0) & 0xFF for frame in frames] == [0, 20, 40, 30, 60, 50, 70]
     assert [frame.is_reference for frame in frames] == [used for _, used in lows]
 
@@ -220,7 +220,7 @@ def test_h264_frames_are_numbered_through_from_one_that_others_refer_to() -> Non
 def test_h264_streams_without_numbers_are_shown_as_decoded() -> None:
     reader = h264(sps(order_type=2), pps())
     packets = [annex_b(coded_slice(0, idr=number % 2 == 0)) for number in range(4)]
-    orders = [frame.order for frame in read_all(reader, packets)]
+    orders = [frame.order for frame in read_all(reader.read, packets)]
     assert len(orders) == len(set(orders))
     assert orders == sorted(orders, key=lambda order: order or 0)
 
@@ -311,12 +311,12 @@ def test_h264_with_a_chroma_format_is_read(chroma: list[tuple[int, int]]) -> Non
 
 def test_vp8_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     _, packets = stream_of(clips.named("vp8.webm"))
-    frames = read_all(Vp8Headers(), packets)
+    frames = read_all(read_vp8, packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 20, 40]
     assert all(frame.is_shown for frame in frames)
-    assert not Vp8Headers().read(bytes([packets[1][0] & ~16]) + packets[1][1:]).is_shown
+    assert not read_vp8(bytes([packets[1][0] & ~16]) + packets[1][1:]).is_shown
     with pytest.raises(NotSkippable, match="empty frame"):
-        Vp8Headers().read(b"\x30\x00")
+        read_vp8(b"\x30\x00")
 
 
 def vp9_frame(*, key: bool = False, shown: bool = True, again: bool = False, profile: int = 0) -> bytes:
@@ -331,7 +331,7 @@ def superframe(*frames: bytes) -> bytes:
 
 def test_vp9_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     _, packets = stream_of(clips.named("vp9.webm"))
-    frames = read_all(Vp9Headers(), packets)
+    frames = read_all(Vp9Headers().read, packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 20, 40]
     assert all(frame.is_shown for frame in frames)
 
@@ -380,12 +380,12 @@ def test_vp9_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) -
 
 
 def readers(extradata: bytes) -> Iterator[Callable[[], HeaderReader]]:
-    yield lambda: Mpeg4Headers(extradata)
-    yield lambda: Mpeg4Headers(layer())
-    yield lambda: H264Headers(extradata)
-    yield h264
-    yield Vp8Headers
-    yield Vp9Headers
+    yield lambda: Mpeg4Headers(extradata).read
+    yield lambda: Mpeg4Headers(layer()).read
+    yield lambda: H264Headers(extradata).read
+    yield lambda: h264().read
+    yield lambda: read_vp8
+    yield lambda: Vp9Headers().read
 
 
 @settings(max_examples=300)
