@@ -59,7 +59,7 @@ class QuestionSource(SampleSource):
         check_readable(self.input)
         with FileNames(self.input) as files:
             annotations = annotation_files(files, self.published, self.expected, tables=self.tables)
-            yield from self.arranged(find_items(self.input, annotations, self.forms(files)), files, annotations)
+            yield from self.items(files, annotations)
 
     @property
     @abstractmethod
@@ -70,9 +70,9 @@ class QuestionSource(SampleSource):
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
 
-    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
-        """Return the items as they are to be converted; as they were found, unless a source says otherwise."""
-        return items
+    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Find the items of all rows, in order; a source may join or mark them."""
+        return find_items(self.input, annotations, self.forms(files))
 
     @cached_property
     def _prompts(self) -> Prompts:

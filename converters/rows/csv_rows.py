@@ -7,21 +7,19 @@ import io
 from collections.abc import Iterator
 
 from ...storage import Folder
-from .row import LONGEST_ROW, Row, other_encoding
+from .row import LONGEST_ROW, Row
 
 __all__ = ["read_csv"]
 
 
 def read_csv(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
     """Yield a row for each line of cells, every cell as text. Quoted cells may hold line ends."""
-    with folder.open(name) as stream:
-        if encoding := other_encoding(stream.read(4)):
-            yield Row(f"{name}:1", 0, None, encoding)
-            return
-        stream.seek(0)
-        # What is not UTF-8 becomes lone surrogates, so that it spoils its own row and no other.
-        with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
-            yield from _rows(text, name, delimiter)
+    # What is not UTF-8 becomes lone surrogates, so that it spoils its own row and no other.
+    with (
+        folder.open(name) as stream,
+        io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text,
+    ):
+        yield from _rows(text, name, delimiter)
 
 
 def _rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from ...storage import Folder
-from .row import LONGEST_ROW, Row, decoded_row, other_encoding
+from .row import LONGEST_ROW, Row, decoded_row
 
 __all__ = ["read_json", "read_json_lines"]
 
@@ -46,16 +46,9 @@ def read_json(folder: Folder, name: str) -> Iterator[Row]:
     structure, this needs an array with each row on lines of its own.
     """
     with folder.local(name) as path, path.open("rb") as stream:
-        encoding = other_encoding(stream.read(4))
+        read = read_json_lines if _is_lines(stream) else _read_document
         stream.seek(0)
-        is_lines = not encoding and _is_lines(stream)
-        stream.seek(0)
-        if encoding:
-            yield Row(f"{name}:1", 0, None, encoding)
-        elif is_lines:
-            yield from read_json_lines(stream, name)
-        else:
-            yield from _read_document(stream, name)
+        yield from read(stream, name)
 
 
 def read_json_lines(stream: IO[bytes], name: str) -> Iterator[Row]:
@@ -64,9 +57,6 @@ def read_json_lines(stream: IO[bytes], name: str) -> Iterator[Row]:
     while raw := stream.readline(LONGEST_ROW):
         line += 1
         place = f"{name}:{line}"
-        if line == 1 and (encoding := other_encoding(raw)):
-            yield Row(place, 0, None, encoding)
-            return
         if len(raw) == LONGEST_ROW and not raw.endswith(b"\n"):
             yield Row(place, number, None, f"longer than {LONGEST_ROW >> 20} MiB; no row is")
             number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -14,7 +15,8 @@ from .row import Row
 
 __all__ = ["ROW_SUFFIXES", "InputFile", "input_file", "read_rows"]
 
-ROW_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow")
+_TEXTS = (".json", ".jsonl", ".csv", ".tsv")
+ROW_SUFFIXES = (*_TEXTS, ".parquet", ".arrow")
 
 
 def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
@@ -40,7 +42,9 @@ def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
 def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
     suffix = PurePosixPath(name).suffix.lower()
     try:
-        if suffix == ".json":
+        if suffix in _TEXTS and _is_utf_16(folder, name):
+            yield Row(f"{name}:1", 0, None, "the file is UTF-16; save it as UTF-8")
+        elif suffix == ".json":
             from .json_rows import read_json
 
             yield from read_json(folder, name)
@@ -59,6 +63,11 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
             raise InputError(f"{folder.address}/{name}: not a file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
     except OSError as error:
         raise InputError(f"{folder.address}/{name}: cannot be read ({one_line(error)})") from error
+
+
+def _is_utf_16(folder: Folder, name: str) -> bool:
+    with folder.open(name) as stream:
+        return stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class InputFile(NamedTuple):

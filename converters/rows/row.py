@@ -8,7 +8,7 @@ import msgspec
 
 from ...schema.errors import ItemError
 
-__all__ = ["LONGEST_ROW", "Row", "decoded_row", "other_encoding"]
+__all__ = ["LONGEST_ROW", "Row", "decoded_row"]
 
 # Most bytes of one row's text: a longer one is a damaged file, and must not fill the memory.
 LONGEST_ROW = 64 << 20
@@ -54,10 +54,3 @@ def decoded_row(place: str, number: int, text: bytes | memoryview) -> Row:
     if not isinstance(values, dict):
         return Row(place, number, None, "not a JSON object; a row is written {...}")
     return Row(place, number, values)
-
-
-def other_encoding(start: bytes) -> str:
-    """Name the encoding that the first bytes of a file announce, "" where it may be UTF-8."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "the file is UTF-16; save it as UTF-8"
-    return ""

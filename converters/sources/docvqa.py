@@ -89,8 +89,9 @@ class DocVQA(QuestionSource):
             Form(("id", "image", "query", "answers"), lambda values: {"query", "image"} <= values.keys(), self._nielsr),
         ]
 
-    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
-        """Join the questions about a page, where that is asked for."""
+    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Find every question; those about a page are joined where that is asked for."""
+        items = super().items(files, annotations)
         return conversations(items, _page_id) if self.turns == "document" else items
 
     def _challenge(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:

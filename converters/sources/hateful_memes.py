@@ -39,7 +39,7 @@ from ..questions.cauldron import CauldronRows
 from ..questions.duplicates import with_duplicates_named
 from ..questions.fields import cell_at, name_at, text_at
 from ..questions.files import FileNames
-from ..questions.forms import AnnotationFile, Form, find_items, is_table
+from ..questions.forms import AnnotationFile, Form, is_table
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef
@@ -92,12 +92,12 @@ class HatefulMemes(LabelSource):
         columns = ("id", "img", "label", "text")
         return [Form(columns, lambda values: "img" in values, partial(self._challenge, files)), cauldron.form]
 
-    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
-        """Let memes in several splits name one another."""
+    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Find every meme; those in several splits name one another."""
         table = next((file.name for file in annotations if is_table(file.name)), None)
         if self.caption and table:
             raise UsageError(f"{table}: the rows of the_cauldron have no captions; leave out --caption")
-        return with_duplicates_named(self.input, files, partial(find_items, self.input, annotations, self.forms(files)))
+        return with_duplicates_named(self.input, files, partial(super().items, files, annotations))
 
     def _challenge(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()

@@ -73,9 +73,9 @@ class NLVR(LabelSource):
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
         columns = ("identifier (1572-0)", "sentence", "label", "directory")
-        return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._items, files))]
+        return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._published, files))]
 
-    def _items(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
+    def _published(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()
         identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)

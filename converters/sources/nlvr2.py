@@ -87,13 +87,14 @@ class NLVR2(LabelSource):
         whole, own_text = self.turns == "pair", not self.prompt
         cauldron = CauldronRows("nlvr2", images=2, whole=whole, hashed=("group", "pair"), own_text=own_text)
         columns = ("identifier (dev-850-0-0)", "sentence", "label")
-        return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._items, files)), cauldron.form]
+        return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._published, files)), cauldron.form]
 
-    def arranged(self, items: Iterator[Item], files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
-        """Join the statements about a pair, where that is asked for."""
+    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+        """Find every statement; those about a pair are joined where that is asked for."""
+        items = super().items(files, annotations)
         return conversations(items, lambda item: item.shared or item.id) if self.turns == "pair" else items
 
-    def _items(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
+    def _published(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
         values = row.cells()
         identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
