@@ -5,21 +5,19 @@ appears under its name only when it is complete.
 
 ::
 
-    opening           address -> folder; is a folder there and readable
+    opening           address -> folder; is a folder there and readable; the user's cache
     base              Folder: list, open, create, delete ...; names that stay inside
     local             LocalFolder: regular files only, renamed into place
-    remote            RemoteFolder: an object store, through fsspec
-    connection        address -> client of its store, with timeouts
+    remote            RemoteFolder: an object store, through fsspec, with timeouts
     lock              one run at a time on an address of an object store
     outage            errors of the machine and the network; which of them are transient
     retry             RetryPolicy: attempts and pauses
-    user_cache        the folder for what can be made again
     temporary_tables  tables in a temporary file, for more names than memory should hold
 """
 
 from .base import Entry, Folder, name_key
 from .local import PARTIAL, LocalFolder
-from .opening import check_readable, check_writable, is_remote, open_folder
+from .opening import check_readable, check_writable, is_remote, open_folder, user_cache
 from .remote import RemoteFolder
 
 __all__ = [
@@ -33,4 +31,5 @@ __all__ = [
     "is_remote",
     "name_key",
     "open_folder",
+    "user_cache",
 ]

@@ -36,6 +36,7 @@ class LocalFolder(Folder):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(os.fspath(path))
         self.path = Path(path)
+        self._partial = self.path / PARTIAL
 
     def list(self, name: str = "") -> list[Entry]:
         """Return what lies directly inside `name`; see `Folder.list`.
@@ -66,20 +67,21 @@ class LocalFolder(Folder):
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[IO[bytes]]:
         """Open a new file for writing under PARTIAL, and move it to its place at the end; see `Folder.create`."""
-        target = self._path(name)
-        temporary = self.path / PARTIAL / uuid.uuid4().hex
+        target, temporary = self._path(name), self._partial / uuid.uuid4().hex
         try:
-            with _open_making_folders(temporary) as stream:
+            with self._open_partial(temporary) as stream:
                 yield stream
             try:
                 temporary.replace(target)
             except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 temporary.replace(target)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
+            raise
+        finally:
             with contextlib.suppress(OSError):  # not empty: another writer is at work
-                temporary.parent.rmdir()
+                self._partial.rmdir()
 
     def delete(self, name: str) -> None:
         """Remove a file, or a folder with all it holds."""
@@ -98,6 +100,15 @@ class LocalFolder(Folder):
 
     def _path(self, name: str) -> Path:
         return self.path / check_name(name) if name else self.path
+
+    def _open_partial(self, path: Path) -> IO[bytes]:
+        while True:
+            try:
+                return path.open("xb")
+            except FileNotFoundError:
+                # Another writer may make the folder, or remove it while it is empty, at any moment: it is tried again.
+                with contextlib.suppress(FileExistsError):
+                    self._partial.mkdir(parents=True, exist_ok=True)
 
     def _entry(self, parent: str, entry: os.DirEntry[str]) -> Entry:
         name = f"{parent}/{entry.name}" if parent else entry.name
@@ -135,13 +146,3 @@ def _check_regular(found: os.stat_result, path: str | os.PathLike[str]) -> None:
     kind = stat.S_IFMT(found.st_mode)
     if kind in _KINDS:
         raise OSError(errno.EINVAL, f"{_KINDS[kind]}, not a regular file", os.fspath(path))
-
-
-def _open_making_folders(path: Path) -> IO[bytes]:
-    while True:
-        try:
-            return path.open("xb")
-        except FileNotFoundError:
-            # Another writer may make the folder, or remove it while it is empty, at any moment: it is tried again.
-            with contextlib.suppress(FileExistsError):
-                path.parent.mkdir(parents=True, exist_ok=True)

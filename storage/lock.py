@@ -2,11 +2,11 @@
 
 The object `<name>` is JSON::
 
-    {"owner": "6f3c...", "process": {"host": "node-1", "pid": 4711, "machine": "...", "started": "..."}, "renewals": 12}
+    {"owner": "6f3c...", "process": {"host": "node-1", "pid": 4711, "file": "phi3v-data-lock-x1"}, "renewals": 12}
 
 Who finds it there watches it for one lease. If it changes, its owner is alive; if not, the owner is gone and the lock
 is taken over. Nothing depends on what time it is: clocks of machines differ. An owner on this machine whose process has
-ended is gone at once, so a killed run is resumed without a wait.
+ended is gone at once, which the system tells by a file lock: a killed run is resumed without a wait.
 
 Two that start at one moment are told apart by the store, which writes the object only where there is none. Not every
 store does: some write whatever the condition says. This is tried after the lock is written, at the cost of one request;
@@ -16,20 +16,22 @@ takes longer than the pause is noticed by the next renewal, after a quarter of a
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
 from ..schema.errors import ConversionStopped, OutputError
+from .local import LocalFolder
 from .outage import one_line
 from .remote import RemoteFolder
 
@@ -41,24 +43,18 @@ _log = logging.getLogger(__name__)
 LEASE = 60.0
 # How often a lease is renewed, and how often a foreign one is looked at.
 _RENEWALS, _LOOKS = 4, 12
+# What the name of the file starts with that an owner keeps locked.
+_HELD = "phi3v-data-lock-"
 # Which part of a lease a run waits on a store that takes two writes for the first.
 _PAUSES = 12
 
 
 class _Process(msgspec.Struct, frozen=True):
-    """Which process owns a lock.
-
-    Args:
-        host: its machine, for people.
-        pid: its id.
-        machine: what tells machines apart, and containers on one, "" where this system does not say.
-        started: when the process started, in the system's own count: ids are used again.
-    """
+    """Which process owns a lock: its machine, its id, and the temporary file there that it keeps locked."""
 
     host: str
     pid: int
-    machine: str
-    started: str
+    file: str = ""
 
 
 class _Lease(msgspec.Struct, frozen=True):
@@ -83,11 +79,13 @@ class StoreLock:
     def __init__(
         self, folder: RemoteFolder, name: str, *, lease: float = LEASE, wait: Callable[[float], object] = time.sleep
     ) -> None:
-        self._folder = folder
-        self._name = name
-        self._seconds = lease
-        self._wait = wait
-        self._lease = _Lease(uuid.uuid4().hex, _this_process())
+        self._folder, self._name = folder, name
+        self._seconds, self._wait = lease, wait
+        # Locked as long as this process lives, whatever ends it; it is removed with this object.
+        self._held = tempfile.NamedTemporaryFile(prefix=_HELD)  # noqa: SIM115
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+        process = _Process(socket.gethostname(), os.getpid(), Path(self._held.name).name)
+        self._lease = _Lease(uuid.uuid4().hex, process)
         self._version = ""
         self._is_conditional = True
         self._ended = threading.Event()
@@ -100,9 +98,7 @@ class StoreLock:
         self._renewing.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._renewing.join()
         # A store that is away keeps the lock until its lease ends.
@@ -145,14 +141,8 @@ class StoreLock:
         if not self._is_conditional:
             _log.info("this store does not tell two writers apart; looking again in %.0f s", self._seconds / _PAUSES)
             self._wait(self._seconds / _PAUSES)
-        return self._is_taken()
-
-    def _is_taken(self) -> bool:
-        version = self._folder.version(self._name)
-        if version is None or not self._is_ours():
-            return False
-        self._version = version
-        return True
+        self._version = self._folder.version(self._name) or ""
+        return bool(self._version) and self._is_ours()
 
     def _watch(self, version: str, found: _Lease | None) -> None:
         _log.info("waiting up to %.0f s to see whether the run that locked this address is alive", self._seconds)
@@ -190,45 +180,27 @@ class StoreLock:
 
     def _renew(self) -> None:
         lease = msgspec.structs.replace(self._lease, renewals=self._lease.renewals + 1)
-        if not self._is_conditional and not self.regain():
-            self._lose()
-            return
-        if not self._folder.replace(self._name, msgspec.json.encode(lease), self._version) and not self.regain():
-            self._lose()
+        may_write = self._is_conditional or self.regain()
+        is_renewed = may_write and self._folder.replace(self._name, msgspec.json.encode(lease), self._version)
+        if not may_write or not (is_renewed or self.regain()):
+            self._lost = f"another run has taken over this address ({_described(self._read())})"
             return
         self._lease = lease
         self._version = self._folder.version(self._name) or ""
-
-    def _lose(self) -> None:
-        self._lost = f"another run has taken over this address ({_described(self._read())})"
 
 
 def _described(lease: _Lease | None) -> str:
     return f"process {lease.process.pid} on {lease.process.host}" if lease is not None else "its owner is unknown"
 
 
-def _this_process() -> _Process:
-    return _Process(socket.gethostname(), os.getpid(), _machine(), _started(os.getpid()))
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process started; "" where there is none, or where it has ended and waits for its parent."""
-    try:
-        # The name of the program, in brackets, may hold anything; behind it, the first field is the state.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return ""
-    return "" if state in "ZX" or len(fields) < 19 else fields[18]
-
-
 def _has_ended(process: _Process) -> bool:
-    """Tell whether a process of this machine has ended; False where that cannot be known."""
-    return bool(process.machine) and process.machine == _machine() and _started(process.pid) != process.started
+    """Tell whether a process of this machine has ended: nobody locks its file; False where that is not known."""
+    # The object may be anybody's: what it names is looked for among the temporary files, and only looked at.
+    if process.host != socket.gethostname() or not process.file.startswith(_HELD):
+        return False
+    try:
+        with LocalFolder(tempfile.gettempdir()).open(process.file) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

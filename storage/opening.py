@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 
 from ..schema.errors import InputError, OutputError
 from .base import Folder
@@ -11,7 +12,7 @@ from .local import LocalFolder
 from .outage import one_line, outage
 from .remote import RemoteFolder
 
-__all__ = ["check_readable", "check_writable", "is_remote", "open_folder"]
+__all__ = ["check_readable", "check_writable", "is_remote", "open_folder", "user_cache"]
 
 _PROBE = bytes(4096)  # a full disk takes an empty file
 
@@ -33,6 +34,11 @@ def open_folder(address: str | os.PathLike[str]) -> Folder:
     if is_remote(text):
         return RemoteFolder(text)
     return LocalFolder(text.removeprefix("file://"))
+
+
+def user_cache(name: str) -> Path:
+    """Return a folder of this package in the user's cache, $XDG_CACHE_HOME or ~/.cache; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "phi3v-data" / name
 
 
 def check_readable(folder: Folder) -> None:
@@ -77,6 +83,7 @@ def check_writable(folder: Folder) -> None:
     except Exception as error:
         if not isinstance(error, OSError) and outage(error) is None:
             raise
-        reason = outage(error) or getattr(error, "strerror", None) or one_line(error)
-        what = f"{folder.address}: cannot be written ({reason})"
-        raise OutputError(f"{what}; fix that, or choose another --out") from error
+        reason = getattr(error, "strerror", None) or outage(error) or one_line(error)
+        raise OutputError(
+            f"{folder.address}: cannot be written ({reason}); fix that, or choose another --out"
+        ) from error

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from ..schema.errors import UsageError
+from ..schema.errors import MissingDependencyError, UsageError
 from .base import Entry, Folder, check_name
-from .connection import connect
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFolder"]
 
 _READ_AHEAD = 1 << 16
+# The client's own retries are off: each would wait for the timeouts again. Pauses of minutes are for `RetryPolicy`.
+_S3 = {"connect_timeout": 10, "read_timeout": 30, "retries": {"total_max_attempts": 1, "mode": "standard"}}  # seconds
+_REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict"}
+_ATTEMPTS = 3  # how often one request is sent
 # What botocore raises where it finds no way to sign a request.
 _CREDENTIALS = {
     "CredentialRetrievalError",
@@ -54,8 +57,7 @@ class RemoteFolder(Folder):
 
     def exists(self, name: str) -> bool:
         """Tell whether a file or folder of this name is there."""
-        self._call("invalidate_cache")
-        return bool(self._call("exists", self._path(name)))
+        return bool(self._call("exists", self._path(name), fresh=True))
 
     def size(self, name: str) -> int:
         """Return a file's size in bytes."""
@@ -63,8 +65,7 @@ class RemoteFolder(Folder):
 
     def fingerprint(self, name: str) -> str:
         """Return what the store itself tells versions apart by, such as an ETag."""
-        self._call("invalidate_cache")
-        return str(self._call("ukey", self._path(name)))
+        return str(self._call("ukey", self._path(name), fresh=True))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading; see `Folder.open`."""
@@ -86,15 +87,8 @@ class RemoteFolder(Folder):
 
     def write_new(self, name: str, data: bytes) -> bool:
         """Write an object where there is none, in one step; return whether it was written."""
-        try:
-            self._call("pipe_file", self._path(name), data, mode="create")
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if _error_code(error) != "NotImplemented":
-                raise
-            return self.version(name) is None and self._write(name, data)
-        return True
+        written = self._write_where(name, data, mode="create")
+        return self._overwrite(name, data, None) if written is None else written
 
     def refuses_to_overwrite(self, name: str, data: bytes) -> bool:
         """Tell whether `write_new` compares and writes in one step here, by trying it on an object that is there.
@@ -103,16 +97,8 @@ class RemoteFolder(Folder):
             name: an object that is there.
             data: its bytes, for a store that writes them again.
         """
-        if not self.address.startswith("s3://"):
-            return False  # fsspec looks first and writes then
-        try:
-            self._call("pipe_file", self._path(name), data, mode="create")
-        except FileExistsError:
-            return True
-        except OSError as error:
-            if _error_code(error) != "NotImplemented":
-                raise
-        return False
+        # Other clients of fsspec look first and write then.
+        return self._is_s3 and self._write_where(name, data, mode="create") is False
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
         """Write an object where it still is the given version; return whether it was written.
@@ -125,39 +111,47 @@ class RemoteFolder(Folder):
             data: its new bytes.
             version: what `version` returned.
         """
-        if self.address.startswith("s3://"):
-            try:
-                self._call("pipe_file", self._path(name), data, IfMatch=version)
-            except FileNotFoundError:
-                return False
-            except OSError as error:
-                code = _error_code(error)
-                if code in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                    return False
-                if code != "NotImplemented":
-                    raise
-            else:
-                return True
-        return self.version(name) == version and self._write(name, data)
+        written = self._write_where(name, data, IfMatch=version) if self._is_s3 else None
+        return self._overwrite(name, data, version) if written is None else written
 
-    def _write(self, name: str, data: bytes) -> bool:
+    def _write_where(self, name: str, data: bytes, **condition: Any) -> bool | None:
+        """Write an object under a condition; return whether it holds, None where the store knows no conditions."""
+        try:
+            self._call("pipe_file", self._path(name), data, **condition)
+        except OSError as error:
+            # The code that S3 answered with, where it did.
+            answer = getattr(error.__cause__, "response", None) or {}
+            code = answer.get("Error", {}).get("Code")
+            is_refused = isinstance(error, FileExistsError) or code in _REFUSALS
+            if is_refused or (isinstance(error, FileNotFoundError) and "IfMatch" in condition):
+                return False
+            if code != "NotImplemented":
+                raise
+            return None
+        return True
+
+    def _overwrite(self, name: str, data: bytes, version: str | None) -> bool:
+        if self.version(name) != version:
+            return False
         self.write(name, data)
         return True
 
+    @property
+    def _is_s3(self) -> bool:
+        return self.address.startswith("s3://")
+
     def version(self, name: str) -> str | None:
         """Return what `replace` compares; None where there is no object."""
-        self._call("invalidate_cache")
         try:
-            info = self._call("info", self._path(name))
+            info = self._call("info", self._path(name), fresh=True)
         except FileNotFoundError:
             return None
         return str(info["ETag"]) if "ETag" in info else self.fingerprint(name)
 
     def delete(self, name: str) -> None:
         """Remove an object, or all below a prefix."""
-        self._call("invalidate_cache")
         with contextlib.suppress(FileNotFoundError):
-            self._call("rm", self._path(name), recursive=True)
+            self._call("rm", self._path(name), fresh=True, recursive=True)
 
     @contextlib.contextmanager
     def local(self, name: str) -> Iterator[Path]:
@@ -171,14 +165,15 @@ class RemoteFolder(Folder):
         return f"{self._root}/{check_name(name)}" if name else self._root
 
     def _connect(self) -> None:
-        self._filesystem: AbstractFileSystem
-        self._filesystem, self._root = connect(self.address)
+        self._filesystem, self._root = _client(self.address)
         self._process = os.getpid()
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+    def _call(self, method: str, *arguments: Any, fresh: bool = False, **options: Any) -> Any:
         # A connection does not survive a fork: a child makes its own.
         if self._process != os.getpid():
             self._connect()
+        if fresh:
+            self._filesystem.invalidate_cache()
         try:
             return getattr(self._filesystem, method)(*arguments, **options)
         except Exception as error:
@@ -198,7 +193,25 @@ class RemoteFolder(Folder):
         self._connect()
 
 
-def _error_code(error: OSError) -> str:
-    """Return the code that S3 answered with, "" where it did not."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
+def _client(address: str) -> tuple[AbstractFileSystem, str]:
+    """Return a client that gives up on a store that does not answer, and the folder's path in the store."""
+    import fsspec
+    from fsspec.config import conf
+
+    protocol = address.partition("://")[0]
+    is_s3 = protocol == "s3"
+    # Settings of fsspec's own configuration win over ours.
+    options = {"config_kwargs": _S3 | conf.get("s3", {}).get("config_kwargs", {})} if is_s3 else {}
+    try:
+        client, root = fsspec.core.url_to_fs(address, **options)
+    except ImportError as error:
+        if is_s3:
+            raise MissingDependencyError("s3fs", "an address s3://", "s3") from error
+        raise UsageError(f"{address}: {error}") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{address}: {error}; use a local path or an fsspec address such as s3://bucket/folder"
+        ) from error
+    if is_s3:
+        client.retries = _ATTEMPTS
+    return client, str(root).rstrip("/")

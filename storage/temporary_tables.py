@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from ..schema.errors import ConversionStopped
 
@@ -33,9 +31,7 @@ class TemporaryTables:
     def __enter__(self: Tables) -> Tables:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._database.close()
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
@@ -44,20 +40,16 @@ class TemporaryTables:
         Raises:
             ConversionStopped: there is no room among the temporary files.
         """
-        with _full_disk_stops():
-            return self._database.execute(sql, values)
+        return self._run(self._database.execute, sql, values)
 
     def fill(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for every row; see `execute`."""
-        with _full_disk_stops():
-            self._database.executemany(sql, rows)
+        self._run(self._database.executemany, sql, rows)
 
-
-@contextmanager
-def _full_disk_stops() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise ConversionStopped(
-            f"names cannot be kept in a temporary file ({error}); make room, or set TMPDIR to another disk"
-        ) from error
+    def _run(self, run: Callable[[str, Any], sqlite3.Cursor], sql: str, values: object) -> sqlite3.Cursor:
+        try:
+            return run(sql, values)
+        except sqlite3.OperationalError as error:
+            raise ConversionStopped(
+                f"names cannot be kept in a temporary file ({error}); make room, or set TMPDIR to another disk"
+            ) from error

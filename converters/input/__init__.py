@@ -3,7 +3,6 @@
 ::
 
     resolve            what the user gave -> the address of a folder of raw data
-    links              refuses links that lead out of that folder (--no-follow-links)
     archives           tar, tar.gz, zip -> a folder
     archive_members    the members of a tar or zip, in turn; cut-off and damaged archives
     hostile_archives   what stops a hostile archive: names, kinds, collisions, limits

@@ -6,6 +6,7 @@ middle, an end that is missing, data after the end.
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import struct
@@ -14,11 +15,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple
 
 from .hostile_archives import Meter
 
-__all__ = ["Member", "tar_members", "zip_members"]
+__all__ = ["Member", "members_of"]
 
 _BLOCK = 1 << 20
 # In a zip: the flag that a name is UTF-8, and the extra field that gives a name in UTF-8.
@@ -43,33 +44,48 @@ class Member(NamedTuple):
     blocks: Callable[[], Iterator[bytes]]
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+def members_of(archive: IO[bytes], meter: Meter) -> Iterator[Member]:
+    """Yield the members of an open archive in turn; what it is follows from its first bytes.
+
+    Raises:
+        RefusedMember: the meter is full.
+        Exception: it is damaged or cut off; the standard library's readers have many errors for that.
+    """
+    magic = archive.read(2)
+    archive.seek(0)
+    if magic == b"PK":
+        with zipfile.ZipFile(archive) as opened:
+            for info in opened.infolist():
+                blocks = partial(_zip_blocks, opened, info, meter)
+                yield Member(_zip_name(info), info.is_dir(), _zip_refusal(info), blocks)
+    elif magic == b"\x1f\x8b":
+        with gzip.GzipFile(fileobj=archive) as unpacked:
+            yield from _tar_members(_ForwardStream(unpacked, meter))
+    else:
+        yield from _tar_members(_ForwardStream(archive, meter))
 
 
 class _ForwardStream(io.BufferedIOBase):
-    """The bytes of a tar, read once from front to back and counted.
+    """The bytes of a tar, read once from front to back and counted; tarfile reads its headers with `read`."""
 
-    `header_bytes_left`, where it is not None, bounds what may still be read; `ended` tells whether a read came short.
-    """
-
-    def __init__(self, stream: _Readable, meter: Meter) -> None:
-        self.header_bytes_left: int | None = None
-        self.ended = False
-        self._stream = stream
-        self._meter = meter
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, meter: Meter) -> None:
+        self._stream, self._meter = stream, meter
         self._position = 0
+        self._header_bytes_left = _MOST_HEADER_BYTES
+        self.ended = False  # whether the last read came short
 
     def read(self, size: int | None = -1, /) -> bytes:
         wanted = -1 if size is None else size
-        if self.header_bytes_left is not None:
-            self.header_bytes_left -= wanted
-            if self.header_bytes_left < 0:
-                raise tarfile.ReadError(f"a header of more than {_MOST_HEADER_BYTES} bytes")
-        data = self._stream.read(wanted)
+        self._header_bytes_left -= wanted
+        if self._header_bytes_left < 0:
+            raise tarfile.ReadError(f"a header of more than {_MOST_HEADER_BYTES} bytes")
+        return self.take(wanted)
+
+    def take(self, size: int) -> bytes:
+        data = self._stream.read(size)
         self._meter.count_bytes(len(data))
         self._position += len(data)
-        self.ended = len(data) < wanted
+        self.ended = len(data) < size
         return data
 
     def tell(self) -> int:
@@ -78,17 +94,20 @@ class _ForwardStream(io.BufferedIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         if offset < self._position:
             raise tarfile.ReadError("a member that lies in front of its header")
-        while self._position < offset and self.read(min(offset - self._position, _BLOCK)):
+        while self._position < offset and self.take(min(offset - self._position, _BLOCK)):
             pass
         return self._position
 
     def blocks(self, size: int) -> Iterator[bytes]:
         end = self._position + size
         while self._position < end:
-            block = self.read(min(end - self._position, _BLOCK))
-            if not block:
+            yield self.take(min(end - self._position, _BLOCK))
+            if self.ended:
                 raise tarfile.ReadError("unexpected end of data")
-            yield block
+
+    def next_header(self, offset: int) -> None:
+        self.seek(offset)
+        self._header_bytes_left = _MOST_HEADER_BYTES
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -104,26 +123,15 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from error
 
 
-def tar_members(archive: _Readable, meter: Meter) -> Iterator[Member]:
-    """Yield the members of a tar that is not compressed, or no longer.
-
-    Raises:
-        tarfile.TarError: it is damaged or cut off; so does the standard library's reader with its own errors.
-        InputError: the meter is full.
-    """
-    stream = _ForwardStream(archive, meter)
-    stream.header_bytes_left = _MOST_HEADER_BYTES
+def _tar_members(stream: _ForwardStream) -> Iterator[Member]:
     tar = tarfile.TarFile(fileobj=stream, tarinfo=_StrictTarInfo)
     while info := tar.next():
-        stream.header_bytes_left = None
         yield Member(info.name, info.isdir(), _tar_refusal(info), partial(stream.blocks, info.size))
-        stream.seek(tar.offset)
+        stream.next_header(tar.offset)
         tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header that it has seen
-        stream.header_bytes_left = _MOST_HEADER_BYTES
-    stream.header_bytes_left = None
     if stream.ended:
         raise tarfile.ReadError("its end is missing")
-    while rest := stream.read(_BLOCK):
+    while rest := stream.take(_BLOCK):
         if any(rest):
             raise tarfile.ReadError("more data after its end")
 
@@ -136,17 +144,6 @@ def _tar_refusal(info: tarfile.TarInfo) -> str:
     return "" if info.isreg() or info.isdir() else "is a device, a pipe or the like"
 
 
-def zip_members(archive: zipfile.ZipFile, meter: Meter) -> Iterator[Member]:
-    """Yield the members of a zip, in the order of its directory.
-
-    Raises:
-        zipfile.BadZipFile: it is damaged; so does the standard library's reader with its own errors.
-        InputError: the meter is full.
-    """
-    for info in archive.infolist():
-        yield Member(_zip_name(info), info.is_dir(), _zip_refusal(info), partial(_zip_blocks, archive, info, meter))
-
-
 def _zip_name(info: zipfile.ZipInfo) -> str:
     """Return a member's name as its writer meant it.
 
@@ -157,20 +154,15 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     if info.flag_bits & _UTF8_FLAG or name.isascii():
         return name
     try:
-        raw = name.encode("cp437")
-        return _unicode_field(info.extra, raw) or raw.decode()
+        raw, extra = name.encode("cp437"), info.extra
+        while len(extra) >= 4:
+            kind, size = struct.unpack_from("<HH", extra)
+            field, extra = extra[4 : 4 + size], extra[4 + size :]
+            if kind == _UNICODE_NAME and field[:5] == struct.pack("<BL", 1, zlib.crc32(raw)):
+                return field[5:].decode()
+        return raw.decode()
     except UnicodeError:
         return name
-
-
-def _unicode_field(extra: bytes, raw: bytes) -> str:
-    """Return the name that an extra field gives for the bytes of another, "" where none does."""
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from("<HH", extra)
-        field, extra = extra[4 : 4 + size], extra[4 + size :]
-        if kind == _UNICODE_NAME and field[:5] == struct.pack("<BL", 1, zlib.crc32(raw)):
-            return field[5:].decode()
-    return ""
 
 
 def _zip_refusal(info: zipfile.ZipInfo) -> str:

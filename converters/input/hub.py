@@ -10,25 +10,42 @@ import glob
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from ...schema.errors import HubError
-from ...storage import LocalFolder
-from ...storage.user_cache import user_cache
+from ...storage import LocalFolder, user_cache
 from ..base import PublicCopy
 
 __all__ = ["fetch_file", "fetch_files", "fetch_public_copy", "hub_errors", "remembered"]
 
 Answer = TypeVar("Answer")
 
+_GIVE_A_FOLDER = "download its files by hand and give their folder with --input PATH"
 # A file's ETag is the SHA-256 of its bytes where it is stored apart (LFS, Xet), else git's hash of it, a SHA-1.
 _HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
+_NO_DATASET = "there is no such dataset, or you may not see it; log in (hf auth login) if it is private"
+# Why something cannot be had, by the hub library's own error.
+_REASONS = {
+    "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set, and the hub's cache does not hold it",
+    "LocalEntryNotFoundError": "HF_HUB_OFFLINE is set, and the hub's cache does not hold it",
+    "GatedRepoError": "it is gated; accept its terms on the hub and log in (hf auth login)",
+    "RepositoryNotFoundError": _NO_DATASET,
+    "RevisionNotFoundError": "it has no such branch, tag or commit",
+    "EntryNotFoundError": "the dataset holds no such file",
+}
+
+
+class _Files(msgspec.Struct):
+    """The files of a dataset that a pattern names, and the commit that they are of."""
+
+    commit: str
+    files: list[str]
 
 
 def fetch_public_copy(copy: PublicCopy) -> Path:
@@ -43,18 +60,11 @@ def fetch_public_copy(copy: PublicCopy) -> Path:
     return fetch_files(copy.repo, found.files, found.commit) / PurePosixPath(copy.file).parent
 
 
-class _Files(msgspec.Struct):
-    """The files of a dataset that a pattern names, and the commit that they are of."""
-
-    commit: str
-    files: list[str]
-
-
 def _matching_files(copy: PublicCopy) -> _Files:
     from huggingface_hub import HfApi
 
     name = f"{copy.repo}/{copy.file}"
-    with hub_errors(name, "download its files by hand and give their folder with --input PATH"):
+    with hub_errors(name, _GIVE_A_FOLDER):
         info = HfApi().dataset_info(copy.repo, revision=copy.revision)
     files = sorted(s.rfilename for s in info.siblings or () if fnmatch(s.rfilename, copy.file))
     if not files:
@@ -74,15 +84,11 @@ def fetch_file(repo: str, file: str, revision: str) -> Path:
         HubError: it cannot be fetched, or is damaged; the message says how to do without the hub.
     """
     from huggingface_hub import hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
     download = partial(hf_hub_download, repo, file, repo_type="dataset", revision=revision)
     url = hf_hub_url(repo, file, repo_type="dataset", revision=revision)
     with hub_errors(f"{repo}/{file}", f"download {url} by hand and give it with --input PATH"):
-        try:
-            path = Path(download(local_files_only=True))
-        except LocalEntryNotFoundError:
-            path = Path(download())
+        path = Path(_cached(download) or download())
     _check([path])
     return path
 
@@ -99,24 +105,25 @@ def fetch_files(repo: str, files: Sequence[str], commit: str) -> Path:
         HubError: they cannot be fetched, or one is damaged.
     """
     from huggingface_hub import snapshot_download
+
+    patterns = [glob.escape(file) for file in files]
+    download = partial(snapshot_download, repo, repo_type="dataset", revision=commit, allow_patterns=patterns)
+    snapshot = _cached(download)
+    # Not every version of the library knows whether what it has is all.
+    if snapshot is None or not all(Path(snapshot, file).exists() for file in files):
+        with hub_errors(repo, _GIVE_A_FOLDER):
+            snapshot = download()
+    _check([Path(snapshot, file) for file in files])
+    return Path(snapshot)
+
+
+def _cached(download: Callable[..., str]) -> str | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    download = partial(
-        snapshot_download,
-        repo,
-        repo_type="dataset",
-        revision=commit,
-        allow_patterns=[glob.escape(file) for file in files],
-    )
-    snapshot = None
-    with suppress(LocalEntryNotFoundError):
-        snapshot = Path(download(local_files_only=True))
-    # Not every version of the library knows whether what it has is all.
-    if snapshot is None or not all((snapshot / file).exists() for file in files):
-        with hub_errors(repo, "download its files by hand and give their folder with --input PATH"):
-            snapshot = Path(download())
-    _check([snapshot / file for file in files])
-    return snapshot
+    try:
+        return download(local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
 
 
 def remembered(question: Sequence[str], ask: Callable[[], Answer], kind: type[Answer]) -> Answer:
@@ -139,21 +146,18 @@ def _check(files: Sequence[Path]) -> None:
     """Compare files with the hashes that they are stored under; a damaged one is removed from the cache."""
     for file in files:
         stored = file.resolve()
-        if not _is_intact(stored):
+        if _HASH.fullmatch(stored.name) and _hash(stored) != stored.name:
             stored.unlink()
             file.unlink(missing_ok=True)
             raise HubError(f"{stored}: damaged, it has not the hash that the hub states; it is removed, so rerun")
 
 
-def _is_intact(path: Path) -> bool:
-    """Tell whether a file's hash is its name; True where that is not a hash."""
-    if not _HASH.fullmatch(path.name):
-        return True
+def _hash(path: Path) -> str:
     digest = hashlib.sha256() if len(path.name) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest() == path.name
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -176,32 +180,16 @@ def hub_errors(what: str, remedy: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    from huggingface_hub import constants
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import HfApi
 
-    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+    names = [kind.__name__ for kind in type(error).__mro__]
+    if "LocalEntryNotFoundError" in names and error.__cause__ is not None:
         return _reason(error.__cause__)  # what kept the hub from being asked
-    if isinstance(error, (OfflineModeIsEnabled, LocalEntryNotFoundError)):
-        return "HF_HUB_OFFLINE is set, and the hub's cache does not hold it"
-    if isinstance(error, GatedRepoError):
-        return "it is gated; accept its terms on the hub and log in (hf auth login)"
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    if isinstance(error, RepositoryNotFoundError) or status in {401, 403}:
-        return "there is no such dataset, or you may not see it; log in (hf auth login) if it is private"
-    if isinstance(error, RevisionNotFoundError):
-        return "it has no such branch, tag or commit"
-    if isinstance(error, EntryNotFoundError):
-        return "the dataset holds no such file"
-    if status is not None:
-        return f"the hub answered {status}"
+    response: Any = getattr(error, "response", None) if "HfHubHTTPError" in names else None
+    if not _REASONS.keys() & names and response is not None:
+        refused = response.status_code in {401, 403}
+        return _NO_DATASET if refused else f"the hub answered {response.status_code}"
     cause = " ".join(str(error).split()) or type(error).__name__
     # The HTTP library's own errors: a connection refused, timed out or broken.
-    return cause if isinstance(error, OSError) else f"the connection to {constants.ENDPOINT} failed ({cause})"
+    unknown = cause if isinstance(error, OSError) else f"the connection to {HfApi().endpoint} failed ({cause})"
+    return next((_REASONS[name] for name in names if name in _REASONS), unknown)

@@ -21,8 +21,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ...schema.errors import HubError, InputError
-from ...storage import Folder, LocalFolder
-from ...storage.user_cache import user_cache
+from ...storage import Folder, LocalFolder, user_cache
 from .hub import fetch_files, hub_errors, remembered
 
 __all__ = ["FILES", "HubView", "class_names", "make_view", "read_view", "with_class_names"]
@@ -75,14 +74,11 @@ def class_names(features: Any) -> dict[str, list[str]]:
 
 def with_class_names(row: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
     """Put the names of classes where a row has their numbers; a number without a name stands for no class."""
-    numbers = {column: row[column] for column in classes if isinstance(row.get(column), int)}
-    return {
-        **row,
-        **{
-            column: classes[column][number] if 0 <= number < len(classes[column]) else None
-            for column, number in numbers.items()
-        },
-    }
+    named = dict(row)
+    for column, names in classes.items():
+        if isinstance(number := row.get(column), int):
+            named[column] = names[number] if 0 <= number < len(names) else None
+    return named
 
 
 def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) -> Path:
@@ -99,7 +95,11 @@ def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) ->
         InputError: it has no such subset or split.
     """
     answer = remembered((repo, revision, "subset", subset), lambda: _ask(repo, subset, revision), HubView)
-    found = _with_splits(answer, splits)
+    for split in splits:
+        if split not in answer.splits:
+            raise InputError(f"{repo} has no split {split!r}; there are: {', '.join(answer.splits)}")
+    chosen = {split: paths for split, paths in answer.splits.items() if split in (splits or answer.splits)}
+    found = msgspec.structs.replace(answer, splits=chosen)
     snapshot = fetch_files(repo, list(chain(*found.splits.values())), found.commit)
     found = msgspec.structs.replace(found, classes=found.classes or _classes_in(snapshot, found))
     data = msgspec.json.encode(found)
@@ -109,15 +109,6 @@ def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) ->
     link.symlink_to(snapshot, target_is_directory=True)
     link.replace(view.path / FILES)
     return view.path
-
-
-def _with_splits(view: HubView, splits: tuple[str, ...]) -> HubView:
-    for split in splits:
-        if split not in view.splits:
-            raise InputError(f"{view.repo} has no split {split!r}; there are: {', '.join(view.splits)}")
-    return msgspec.structs.replace(
-        view, splits={split: paths for split, paths in view.splits.items() if split in (splits or view.splits)}
-    )
 
 
 def _ask(repo: str, subset: str, revision: str) -> HubView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,10 @@ __all__ = ["HubStream", "HubStreams"]
 
 
 class HubStream:
-    """One split of a view, row by row, bytes and all; going back starts it again.
-
-    Args:
-        view: what it is.
-        folder: where the view lies.
-        split: the split.
-    """
+    """One split of the view that lies in a folder, row by row, bytes and all; going back starts it again."""
 
     def __init__(self, view: HubView, folder: Path, split: str) -> None:
-        self._view = view
-        self._folder = folder
-        self._split = split
+        self._view, self._folder, self._split = view, folder, split
         self._examples: Iterator[dict[str, Any]] = iter(())
         self._number = -1
         self._example: dict[str, Any] | None = None
@@ -89,23 +82,10 @@ class HubStream:
 
 
 class HubStreams:
-    """The streams of a view's splits, each opened when its first row is asked for.
-
-    Args:
-        view: what it is.
-        folder: where the view lies.
-    """
+    """The streams of the splits of a view, each opened when its first row is asked for."""
 
     def __init__(self, view: HubView, folder: Path) -> None:
-        self._view = view
-        self._folder = folder
-        self._open: dict[str, HubStream] = {}
-
-    def of(self, split: str) -> HubStream:
-        """Return the stream of a split."""
-        if split not in self._open:
-            self._open[split] = HubStream(self._view, self._folder, split)
-        return self._open[split]
+        self.of = lru_cache(None)(partial(HubStream, view, folder))
 
     def read(self, file: str, row: int, column: str, steps: Steps) -> bytes:
         """Return the bytes of an image; the split stands for the file."""

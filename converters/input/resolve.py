@@ -6,15 +6,17 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...schema.errors import InputError
+from ...schema.wording import counted
 from ...storage import Folder, check_readable, is_remote, open_folder
 from ...storage.outage import one_line
 from ..base import PublicCopy
 from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
-from .links import refuse_links_out
 
 __all__ = ["resolve_input"]
 
@@ -49,12 +51,8 @@ def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: b
         parent, _, name = given.rpartition("/")
         return _unpacked(open_folder(parent), name, given, work)
     path = Path(given.removeprefix("file://")).expanduser().absolute()
-    try:
+    with _read_errors(given, "no such file or folder; give a folder of raw data, or an archive of one"):
         is_file = stat.S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{given}: no such file or folder; give a folder of raw data, or an archive of one") from None
-    except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
     if is_file and path.name.lower().endswith(takes_files):
         return str(path)
     if is_file and not is_archive_name(path.name):
@@ -66,16 +64,37 @@ def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: b
         return _unpacked(open_folder(path.parent), path.name, given, work)
     check_readable(open_folder(path))
     if not follow_links:
-        refuse_links_out(path)
+        _refuse_links_out(path)
     return str(path)
+
+
+@contextmanager
+def _read_errors(given: str, absent: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{given}: {absent}") from None
+    except OSError as error:
+        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
+
+
+def _refuse_links_out(folder: Path) -> None:
+    root = folder.resolve()
+    below = (Path(parent, name) for parent, folders, files in os.walk(root) for name in (*folders, *files))
+    # A link that leads nowhere, or to itself, is its reader's to name.
+    links = (path for path in below if path.is_symlink() and path.exists())
+    found = sorted(path.relative_to(root).as_posix() for path in links if not path.resolve().is_relative_to(root))
+    if found:
+        raise InputError(
+            f"{folder}: {counted(len(found), 'link')} to places outside, such as {found[0]}; remove what is not meant, "
+            "or rerun without --no-follow-links"
+        )
 
 
 def _is_remote_file(given: str) -> bool:
     parent, _, name = given.rpartition("/")
-    try:
+    with _read_errors(given, "no such file or folder"):
         return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
-    except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
 
 
 def _public_copy(source: Any) -> str:
@@ -89,16 +108,12 @@ def _public_copy(source: Any) -> str:
 
 
 def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:
-    try:
+    with _read_errors(given, "no such archive"):
         identity = f"{folder.address}/{name}\n{folder.fingerprint(name)}"
         target = work / f"input-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]}"
         if target.is_dir():
             return str(target)
         archive = folder.open(name)
-    except FileNotFoundError:
-        raise InputError(f"{given}: no such archive") from None
-    except OSError as error:
-        raise InputError(f"{given}: cannot be read ({error.strerror or one_line(error)}); make it readable") from error
     # It gets its name when it is complete; a killed run leaves one without.
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -25,10 +25,10 @@ from phi3v_data.storage import (
     LocalFolder,
     RemoteFolder,
     check_readable,
-    connection,
     is_remote,
     name_key,
     open_folder,
+    remote,
 )
 from phi3v_data.storage.outage import is_transient
 
@@ -288,7 +288,7 @@ def test_a_store_without_credentials_is_one_line_with_the_remedy(s3: str, monkey
 
 
 def test_a_store_that_never_answers_is_given_up_after_its_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_READ_TIMEOUT", 0.2)
+    monkeypatch.setitem(remote._S3, "read_timeout", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, credentials(f"http://127.0.0.1:{silent.getsockname()[1]}"):
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         try:

@@ -21,7 +21,7 @@ from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.state import STATE
 from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, OutputError, UsageError
-from phi3v_data.storage import connection, open_folder
+from phi3v_data.storage import open_folder, remote
 from phi3v_data.storage.lock import StoreLock
 
 pytest.importorskip("s3fs")
@@ -284,7 +284,7 @@ def test_a_bucket_that_is_not_there_is_an_output_that_cannot_be_written(bench: B
 def test_a_store_that_never_answers_ends_the_run_with_one_line(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(connection, "_READ_TIMEOUT", 0.1)
+    monkeypatch.setitem(remote._S3, "read_timeout", 0.1)
     bench.write({"train": 1})
     with socket.create_server(("127.0.0.1", 0)) as silent, credentials(f"http://127.0.0.1:{silent.getsockname()[1]}"):
         fsspec.get_filesystem_class("s3").clear_instance_cache()
