@@ -6,7 +6,6 @@ A package that cannot be loaded is listed with the reason, and hides no other.
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.util
 import inspect
 import sys
@@ -37,17 +36,18 @@ __all__ = [
 ENTRY_POINTS = "phi3v_data.converters"
 
 _BUILT_IN = {
-    "chat": "phi3v_data.converters.sources.chat:Chat",
-    "docvqa": "phi3v_data.converters.sources.docvqa:DocVQA",
-    "hateful_memes": "phi3v_data.converters.sources.hateful_memes:HatefulMemes",
-    "hub": "phi3v_data.converters.sources.hub:Hub",
-    "image-folder": "phi3v_data.converters.sources.image_folder:ImageFolder",
-    "nlvr": "phi3v_data.converters.sources.nlvr:NLVR",
-    "nlvr2": "phi3v_data.converters.sources.nlvr2:NLVR2",
-    "table": "phi3v_data.converters.sources.table:Table",
-    "ucf101": "phi3v_data.converters.sources.ucf101:UCF101",
-    "video-folder": "phi3v_data.converters.sources.video_folder:VideoFolder",
+    "chat": "chat:Chat",
+    "docvqa": "docvqa:DocVQA",
+    "hateful_memes": "hateful_memes:HatefulMemes",
+    "hub": "hub:Hub",
+    "image-folder": "image_folder:ImageFolder",
+    "nlvr": "nlvr:NLVR",
+    "nlvr2": "nlvr2:NLVR2",
+    "table": "table:Table",
+    "ucf101": "ucf101:UCF101",
+    "video-folder": "video_folder:VideoFolder",
 }
+_FILE_EXPECTED = "a source of your own is given as path/to/file.py:Class"
 
 
 class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,28 +123,22 @@ def options_of(cls: type[Any]) -> list[Option]:
 def _option(field: Field[Any], hint: Any) -> Option:
     is_required = field.default is MISSING and field.default_factory is MISSING
     value = field.default if field.default_factory is MISSING else field.default_factory()
-    default = None if is_required else msgspec.to_builtins(value)
-    return Option(field.name, hint, is_required, default, _description(hint))
-
-
-def _description(hint: Any) -> str:
     texts = [m.description for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta) and m.description]
-    return " ".join(texts)
+    default = None if is_required else msgspec.to_builtins(value)
+    return Option(field.name, hint, is_required, default, " ".join(texts))
 
 
-def _plug_ins() -> list[EntryPoint]:
-    """Return what installed packages bring, by name; of one name, the built-in source or else the first is used."""
-    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, _package_of(point)))
-
-
-def _package_of(point: EntryPoint) -> str:
-    """Name the package that brings a source."""
-    return point.dist.name if point.dist else "an unnamed package"
+def _entry_points() -> Iterator[tuple[str, EntryPoint]]:
+    """Yield each source with the package that brings it, "" for a built-in one; of one name, the first is used."""
+    for name, place in _BUILT_IN.items():
+        yield "", EntryPoint(name, f"{__package__}.sources.{place}", ENTRY_POINTS)
+    brought = ((p.dist.name if p.dist else "an unnamed package", p) for p in entry_points(group=ENTRY_POINTS))
+    yield from sorted(brought, key=lambda pair: (pair[1].name, pair[0]))
 
 
 def source_names() -> list[str]:
     """Name every source: the built-in ones and those that installed packages bring."""
-    return sorted({*_BUILT_IN, *(point.name for point in _plug_ins())})
+    return sorted({point.name for _, point in _entry_points()})
 
 
 def load_source(source: str) -> type[Any]:
@@ -159,28 +153,25 @@ def load_source(source: str) -> type[Any]:
     file, colon, attribute = source.rpartition(":")
     if colon and file.endswith(".py"):
         return _checked(_from_file(Path(file), attribute), source)
-    if source in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[source].partition(":")
-        return _checked(getattr(importlib.import_module(module), attribute), source)
-    for point in _plug_ins():
+    for package, point in _entry_points():
         if point.name == source:
-            with _own_code(f"{point.value} of the package {_package_of(point)}"):
+            with _own_code(f"{point.value} of the package {package}" if package else point.value):
                 return _checked(point.load(), source)
     if source.endswith(".py"):
-        raise UsageError(f"{source}: which class of it? A source of your own is given as path/to/file.py:Class")
+        raise UsageError(f"{source}: which class of it? A{_FILE_EXPECTED[1:]}")
     if colon:
-        raise UsageError(f"no source {source!r}; a source of your own is given as path/to/file.py:Class")
+        raise UsageError(f"no source {source!r}; {_FILE_EXPECTED}")
     raise UsageError(f"no source {source!r}{_nearest(source, source_names(), 'there are')}")
 
 
 def _from_file(path: Path, attribute: str) -> Any:
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; a source of your own is given as path/to/file.py:Class")
+        raise UsageError(f"{path}: no such file; {_FILE_EXPECTED}")
     # A name that follows from the path: worker processes import it again under the same one.
     name = f"phi3v_data_source_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: not a Python file; a source of your own is given as path/to/file.py:Class")
+        raise UsageError(f"{path}: not a Python file; {_FILE_EXPECTED}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _own_code(str(path)):
@@ -219,14 +210,7 @@ def _nearest(given: str, known: Any, listing: str) -> str:
 
 
 class ListedSource(NamedTuple):
-    """One source.
-
-    Args:
-        name: as `--source` takes it.
-        package: the installed package that brings it, "" for a built-in one.
-        converter: its class, None where it cannot be used.
-        failure: why it cannot be used, "" where it can.
-    """
+    """One source, and the package that brings it, "" for a built-in one; without a converter, why it has none."""
 
     name: str
     package: str
@@ -241,19 +225,17 @@ class ListedSource(NamedTuple):
 
 def listed_sources() -> list[ListedSource]:
     """List every source by name. One that cannot be loaded, or whose name is taken, says why, and hides no other."""
-    listed = [_listed(name, "") for name in sorted(_BUILT_IN)]
-    by_name = {source.name: "phi3v-data" for source in listed}
-    for point in _plug_ins():
-        package = _package_of(point)
-        used = by_name.setdefault(point.name, package)
-        if used == package:
-            listed.append(_listed(point.name, package))
-        else:
-            listed.append(ListedSource(point.name, package, None, f"the source of this name is that of {used}"))
+    listed: list[ListedSource] = []
+    owners: dict[str, str] = {}
+    for package, point in _entry_points():
+        owner = owners.setdefault(point.name, package)
+        listed.append(_listed(point.name, package, owner))
     return sorted(listed, key=lambda source: (source.name, source.package))
 
 
-def _listed(name: str, package: str) -> ListedSource:
+def _listed(name: str, package: str, owner: str) -> ListedSource:
+    if owner != package:
+        return ListedSource(name, package, None, f"the source of this name is that of {owner or 'phi3v-data'}")
     try:
         converter = load_source(name)
         options_of(converter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -86,6 +87,7 @@ def failed_item(place: str, split: str, reason: str) -> Item:
     return Item(id=place, split=split, path=place, images=f"{split}/{place}", failure=reason)
 
 
+@dataclass(frozen=True)
 class RecordMaker:
     """Makes records of samples; one a worker.
 
@@ -97,19 +99,11 @@ class RecordMaker:
         decoder: what reads them.
     """
 
-    def __init__(
-        self,
-        source: str,
-        reader: ImageReader,
-        prompt: Prompt | None = None,
-        sampling: Sampling | None = None,
-        decoder: Decoder = "auto",
-    ) -> None:
-        self._source = source
-        self._reader = reader
-        self._prompt = prompt
-        self._sampling = sampling
-        self._decoder = decoder
+    source: str
+    reader: ImageReader
+    prompt: Prompt | None = None
+    sampling: Sampling | None = None
+    decoder: Decoder = "auto"
 
     def record(self, item: Item, images: ImageSink) -> Record:
         """Store what an item shows, and make its record.
@@ -121,9 +115,9 @@ class RecordMaker:
         sample = Sample.of(item)
         users = [self._user(item.id, turn) for turn in sample.turns]
         meta = None if sample.meta is None else dict(sample.meta)
-        bytes_of: list[bytes | Callable[[], bytes]] = [partial(self._reader.read, image) for image in sample.images]
+        bytes_of: list[bytes | Callable[[], bytes]] = [partial(self.reader.read, image) for image in sample.images]
         if sample.hashed:
-            raw = [self._reader.read(image) for image in sample.images]
+            raw = [self.reader.read(image) for image in sample.images]
             digest = hashlib.sha256(b"".join(raw)).hexdigest()
             meta = {**(meta or {}), **{name: digest[:digits] for name, digits in sample.hashed.items()}}
             bytes_of = [*raw]
@@ -144,25 +138,25 @@ class RecordMaker:
             )
             for number, (turn, user) in enumerate(zip(sample.turns, users, strict=True))
         ]
-        source = self._source if sample.source is UNSET else UNSET if sample.source is None else sample.source
+        source = self.source if sample.source is UNSET else UNSET if sample.source is None else sample.source
         return Record(id=item.id, source=source, conversations=turns, meta=UNSET if meta is None else meta)
 
     def _user(self, record_id: str, turn: SampleTurn) -> str:
         if turn.user is not None:
             return turn.user
-        assert self._prompt is not None, "a source whose turns bring no text has a prompt"
-        return self._prompt(record_id, turn.values)
+        assert self.prompt is not None, "a source whose turns bring no text has a prompt"
+        return self.prompt(record_id, turn.values)
 
     def _frames(self, item: Item, sample: Sample, images: ImageSink) -> tuple[list[str], dict[str, Any]]:
         from .video.clips import show_clip
 
-        assert self._sampling is not None, "a source with clips has a sampling"
+        assert self.sampling is not None, "a source with clips has a sampling"
         shown: list[str] = []
         found = []
         for number, ref in enumerate(sample.clips):
-            path = self._reader.path_of(ref)
+            path = self.reader.path_of(ref)
             part = f"video{number}-" if sample.images or len(sample.clips) > 1 else ""
-            clip = show_clip(self._reader.folder, path, item, images, self._sampling, self._decoder, part)
+            clip = show_clip(self.reader.folder, path, item, images, self.sampling, self.decoder, part)
             shown += clip.images
             found.append({"video": path, **clip.provenance})
         return shown, found[0] if len(found) == 1 else {"videos": found}

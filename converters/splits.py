@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta
@@ -60,12 +61,8 @@ class Ratios:
         Its position, as a fraction of the whole, falls into the part of one split.
         """
         drawn = Fraction(self.position_of(key), 1 << 64)
-        end = Fraction(0)
-        for name, share in self.shares:
-            end += share
-            if drawn < end:
-                return name
-        raise UsageError(f"the shares {dict(self.shares)} sum to {end}; {_EXPECTED}")
+        ends = accumulate(share for _, share in self.shares)
+        return next(name for (name, _), end in zip(self.shares, ends, strict=True) if drawn < end)
 
 
 def stratified(ratios: Ratios, label_of: Mapping[str, str]) -> dict[str, str]:
@@ -117,7 +114,13 @@ def parse_ratios(text: str, seed: int = 0) -> Ratios:
     """
     shares: dict[str, Fraction] = {}
     for part in text.split(","):
-        name, share = _split_and_share(part, text)
+        name, _, number = (word.strip() for word in part.partition("="))
+        try:
+            share = Fraction(number)
+        except (ValueError, ZeroDivisionError):
+            share = Fraction(0)
+        if not name or share <= 0:
+            raise UsageError(f"the split ratio {text!r} has the part {part.strip()!r}; {_EXPECTED}")
         if name in shares:
             raise UsageError(f"the split ratio {text!r} names {name!r} twice; {_EXPECTED}")
         shares[name] = share
@@ -125,14 +128,3 @@ def parse_ratios(text: str, seed: int = 0) -> Ratios:
     if total != 1:
         raise UsageError(f"the shares of {text!r} sum to {float(total):g}; {_EXPECTED}")
     return Ratios(tuple(shares.items()), seed)
-
-
-def _split_and_share(part: str, text: str) -> tuple[str, Fraction]:
-    name, _, number = part.partition("=")
-    try:
-        share = Fraction(number.strip())
-    except (ValueError, ZeroDivisionError):
-        share = Fraction(0)
-    if not name.strip() or share <= 0:
-        raise UsageError(f"the split ratio {text!r} has the part {part.strip()!r}; {_EXPECTED}")
-    return name.strip(), share

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import PIL
 
 from ...schema.errors import ItemError
 from .settings import DEFAULT_QUALITY
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["check_pixels", "encode_jpeg", "encode_png", "encoder_versions"]
 
@@ -24,7 +28,7 @@ def check_pixels(pixels: np.ndarray) -> None:
     Raises:
         ItemError: it is not.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) == 0:
+    if pixels.dtype != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) == 0:
         raise ItemError(f"an array of {pixels.dtype} {list(pixels.shape)} is not an image; expected uint8 [H, W, 3]")
 
 
@@ -42,6 +46,7 @@ def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
         ItemError: the array is not an image, or is too large for the format.
     """
     import cv2
+    import numpy as np
 
     check_pixels(pixels)
     if max(pixels.shape) > LONGEST_SIDE:
@@ -63,6 +68,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
         ItemError: the array is not an image.
     """
     import cv2
+    import numpy as np
 
     check_pixels(pixels)
     bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
