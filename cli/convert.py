@@ -10,12 +10,12 @@ import click
 from ..converters.images import ImageFormat, ImageSettings
 from ..schema.wording import counted
 from ..storage import open_folder
-from .progress import quiet_option
+from .progress import progress_bar, quiet_option
 from .settings import parse_settings
 from .source_command import SourceCommand, effective_yaml, given_for_source
 
 if TYPE_CHECKING:
-    from ..converters.engine.run import Summary
+    from ..converters.engine.run import ConvertRequest, Summary
 
 __all__ = ["command"]
 
@@ -117,8 +117,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     convert --source NAME --help.
     """
     from ..converters.engine.plan import Selection
-    from ..converters.engine.progress import Silent, progress_for
-    from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest, convert
+    from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest
     from ..converters.registry import ConverterSpec, load_source
 
     cls = load_source(source)
@@ -144,13 +143,28 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         restart=given["restart"],
         retry_quarantined=given["retry_quarantined"],
     )
-    summary = convert(request, Silent() if given["quiet"] else progress_for())
+    summary = _convert(request, given["quiet"])
     _report(summary)
     # A run that was killed behind the end of the dataset has not come to its card.
     if not summary.already_complete or not open_folder(summary.out).exists("README.md"):
         from .card import write_card_of
 
         write_card_of(summary.out)
+
+
+def _convert(request: ConvertRequest, quiet: bool) -> Summary:
+    from ..converters.engine.driver import Progress
+    from ..converters.engine.run import convert
+
+    class Shown(Progress):
+        def log(self, text: str) -> None:
+            click.echo(text, err=True)
+
+        def advance(self, settled: int, total: int, quarantined: int) -> None:
+            show(settled, total, f"{quarantined} quarantined" if quarantined else "")
+
+    with progress_bar("Converting", "items", quiet) as show:
+        return convert(request, Progress() if quiet else Shown())
 
 
 def _image_settings(given: dict[str, Any]) -> ImageSettings:

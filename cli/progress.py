@@ -6,13 +6,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
 import click
 
 __all__ = ["Advance", "progress_bar", "progress_of_phases", "quiet_option"]
 
-Advance = Callable[[int, int], None]
-"""Takes how many are done, and how many there are; 0 of them where that is not known."""
+
+class Advance(Protocol):
+    """Takes how many are done, and how many there are, 0 of them where that is not known; and what else to show.
+
+    The first call says from where the rate counts: what a resumed run did before is none of its speed.
+    """
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show it."""
+
 
 _FIRST_LINE_AFTER = 10.0  # seconds
 _LINE_EVERY = 30.0
@@ -31,7 +40,7 @@ def progress_bar(what: str, unit: str, quiet: bool = False) -> Iterator[Advance]
         quiet: show nothing.
     """
     if quiet:
-        yield lambda done, total: None
+        yield lambda done, total, note="": None
     elif sys.stderr.isatty():
         with _bar(what, unit) as advance:
             yield advance
@@ -54,7 +63,7 @@ class _Phases:
     def __init__(self, stack: ExitStack, quiet: bool) -> None:
         self._stack, self._quiet = stack, quiet
         self._what = ""
-        self._advance: Advance = lambda done, total: None
+        self._advance: Advance = lambda done, total, note="": None
         self._next = 0.0
 
     def __call__(self, what: str, unit: str, done: int, total: int) -> None:
@@ -80,15 +89,18 @@ def _bar(what: str, unit: str) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}, {task.fields[rate]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
     )
     # Nothing is drawn before the first call: what ends at once leaves no trace.
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, visible=False, unit=unit, rate="")
+        task = bar.add_task(what, total=None, visible=False, unit=unit, rate="", note="")
+        first: list[int] = []
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, note: str = "") -> None:
+            first[:] = first or [done]
             elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / elapsed:,.1f}/s" if elapsed else ""
-            bar.update(task, completed=done, total=total or None, visible=True, rate=rate)
+            rate = f"{(done - first[0]) / elapsed:,.1f}/s" if elapsed else ""
+            bar.update(task, completed=done, total=total or None, visible=True, rate=rate, note=note)
 
         yield advance
 
@@ -98,16 +110,19 @@ class _Lines:
         self._what, self._unit = what, unit
         self._begun = time.monotonic()
         self._next = self._begun + _FIRST_LINE_AFTER
+        self._first: int | None = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self._first = done if self._first is None else self._first
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + _LINE_EVERY
         of_all = f" of {total:,}" if total else ""
-        rate = done / (now - self._begun)
+        rate = (done - self._first) / (now - self._begun)
         left = f", {_duration((total - done) / rate)} left" if total and rate else ""
-        click.echo(f"{self._what}: {done:,}{of_all} {self._unit}, {rate:,.1f}/s{left}", err=True)
+        more = f", {note}" if note else ""
+        click.echo(f"{self._what}: {done:,}{of_all} {self._unit}, {rate:,.1f}/s{left}{more}", err=True)
 
 
 def _duration(seconds: float) -> str:

@@ -24,10 +24,11 @@ from ...schema.layout import (
 from ...schema.record import decode_record
 from ...schema.shards import sample_columns
 from ...storage import Folder
+from ..base import Item
 from . import fault_injection
 from .image_files import ImageSizes, remove_orphans
-from .journal import Journal, Result, results
-from .messages import PLANNED, encode
+from .journal import Journal
+from .messages import PLANNED, Done, Failed, Failure, encode
 from .pack import Packing, pack
 from .plan import Plan, SplitPlan
 from .settings import Settings
@@ -68,9 +69,7 @@ class _Assembly:
     """One pass over what became of every item: records and failures into their files, and what follows from them."""
 
     def __init__(self, out: Folder, images: str, plan: Plan, source: str) -> None:
-        self._out = out
-        self._plan = plan
-        self._source = source
+        self._out, self._plan, self._source = out, plan, source
         self._sizes = ImageSizes(out, images)
         self._changed: list[str] = []
         self.columns: set[str] = set()
@@ -85,42 +84,33 @@ class _Assembly:
                 for split in self._plan.splits
             }
             quarantine: IO[bytes] | None = None
-            for result in results(self._plan, journal):
-                file = files[result.item.split]
-                if result.failure is None:
-                    self._add_record(file, result)
-                    continue
-                quarantine = quarantine or stack.enter_context(self._out.create(QUARANTINE))
-                self._add_failure(file, result, quarantine)
+            for index, planned in enumerate(self._plan):
+                outcome = None if planned.skipped or planned.failure else journal.outcome(index)
+                failure = outcome.failure if isinstance(outcome, Failed) else planned.failure
+                if isinstance(outcome, Done):
+                    self._add_record(files[planned.item.split], planned.item, outcome)
+                elif failure is not None:
+                    quarantine = quarantine or stack.enter_context(self._out.create(QUARANTINE))
+                    self._add_failure(files[planned.item.split], planned.item, failure, quarantine)
             self.rows = [files[split].row(self._source, split, counts) for split, counts in self._plan.splits.items()]
             _check_conservation(self.rows)
             self._check_images()
         if quarantine is None:
             self._out.delete(QUARANTINE)
 
-    def _add_record(self, file: _SplitFile, result: Result) -> None:
-        record = decode_record(result.record)
-        if not self._sizes.are(record, result.sizes):
-            self._changed.append(result.item.path)
+    def _add_record(self, file: _SplitFile, item: Item, outcome: Done) -> None:
+        record = decode_record(bytes(outcome.record))
+        if not self._sizes.are(record, outcome.sizes):
+            self._changed.append(item.path)
         columns = sample_columns(record)
         self.columns.update(columns)
-        file.add(result.record, len(columns))
+        file.add(bytes(outcome.record), len(columns))
 
-    def _add_failure(self, file: _SplitFile, result: Result, quarantine: IO[bytes]) -> None:
-        item, failure = result.item, result.failure
-        if failure is None:
-            return
+    def _add_failure(self, file: _SplitFile, item: Item, failure: Failure, quarantine: IO[bytes]) -> None:
         file.quarantined += 1
         if failure.stage not in PLANNED:
             self.failed[item.images] = self.failed.get(item.images, False) or bool(item.shared)
-        line = Quarantined(
-            id=item.id,
-            split=item.split,
-            path=item.path,
-            stage=failure.stage,
-            exception=failure.exception,
-            message=failure.message,
-        )
+        line = Quarantined(id=item.id, split=item.split, path=item.path, **msgspec.structs.asdict(failure))
         fault_injection.write(quarantine, encode(line) + b"\n", "quarantine-half-written")
 
     def _check_images(self) -> None:
@@ -133,9 +123,7 @@ class _Assembly:
 
     def records(self) -> Iterator[bytes]:
         """Yield every record as it was written."""
-        for row in self.rows:
-            for line in read_lines(self._out, row.file):
-                yield line.data
+        return (line.data for row in self.rows for line in read_lines(self._out, row.file))
 
 
 def assemble(

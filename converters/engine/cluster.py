@@ -20,7 +20,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -29,7 +28,7 @@ from ...schema.dependencies import require
 from ...schema.errors import ConversionStopped, Phi3VDataError
 from ...storage.outage import one_line
 from .messages import Halted, Job, Work, encode
-from .pool import Executor, WorkerExit, WorkerHandle, WorkerPool
+from .pool import WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
 __all__ = ["RayExecutor"]
@@ -46,7 +45,7 @@ class RayExecutor(WorkerPool):
         items: how many items there are; no more workers than that are started.
         workers: how many actors; None for one a processor of the cluster.
         item_timeout: see `WorkerPool`.
-        log: takes lines for people, such as that a machine was lost.
+        log: takes lines for people.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -64,96 +63,73 @@ class RayExecutor(WorkerPool):
             _connect()
         self._log = log
         self._held = contextlib.ExitStack()
-        self._control = _ControlService(ray.get_runtime_context().gcs_address)
-        self._looked = time.monotonic()
+        self._control = ray.get_runtime_context().gcs_address
+        self._looked = self._answered = time.monotonic()
         count = min(items, workers or int(ray.cluster_resources().get("CPU", 1)))
-        self._actors = [_WorkerActor(job) for _ in range(count)]
+        self._actors = [_WorkerActor(ray, encode(job)) for _ in range(count)]
         super().__init__(self._actors, item_timeout)
+        self._ray = ray
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        import ray
-
-        with self._held:
-            if self._control.answers():  # nothing can be ended through a cluster that is gone
-                for actor in self._actors:
-                    actor.end()
-                if self._is_ours:
-                    ray.shutdown()
-
-    def __enter__(self) -> Executor:
+    def __enter__(self) -> RayExecutor:
         # Ray prints what happens to its machines; stdout is for results.
         self._held.enter_context(contextlib.redirect_stdout(sys.stderr))
         return super().__enter__()
 
-    def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
-        import ray
+    def __exit__(self, *error: object) -> None:
+        with self._held:
+            if not self._away():  # nothing can be ended through a cluster that is gone
+                for actor in self._actors:
+                    actor.end()
+                if self._is_ours:
+                    self._ray.shutdown()
 
+    def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
         if time.monotonic() - self._looked > _LOOK:
             self._check_cluster()
             self._looked = time.monotonic()
+        ended = self._ray.exceptions
         waiting = {actor.awaited: actor for actor in self._actors if actor.awaited is not None}
-        for reference in ray.wait(list(waiting), num_returns=1, timeout=timeout)[0]:
+        for reference in self._ray.wait(list(waiting), num_returns=1, timeout=timeout)[0]:
             actor = waiting[reference]
             try:
-                outcome = actor.take(ray.get(reference))
-            except (
-                ray.exceptions.RayActorError,
-                ray.exceptions.OutOfMemoryError,
-                ray.exceptions.ObjectLostError,
-            ) as error:
+                outcome = actor.take(self._ray.get(reference))
+            except (ended.RayActorError, ended.OutOfMemoryError, ended.ObjectLostError) as error:
                 self._check_cluster()
-                exited = actor.exited(error, self._machines())
+                exited = WorkerExit(one_line(error)[:300])
+                if actor.machine and actor.machine not in self._machines():
+                    exited = WorkerExit("its machine was lost", blames_item=False)
                 self._log(f"a worker on the cluster exited ({exited.cause}); its items are done again")
                 yield actor, exited
-            except ray.exceptions.LocalRayletDiedError as error:
-                raise ConversionStopped(
-                    "the Ray process of this machine was lost; restart the cluster and rerun: progress is kept"
-                ) from error
+            except ended.LocalRayletDiedError as error:
+                raise _lost("the Ray process of this machine was lost") from error
             else:
                 if outcome is not None:
                     yield actor, outcome
 
     def _machines(self) -> set[str]:
         """Return the machines that are alive; none where nobody can say."""
-        import ray
-
-        return {node["NodeID"] for node in ray.nodes() if node["Alive"]} if self._control.answers() else set()
+        return set() if self._away() else {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
     def _check_cluster(self) -> None:
-        if not self._control.answers():
-            if self._control.away() < _AWAY:
-                return
-            raise ConversionStopped(
-                f"the control service of the Ray cluster ({self._control.address}) has been away for "
-                f"{self._control.away():.0f} s; restart the cluster and rerun: progress is kept"
-            )
-        if not any(actor.ready for actor in self._actors) and not self._machines():
-            raise ConversionStopped(
-                "no machine of the Ray cluster is left; restart the cluster and rerun: progress is kept"
-            )
+        away = self._away()
+        if away >= _AWAY:
+            raise _lost(f"the control service of the Ray cluster ({self._control}) has been away for {away:.0f} s")
+        if not away and not any(actor.ready for actor in self._actors) and not self._machines():
+            raise _lost("no machine of the Ray cluster is left")
 
-
-class _ControlService:
-    """Whether the control service of a cluster takes connections, by its address `host:port`."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._seen = time.monotonic()
-
-    def answers(self) -> bool:
-        host, _, port = self.address.rpartition(":")
+    def _away(self) -> float:
+        """Return for how many seconds the control service has taken no connection, 0 where it takes one now."""
+        host, _, port = self._control.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=2.0).close()
         except OSError:
-            return False
-        self._seen = time.monotonic()
-        return True
+            return time.monotonic() - self._answered
+        self._answered = time.monotonic()
+        return 0.0
 
-    def away(self) -> float:
-        """Return for how many seconds it has not answered."""
-        return time.monotonic() - self._seen
+
+def _lost(what: str) -> ConversionStopped:
+    return ConversionStopped(f"{what}; restart the cluster and rerun: progress is kept")
 
 
 def _connect() -> None:
@@ -174,15 +150,15 @@ def _connect() -> None:
 
 
 class _WorkerActor(WorkerHandle):
-    """One actor."""
+    """One actor; `machine` is the one it has come up on, "" before."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, ray: Any, job: bytes) -> None:
         super().__init__()
-        self._job = encode(job)
+        self._ray, self._job = ray, job
         self._handle: Any = None
         self._starting: Any = None
-        self._node: str | None = None
         self._calls: deque[Any] = deque()
+        self.machine = ""
 
     @property
     def awaited(self) -> Any:
@@ -190,39 +166,29 @@ class _WorkerActor(WorkerHandle):
         return self._starting or (self._calls[0] if self._calls else None)
 
     def start(self) -> None:
-        import ray
-
         self.end()
-        self._node = None
+        self.machine = ""
         self._calls.clear()
-        self._handle = ray.remote(_RemoteWorker).options(num_cpus=1, max_restarts=0).remote(self._job)
+        self._handle = self._ray.remote(_RemoteWorker).options(num_cpus=1, max_restarts=0).remote(self._job)
         self._starting = self._handle.start.remote()
 
-    def send(self, work: Work) -> None:
-        self._calls.append(self._handle.convert.remote(encode(work)))
+    def send(self, work: bytes) -> None:
+        self._calls.append(self._handle.convert.remote(work))
 
     def take(self, answer: bytes | str) -> bytes | None:
         """Take what was awaited: an outcome, or the name of the machine that the actor has come up on."""
         if isinstance(answer, str):
-            self._starting, self._node = None, answer
-            self.ready, self.failed_starts = True, 0
+            self._starting, self.machine = None, answer
+            self.is_up()
             return None
         if self._calls:
             self._calls.popleft()
         return answer
 
-    def exited(self, error: Exception, machines: set[str]) -> WorkerExit:
-        """Describe how the actor ended, given the machines that are alive."""
-        if self._node is not None and self._node not in machines:
-            return WorkerExit("its machine was lost", blames_item=False)
-        return WorkerExit(one_line(error)[:300])
-
     def end(self) -> None:
         """End the actor, whatever it is at."""
-        import ray
-
         if self._handle is not None:
-            ray.kill(self._handle)
+            self._ray.kill(self._handle)
             self._handle = None
 
 

@@ -10,15 +10,24 @@ from ...schema.errors import ConversionStopped
 from .journal import Journal
 from .messages import Failed, Failure, Halted, Work, decode_outcome
 from .plan import Plan
-from .pool import Executor
-from .progress import Progress
+from .pool import WorkerPool
 
-__all__ = ["FAILURES_IN_A_ROW", "Driver", "OnError"]
+__all__ = ["FAILURES_IN_A_ROW", "Driver", "OnError", "Progress"]
 
 OnError = Literal["quarantine", "fail"]
 
 # So many items failing one after the other are no accident of the data.
 FAILURES_IN_A_ROW = 50
+
+
+class Progress:
+    """Is told how far a conversion is; this one shows nothing."""
+
+    def log(self, text: str) -> None:
+        """Take one line about the run as a whole."""
+
+    def advance(self, settled: int, total: int, quarantined: int) -> None:
+        """Take how many of the items asked for are settled, and how many of these are quarantined."""
 
 
 @dataclass
@@ -38,7 +47,7 @@ class Driver:
     progress: Progress
     _failing: set[int | str] = field(default_factory=set)  # in a row; those that share an image count once
 
-    def run(self, executor: Callable[[int], Executor]) -> None:
+    def run(self, executor: Callable[[int], WorkerPool]) -> None:
         """Convert every item that is not settled yet.
 
         Args:
@@ -51,18 +60,19 @@ class Driver:
         if first is not None and first.failure is not None:
             self._stop_if_asked(first.item.path, first.failure)
         done, failed = self.journal.count()
-        requested = sum(split.discovered - split.skipped for split in self.plan.splits.values())
-        settled = done + failed + self.plan.failed
+        total = sum(split.discovered - split.skipped for split in self.plan.splits.values())
+        self._settled, self._quarantined = done + failed + self.plan.failed, failed + self.plan.failed
         if self.journal.damaged:
             self.progress.log(f"damaged lines in the journal: {self.journal.damaged}; their items are converted again")
         if done or failed:
-            self.progress.log(f"resuming: {settled} of {requested} items are settled")
-        if settled == requested:
+            self.progress.log(f"resuming: {self._settled} of {total} items are settled")
+        if self._settled == total:
             return
-        quarantined = failed + self.plan.failed
-        with self.progress.track(requested, settled, quarantined), executor(requested - settled) as workers:
+        with executor(total - self._settled) as workers:
+            self.progress.advance(self._settled, total, self._quarantined)
             for outcome in workers.run(self._unsettled()):
                 self._note(outcome)
+                self.progress.advance(self._settled, total, self._quarantined)
 
     def _unsettled(self) -> Iterator[Work]:
         for index, planned in enumerate(self.plan):
@@ -73,16 +83,15 @@ class Driver:
         outcome = decode_outcome(encoded)
         if isinstance(outcome, Halted):
             raise ConversionStopped(f"{outcome.message}; fix it and rerun: progress is kept")
-        if not isinstance(outcome, Failed):
+        if isinstance(outcome, Failed):
+            self._stop_if_asked(outcome.path, outcome.failure)
+            self._failing.add(outcome.shared or outcome.index)
+        else:
             self._failing.clear()
-            self.journal.append(encoded, outcome)
-            self.progress.advance(quarantined=False)
-            return
-        self._stop_if_asked(outcome.path, outcome.failure)
-        self._failing.add(outcome.shared or outcome.index)
         self.journal.append(encoded, outcome)
-        self.progress.advance(quarantined=True)
-        if len(self._failing) >= FAILURES_IN_A_ROW:
+        self._settled += 1
+        self._quarantined += isinstance(outcome, Failed)
+        if isinstance(outcome, Failed) and len(self._failing) >= FAILURES_IN_A_ROW:
             raise ConversionStopped(
                 f"{FAILURES_IN_A_ROW} items in a row failed, the last: {_described(outcome.path, outcome.failure)}; "
                 "fix it and rerun with --retry-quarantined: progress is kept"

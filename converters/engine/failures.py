@@ -32,16 +32,12 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 def outage_of(error: BaseException, stage: str) -> str | None:
     """Describe in one line what is wrong with the machine, the output or the network; None: the item is to blame.
 
-    Args:
-        error: what was raised.
-        stage: what was being done; while writing, every error that is not the item's own is the output's.
+    While writing, at the stage `write`, every error that is not the item's own is the output's.
     """
     found = outage(error)
-    if found is not None:
-        return found
-    if stage != "write" or isinstance(error, (Phi3VDataError, UnicodeError)):
-        return None
-    return f"the output cannot be written ({type(error).__name__}: {one_line(error)})"
+    if found is None and stage == "write" and not isinstance(error, (Phi3VDataError, UnicodeError)):
+        return f"the output cannot be written ({type(error).__name__}: {one_line(error)})"
+    return found
 
 
 def failure_of(error: BaseException, stage: str, roots: Iterable[str] = ()) -> Failure:
@@ -92,11 +88,7 @@ def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
 
 @contextmanager
 def source_errors(name: str, doing: str) -> Iterator[None]:
-    """Turn whatever a source's own code raises into one line with its name and the error's type.
-
-    Args:
-        name: the source's.
-        doing: what it was asked to do, as in "failed while it ...".
+    """Turn whatever the code of a source raises into one line: its name, what it was `doing`, the error's type.
 
     Raises:
         UsageError: the source raised anything that is not this package's own error, `sys.exit` included.

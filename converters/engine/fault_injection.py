@@ -18,30 +18,20 @@ from typing import IO
 
 from ...schema.errors import UsageError
 
-__all__ = ["POINTS", "VARIABLE", "Injection", "point", "write"]
+__all__ = ["VARIABLE", "Injection", "point", "write"]
 
 VARIABLE = "PHI3V_FAULT_INJECTION"
 
-# In the order in which a run passes them.
-POINTS = (
-    "header-half-written",
-    "header-written",
-    "journal-created",
-    "image-half-written",
-    "image-written",
-    "journal-half-appended",
-    "journal-appended",
-    "records-half-written",
-    "quarantine-half-written",
-    "records-written",
-    "orphans-removed",
-    "shard-half-written",
-    "shards-written",
-    "manifest-half-written",
-    "manifest-written",
-    "state-half-removed",
-    "state-removed",
-)
+
+def _full() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+_ACTIONS = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "kill-all": lambda: os.killpg(0, signal.SIGKILL),
+    "full": _full,
+}
 
 
 class Injection:
@@ -49,41 +39,20 @@ class Injection:
 
     def __init__(self, text: str) -> None:
         parts = text.split(":")
-        if len(parts) != 3 or parts[0] not in POINTS or not parts[1].isdigit() or parts[2] not in _ACTIONS:
-            raise UsageError(
-                f"{VARIABLE}={text}: expected <point>:<count>:<action>; points: {', '.join(POINTS)}; "
-                f"actions: {', '.join(_ACTIONS)}"
-            )
+        if len(parts) != 3 or not parts[1].isdigit() or parts[2] not in _ACTIONS:
+            raise UsageError(f"{VARIABLE}={text}: expected <point>:<count>:<action>; actions: {', '.join(_ACTIONS)}")
         self.name, self.left, self.act = parts[0], int(parts[1]), _ACTIONS[parts[2]]
 
-    def passed(self, name: str) -> None:
-        """Count a passage, and fail if it is the one."""
-        if name == self.name:
-            self.left -= 1
-            if self.left == 0:
-                self.act()
 
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _kill_all() -> None:
-    os.killpg(0, signal.SIGKILL)
-
-
-def _full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-_ACTIONS = {"kill": _kill, "kill-all": _kill_all, "full": _full}
 _injection = Injection(os.environ[VARIABLE]) if VARIABLE in os.environ else None
 
 
 def point(name: str) -> None:
     """Pass a point; nothing happens unless a test has injected a failure there."""
-    if _injection is not None:
-        _injection.passed(name)
+    if _injection is not None and name == _injection.name:
+        _injection.left -= 1
+        if _injection.left == 0:
+            _injection.act()
 
 
 def write(stream: IO[bytes], data: bytes, name: str) -> None:
@@ -93,5 +62,5 @@ def write(stream: IO[bytes], data: bytes, name: str) -> None:
         return
     stream.write(data[: len(data) // 2])
     stream.flush()
-    _injection.passed(name)
+    point(name)
     stream.write(data[len(data) // 2 :])

@@ -39,31 +39,22 @@ def missing_files(out: Folder, manifest: Manifest, images: str) -> str:
     Raises:
         DatasetError: a JSONL file was changed.
     """
-    lost = [row.file for row in manifest.splits if not out.exists(row.file)]
-    if lost:
-        return lost[0]
+    files = [row.file for row in manifest.splits if not out.exists(row.file)]
+    if files:
+        return files[0]
     _check_unchanged(out, manifest)
-    lost = [shard for row in manifest.splits for shard in row.shards if not _is_whole(out, shard)]
-    if lost:
-        return f"{counted(len(lost), 'shard')}, the first {lost[0]}"
-    return _missing_images(out, manifest) if images == IMAGES else ""
-
-
-def _missing_images(out: Folder, manifest: Manifest) -> str:
+    shards = [shard for row in manifest.splits for shard in row.shards if not _is_whole(out, shard)]
+    if shards:
+        return f"{counted(len(shards), 'shard')}, the first {shards[0]}"
+    if images != IMAGES:
+        return ""
     sizes, lost, first = ImageSizes(out, IMAGES), 0, ""
-    for row in manifest.splits:
-        for line in read_lines(out, row.file):
-            for name in decode_record(line.data).images():
-                if not _is_there(sizes, name):
-                    lost, first = lost + 1, first or name
+    for line in (line for row in manifest.splits for line in read_lines(out, row.file)):
+        record = decode_record(line.data)
+        for name, size in zip(record.images(), sizes.of(record), strict=True):
+            if not size:
+                lost, first = lost + 1, first or name
     return f"{counted(lost, 'image')}, the first {IMAGES}/{first}" if lost else ""
-
-
-def _is_there(sizes: ImageSizes, image: str) -> bool:
-    try:
-        return sizes.of_image(image) > 0
-    except FileNotFoundError:
-        return False
 
 
 def _is_whole(out: Folder, shard: str) -> bool:
@@ -110,21 +101,16 @@ def outcomes(out: Folder, images: str, plan: Plan, *, retry: bool) -> Iterator[b
             continue
         record = records[item.split].take(item.id)
         if record is not None:
-            with contextlib.suppress(FileNotFoundError):  # an image was removed since: the item is done again
-                found = sizes.of(decode_record(record))
-                if all(found):
-                    yield encode(Done(index, msgspec.Raw(record), found))
+            found = sizes.of(decode_record(record))
+            if all(found):  # an image that was removed since is made again
+                yield encode(Done(index, msgspec.Raw(record), found))
         elif (line := quarantined.take(item.id)) is not None:
             failure = Failure(stage=line.stage, exception=line.exception, message=line.message)
             yield encode(Failed(index, item.path, failure, item.shared))
 
 
 class _Heads(Generic[Kept]):
-    """What was kept of items, in the plan's order: asked for by one id after the other, most of which are there.
-
-    Args:
-        kept: pairs of an item's id and what was kept.
-    """
+    """What was kept of items, pairs with their ids in the plan's order, in which they are asked for."""
 
     def __init__(self, kept: Iterable[tuple[str, Kept]]) -> None:
         self._rest = iter(kept)

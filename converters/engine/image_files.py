@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from ...schema.errors import ItemError
 from ...schema.record import Record, decode_record
@@ -41,58 +41,33 @@ def check_name(name: str, images: str) -> None:
 
 
 class ImageSizes:
-    """Bytes of the images of a dataset, as they are now. An object store is asked a folder at a time.
-
-    Args:
-        out: the dataset folder.
-        images: the folder in it that images go to.
-    """
+    """Bytes of the images in a folder of a dataset, as they are now. An object store is asked a folder at a time."""
 
     def __init__(self, out: Folder, images: str) -> None:
-        self._out = out
-        self._images = images
-        self._listings: OrderedDict[str, dict[str, int]] = OrderedDict()
+        self._out, self._images = out, images
+        self._listed = lru_cache(_LISTINGS)(lambda folder: {entry.name: entry.size for entry in _files(out, folder)})
 
     def of(self, record: Record) -> list[int]:
-        """Return the bytes of the images a record shows, in its order.
-
-        Raises:
-            FileNotFoundError: one of them is missing.
-        """
-        return [self.of_image(name) for name in record.images()]
+        """Return the bytes of the images a record shows, in its order; 0 for one that is missing."""
+        return [self._size(f"{self._images}/{name}") for name in record.images()]
 
     def are(self, record: Record, written: Sequence[int]) -> bool:
         """Tell whether the images of a record are there with the sizes that were written."""
+        return self.of(record) == list(written)
+
+    def _size(self, name: str) -> int:
+        if not isinstance(self._out, LocalFolder):
+            return self._listed(name.rpartition("/")[0]).get(name, 0)
         try:
-            return self.of(record) == list(written)
-        except FileNotFoundError:
-            return False
-
-    def of_image(self, image: str) -> int:
-        """Return the bytes of one image, by its name in a record.
-
-        Raises:
-            FileNotFoundError: it is missing.
-        """
-        name = f"{self._images}/{image}"
-        if isinstance(self._out, LocalFolder):
             return self._out.size(name)
-        folder = name.rpartition("/")[0]
-        if folder not in self._listings:
-            self._listings[folder] = {entry.name: entry.size for entry in _files(self._out, folder)}
-            if len(self._listings) > _LISTINGS:
-                self._listings.popitem(last=False)
-        if name not in self._listings[folder]:
-            raise FileNotFoundError(name)
-        return self._listings[folder][name]
+        except FileNotFoundError:
+            return 0
 
 
 def remove_orphans(
     out: Folder, images: str, failed: Mapping[str, bool], records: Callable[[], Iterable[bytes]]
 ) -> None:
     """Remove images that no record shows: what failed items left behind, in this run or in one that was killed.
-
-    Each folder is listed once, however many items failed.
 
     Args:
         out: the dataset folder.
@@ -102,10 +77,9 @@ def remove_orphans(
     """
     if not failed:
         return
-    shown: set[str] = set()
-    if any(failed.values()):
-        names = (name for record in records() for name in decode_record(record).images())
-        shown.update(name for name in names if _owner(name, failed) is not None)
+    is_any_shared = any(failed.values())
+    names = (name for record in (records() if is_any_shared else ()) for name in decode_record(record).images())
+    shown = {name for name in names if _owner(name, failed) is not None}
     for folder in sorted({prefix.rpartition("/")[0] for prefix in failed}):
         for entry in _files(out, f"{images}/{folder}" if folder else images):
             name = entry.name.removeprefix(f"{images}/")

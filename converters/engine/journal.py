@@ -5,57 +5,61 @@
     5f0c2a91 {"type":"done","index":7,"record":{...},"sizes":[2041]}
 
 It is only ever appended to. Opening it reads it once, from start to end, and remembers where each item's last line
-starts; assembly then seeks. A kill may tear the last line, which is cut off. A checksum counts the one before it in, so
+lies; assembly then seeks. A kill may tear the last line, which is cut off. A checksum counts the one before it in, so
 that a line that was changed, moved or lost is noticed; the line is passed over. It may have superseded an earlier
 failure, so the items that failed before it are done again.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import IO
 
 import msgspec
 
 from ...schema.errors import ConversionStopped
-from ..base import Item
 from . import fault_injection
-from .messages import Done, Failed, Failure, Outcome, decode_outcome
-from .plan import Plan
-from .spool import line_at, lines
+from .messages import Done, Failed, Outcome, decode_outcome
 
-__all__ = ["Journal", "Result", "journal_lines", "read_journal", "results"]
+__all__ = ["Journal", "journal_lines", "lines_of", "read_journal"]
 
 _OPEN, _DONE, _FAILED = 0, 1, 2
 _CHECKSUM = 9  # bytes: CRC-32 in hex, a space
+_BLOCK = 1 << 20
 
 
-def journal_lines(outcomes: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a journal that starts with these encoded outcomes, line ends included."""
-    checksum = 0
+def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield every line of an open file, by positioned reads that disturb nobody; the last may lack its line end."""
+    rest, position = b"", 0
+    while block := os.pread(stream.fileno(), _BLOCK, position):
+        position += len(block)
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if rest:
+        yield rest
+
+
+def journal_lines(outcomes: Iterable[bytes], checksum: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a journal, line ends included, that hold these encoded outcomes behind a checksum."""
     for outcome in outcomes:
-        line, checksum = _line(outcome, checksum)
-        yield line
+        checksum = zlib.crc32(outcome, checksum)
+        yield b"%08x %b\n" % (checksum, outcome)
 
 
 def read_journal(lines: Iterable[bytes]) -> Iterator[Outcome | None]:
-    """Read the lines of a journal, given without their ends; None stands for one that is not as it was written."""
+    """Read the lines of a journal; None stands for one that is not as it was written."""
     checksum = 0
     for line in lines:
         yield _outcome(line, checksum)
         checksum = _stated(line)
 
 
-def _line(outcome: bytes, before: int) -> tuple[bytes, int]:
-    checksum = zlib.crc32(outcome, before)
-    return b"%08x %b\n" % (checksum, outcome), checksum
-
-
 def _outcome(line: bytes, before: int) -> Outcome | None:
-    outcome = line[_CHECKSUM:]
+    outcome = line[_CHECKSUM:-1]
     if line[:_CHECKSUM] != b"%08x " % zlib.crc32(outcome, before):
         return None
     try:
@@ -84,51 +88,48 @@ class Journal:
         damaged: how many lines were not as they were written when the journal was opened.
     """
 
-    def __init__(self, stream: IO[bytes], items: int, on_line: Callable[[bytes], None] | None = None) -> None:
-        self._stream = stream
-        self._on_line = on_line
-        self._offsets = array("q", bytes(8 * items))
-        self._before = array("I", bytes(4 * items))  # the checksum of the line before each item's
-        self._checksum = 0
+    def __init__(self, stream: IO[bytes], items: int, on_line: Callable[[bytes], object] | None = None) -> None:
+        self._stream, self._on_line = stream, on_line
         self._states = bytearray(items)
-        self.damaged = 0
-        self._end = self._read()
-
-    def _read(self) -> int:
-        end = 0
-        for line in lines(self._stream):
-            if not line.whole:
+        # Of each item's last line: where it starts, its size, and the checksum of the line before it.
+        self._offsets, self._sizes = array("q", bytes(8 * items)), array("I", bytes(4 * items))
+        self._before = array("I", bytes(4 * items))
+        self._end = self._checksum = self.damaged = 0
+        for line in lines_of(stream):
+            if not line.endswith(b"\n"):
                 break
-            outcome = _outcome(line.data, self._checksum)
-            if outcome is None or not 0 <= outcome.index < len(self._states):
-                self.damaged += 1
-                self.reopen_failed()
-            elif self.damaged and isinstance(outcome, Failed) and self._states[outcome.index] == _DONE:
-                self.reopen(outcome.index)  # behind a damaged line, older lines may stand once more
-            else:
-                self._note(outcome, line.offset)
-            self._checksum = _stated(line.data)
-            end = line.offset + len(line.data) + 1
-        self._stream.truncate(end)
-        self._stream.seek(end)
-        return end
+            self._reread(line)
+        stream.truncate(self._end)
+        stream.seek(self._end)
+
+    def _reread(self, line: bytes) -> None:
+        outcome = _outcome(line, self._checksum)
+        if outcome is None or not 0 <= outcome.index < len(self._states):
+            self.damaged += 1
+            self.reopen_failed()
+            outcome = None
+        elif self.damaged and isinstance(outcome, Failed) and self._states[outcome.index] == _DONE:
+            self.reopen(outcome.index)  # behind a damaged line, older lines may stand once more
+            outcome = None
+        self._note(outcome, line, _stated(line))
+
+    def _note(self, outcome: Outcome | None, line: bytes, checksum: int) -> None:
+        if outcome is not None:
+            self._states[outcome.index] = _DONE if isinstance(outcome, Done) else _FAILED
+            self._offsets[outcome.index], self._sizes[outcome.index] = self._end, len(line)
+            self._before[outcome.index] = self._checksum
+        self._end += len(line)
+        self._checksum = checksum
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def _note(self, outcome: Outcome, offset: int) -> None:
-        self._states[outcome.index] = _DONE if isinstance(outcome, Done) else _FAILED
-        self._offsets[outcome.index] = offset
-        self._before[outcome.index] = self._checksum
-
     def append(self, outcome: bytes, decoded: Done | Failed) -> None:
         """Note what became of one item; `outcome` is what the worker wrote, `decoded` the same as an object."""
-        line, checksum = _line(outcome, self._checksum)
+        (line,) = journal_lines([outcome], self._checksum)
         fault_injection.write(self._stream, line, "journal-half-appended")
         self._stream.flush()
-        self._note(decoded, self._end)
-        self._end += len(line)
-        self._checksum = checksum
+        self._note(decoded, line, _stated(line))
         if self._on_line is not None:
             self._on_line(line)
         fault_injection.point("journal-appended")
@@ -141,7 +142,8 @@ class Journal:
         """
         if self._states[index] == _OPEN:
             return None
-        found = _outcome(line_at(self._stream, self._offsets[index]), self._before[index])
+        line = os.pread(self._stream.fileno(), self._sizes[index], self._offsets[index])
+        found = _outcome(line, self._before[index])
         if not isinstance(found, (Done, Failed)) or found.index != index:
             raise ConversionStopped(
                 "the journal was changed while this run read it; rerun: what was lost is done again"
@@ -163,33 +165,3 @@ class Journal:
     def count(self) -> tuple[int, int]:
         """Count the items with a record and those that failed."""
         return self._states.count(_DONE), self._states.count(_FAILED)
-
-
-@dataclass(frozen=True)
-class Result:
-    """One item that was asked for, and what became of it.
-
-    Args:
-        item: the item.
-        failure: why it has no record, None where it has one.
-        record: its record, encoded.
-        sizes: the bytes of its images when they were written, in the order the record shows them.
-    """
-
-    item: Item
-    failure: Failure | None = None
-    record: bytes = b""
-    sizes: tuple[int, ...] = ()
-
-
-def results(plan: Plan, journal: Journal) -> Iterator[Result]:
-    """Yield what became of every item that was asked for and is settled, in the plan's order."""
-    for index, planned in enumerate(plan):
-        if planned.failure is not None:
-            yield Result(planned.item, planned.failure)
-        elif not planned.skipped:
-            outcome = journal.outcome(index)
-            if isinstance(outcome, Done):
-                yield Result(planned.item, None, bytes(outcome.record), tuple(outcome.sizes))
-            elif outcome is not None:
-                yield Result(planned.item, outcome.failure)

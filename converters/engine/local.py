@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from tempfile import TemporaryFile
-from types import TracebackType
 
 import msgspec
 
@@ -47,16 +46,10 @@ serve(int(sys.argv[1]))
 
 
 class OutputLog:
-    """Logs what libraries and sources print in workers, one line an item and not without end.
-
-    Args:
-        log: takes a line.
-        most: after so many lines, no more are logged.
-    """
+    """Logs what libraries and sources print in workers, one line an item and at most so many lines."""
 
     def __init__(self, log: Callable[[str], None], most: int = 20) -> None:
-        self._log = log
-        self._left = most
+        self._log, self._left = log, most
 
     def add(self, where: str, text: str) -> None:
         """Log the first line of what was printed while `where` was at work."""
@@ -71,23 +64,14 @@ class OutputLog:
 
 
 class LocalExecutor(WorkerPool):
-    """A fixed number of worker processes.
-
-    Args:
-        job: what every worker needs to know.
-        workers: how many processes.
-        item_timeout: see `WorkerPool`.
-        log: takes lines for people, such as what a library printed.
-    """
+    """A fixed number of worker processes; `log` takes lines for people, such as what a library printed."""
 
     def __init__(self, job: Job, workers: int, item_timeout: float, log: Callable[[str], None]) -> None:
         self._processes = [_WorkerProcess(encode(job)) for _ in range(workers)]
         self._output = OutputLog(log)
         super().__init__(self._processes, item_timeout)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for process in self._processes:
             process.close()
         for process in self._processes:
@@ -103,7 +87,7 @@ class LocalExecutor(WorkerPool):
                 yield process, WorkerExit(process.end())
                 continue
             if answer == _READY:
-                process.ready, process.failed_starts = True, 0
+                process.is_up()
             elif answer.startswith(_PRINTED):
                 where = process.assigned[0].item.path if process.assigned else "the source"
                 self._output.add(where, answer[len(_PRINTED) :].decode(errors="backslashreplace"))
@@ -133,15 +117,12 @@ class _WorkerProcess(WorkerHandle):
             stderr=self._printed,
         )
         theirs.close()
-        self._send(self._job)
+        self.send(self._job)
 
-    def send(self, work: Work) -> None:
-        self._send(encode(work))
-
-    def _send(self, data: bytes) -> None:
+    def send(self, work: bytes) -> None:
         # That a worker has exited is noticed when its answer is waited for.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send_bytes(data)
+            self.connection.send_bytes(work)
 
     def close(self) -> None:
         """Tell the worker that it is not needed any more: it ends after its present item, an idle one at once."""
@@ -173,15 +154,13 @@ def _last_line(printed: int) -> str:
 
 
 def serve(handle: int) -> None:
-    """Be a worker process: read work from a pipe and write outcomes to it until its other end is closed.
-
-    Args:
-        handle: file descriptor of a duplex pipe.
-    """
+    """Be a worker process: read work from a duplex pipe and write outcomes to it until its other end is closed."""
     # Parallel work is done by processes; threads of the numeric libraries would only be in each other's way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    _end_with_the_driver()
+    # A killed driver closes the pipe, but a worker at a long item would only notice after it.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     connection = Connection(handle)
     works = msgspec.json.Decoder(Work)
     try:
@@ -193,8 +172,7 @@ def serve(handle: int) -> None:
         connection.send_bytes(_READY)
         while True:
             answer = encode(worker.convert(works.decode(connection.recv_bytes())))
-            printed = _take_printed()
-            if printed:
+            if printed := _take_printed():
                 connection.send_bytes(_PRINTED + printed)
             connection.send_bytes(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -210,9 +188,3 @@ def _take_printed() -> bytes:
     os.ftruncate(_STDERR, 0)
     os.lseek(_STDERR, 0, os.SEEK_SET)
     return text
-
-
-def _end_with_the_driver() -> None:
-    # A killed driver closes the pipe, but a worker at a long item would only notice after it.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -82,16 +83,8 @@ class Halted(msgspec.Struct, frozen=True, tag="halted"):
 
 Outcome = Done | Failed | Halted
 
-_outcomes = msgspec.json.Decoder(Outcome)
-_encoder = msgspec.json.Encoder()
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+"""Writes any message as JSON."""
 
-
-def encode(message: Any) -> bytes:
-    """Write any message as JSON."""
-    return _encoder.encode(message)
-
-
-def decode_outcome(line: bytes) -> Outcome:
-    """Read what a worker answered, or what one line of the journal holds."""
-    outcome: Outcome = _outcomes.decode(line)
-    return outcome
+decode_outcome: Callable[[bytes], Outcome] = msgspec.json.Decoder(Outcome).decode
+"""Reads what a worker answered, or what one line of the journal holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...schema.jsonl import read_lines
 from ...schema.layout import SHARDS, SplitRow
@@ -20,14 +20,8 @@ __all__ = ["Packing", "pack", "unpack"]
 _READERS_OF_A_STORE = 16
 
 
-@dataclass(frozen=True)
-class Packing:
-    """How shards are made.
-
-    Args:
-        size: bytes that a tar does not exceed unless one sample alone does.
-        images: the folder in the dataset that the images lie in.
-    """
+class Packing(NamedTuple):
+    """How shards are made: at most `size` bytes each but for one sample's, of images in the folder `images`."""
 
     size: int
     images: str

@@ -22,8 +22,8 @@ from ...storage.temporary_tables import TemporaryTables
 from ..base import Converter, Item
 from ..splits import is_split_name
 from .failures import portable, shortened, source_errors
+from .journal import lines_of
 from .messages import Failure, encode
-from .spool import lines
 
 __all__ = ["Names", "Owner", "Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
 
@@ -73,8 +73,7 @@ class Plan:
         return sum(split.discovered for split in self.splits.values())
 
     def __iter__(self) -> Iterator[Planned]:
-        for line in lines(self.stream):
-            yield _decoder.decode(line.data)
+        return map(_decoder.decode, lines_of(self.stream))
 
 
 _decoder = msgspec.json.Decoder(Planned)
@@ -85,7 +84,7 @@ def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> 
 
     Args:
         converter: the source.
-        selection: what is asked for.
+        selection: what is asked for of it.
         stream: an empty temporary file; it stays open as long as the plan is read.
 
     Raises:
@@ -123,19 +122,15 @@ def _discovered(converter: Converter) -> Iterator[Item]:
 
 
 def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names, root: str) -> Planned:
-    wanted = selection.splits is None or item.split in selection.splits
     number, split.discovered = split.discovered, split.discovered + 1
     stored, failure = _storable(item)
-    if not wanted or (selection.limit is not None and number >= selection.limit):
+    is_wanted = selection.splits is None or item.split in selection.splits
+    if not is_wanted or (selection.limit is not None and number >= selection.limit):
         split.skipped += 1
         return Planned(stored, skipped=True)
-    return Planned(stored, failure=_found_unusable(item, root) or failure or _collision(item, names))
-
-
-def _found_unusable(item: Item, root: str) -> Failure | None:
-    if not item.failure:
-        return None
-    return Failure(stage="discover", exception="ItemError", message=portable(item.failure, (root,)))
+    if item.failure:
+        failure = Failure(stage="discover", exception="ItemError", message=portable(item.failure, (root,)))
+    return Planned(stored, failure=failure or _collision(item, names))
 
 
 def _storable(item: Item) -> tuple[Item, Failure | None]:
@@ -152,12 +147,9 @@ def _storable(item: Item) -> tuple[Item, Failure | None]:
 
 
 def _printable(item: Item) -> Item:
-    id_, split, path, images = (_escaped(text) or "(empty)" for text in (item.id, item.split, item.path, item.images))
+    texts = [item.id, item.split, item.path, item.images]
+    id_, split, path, images = (text.encode("utf-8", "backslashreplace").decode() or "(empty)" for text in texts)
     return Item(id=id_, split=split, path=path, images=images)
-
-
-def _escaped(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
@@ -175,8 +167,7 @@ def _collision(item: Item, names: Names) -> Failure | None:
         msgspec.convert(f"{item.images}.0.jpg", ImagePath)
     except msgspec.ValidationError:
         return _failure(f"its images {item.images!r} would leave the dataset; rename it")
-    owner = names.take("id", item.id, item)
-    if owner is not None:
+    if owner := names.take("id", item.id, item):
         return _failure(f"its id {item.id!r} is already that of {owner.path}")
     owner = names.take("images", name_key(item.images), item)
     if owner is not None and not (item.shared and item.shared == owner.shared):
@@ -204,11 +195,7 @@ class Names(TemporaryTables):
         )
 
     def take(self, kind: Literal["id", "images"], name: str, item: Item) -> Owner | None:
-        """Take a name for an item.
-
-        Returns:
-            None where it was free; otherwise whose it is.
-        """
+        """Take a name for an item; return whose it is already, None where it was free."""
         row = (kind, name, item.path, item.shared)
         if self.execute("INSERT OR IGNORE INTO taken VALUES (?, ?, ?, ?)", row).rowcount:
             return None

@@ -12,13 +12,14 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeVar
 
 from ...schema.errors import ConversionStopped
 from .messages import Failed, Failure, Work, encode
 
-__all__ = ["ActiveClock", "Executor", "WorkQueue", "WorkerExit", "WorkerHandle", "WorkerPool"]
+__all__ = ["ActiveClock", "WorkQueue", "WorkerExit", "WorkerHandle", "WorkerPool"]
+
+Pool = TypeVar("Pool", bound="WorkerPool")
 
 _DEPTH = 2
 _LARGE = 1 << 15  # bytes
@@ -31,26 +32,8 @@ _FRESH_START = 30.0
 _MOST_WAITING = 32
 
 
-class Executor(Protocol):
-    """Something that converts items, in any order. A context manager: leaving it ends its workers."""
-
-    def __enter__(self) -> Executor: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def run(self, works: Iterator[Work]) -> Iterator[bytes]:
-        """Yield an encoded outcome for each item, taking new items only as earlier ones are answered."""
-
-
 class WorkerExit(NamedTuple):
-    """A worker ended.
-
-    Args:
-        cause: how, in a few words.
-        blames_item: the item it was at may be to blame; not where its whole machine was lost.
-    """
+    """A worker ended: how, in a few words, and whether the item it was at may be to blame."""
 
     cause: str
     blames_item: bool = True
@@ -77,8 +60,12 @@ class WorkerHandle(ABC):
         """Begin to start the worker, for the first time or in place of one that is ended here if it still runs."""
 
     @abstractmethod
-    def send(self, work: Work) -> None:
-        """Send it an item."""
+    def send(self, work: bytes) -> None:
+        """Send it an item, encoded."""
+
+    def is_up(self) -> None:
+        """Note that it has come up."""
+        self.ready, self.failed_starts = True, 0
 
 
 class ActiveClock:
@@ -102,7 +89,7 @@ class ActiveClock:
 
 
 class WorkerPool(ABC):
-    """The scheduler, see the module's text.
+    """The scheduler, see the module's text. A context manager: leaving it ends the workers.
 
     Args:
         workers: the handles of the workers.
@@ -122,18 +109,16 @@ class WorkerPool(ABC):
     def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
         """Wait at most `timeout` seconds until workers have answered, exited or become ready; yield what there is."""
 
-    def __enter__(self) -> Executor:
+    def __enter__(self: Pool) -> Pool:
         for worker in self._workers:
             self._start(worker)
         return self
 
     @abstractmethod
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
     def run(self, works: Iterator[Work]) -> Iterator[bytes]:
-        """See `Executor`.
+        """Yield an encoded outcome for each item, in any order, taking new items only as earlier ones are answered.
 
         Raises:
             ConversionStopped: workers do not start, however often it is tried.
@@ -166,7 +151,8 @@ class WorkerPool(ABC):
             others = self._workers if self._clock.now() - fresh.since > _FRESH_START else ()
             worker = next((worker for worker in (fresh, *others) if worker.ready), None)
             if idle and worker is not None:
-                self._send(worker, self._suspects.popleft()[1])
+                suspect = self._suspects.popleft()[1]
+                self._send(worker, suspect, encode(suspect))
             return True
         if not self._alone:
             self._fill(queue)
@@ -181,21 +167,27 @@ class WorkerPool(ABC):
                 if work is None:
                     self._exhausted = True
                     return
-                if worker.assigned and len(encode(work)) > _LARGE:
+                message = encode(work)
+                if worker.assigned and len(message) > _LARGE:
                     # It would fill a pipe, and driver and worker could wait for each other to read.
                     self._returned.appendleft(work)
                     return
-                self._send(worker, work)
+                self._send(worker, work, message)
 
-    def _send(self, worker: WorkerHandle, work: Work) -> None:
+    def _send(self, worker: WorkerHandle, work: Work, message: bytes) -> None:
         if not worker.assigned:
             worker.since = self._clock.now()
         worker.assigned.append(work)
-        worker.send(work)
+        worker.send(message)
 
-    def _on_worker_exit(self, worker: WorkerHandle, exited: WorkerExit) -> Iterator[bytes]:
+    def _lost(self, worker: WorkerHandle) -> list[Work]:
+        """Start another worker in place of one, and return what it has not answered."""
         lost = list(worker.assigned)
         worker.assigned.clear()
+        self._start(worker)
+        return lost
+
+    def _on_worker_exit(self, worker: WorkerHandle, exited: WorkerExit) -> Iterator[bytes]:
         if not worker.ready:
             worker.failed_starts += 1
             if worker.failed_starts == _FAILED_STARTS:
@@ -203,17 +195,16 @@ class WorkerPool(ABC):
                     f"a worker process could not start, {_FAILED_STARTS} times in a row ({exited.cause}); fix it and "
                     "rerun: progress is kept"
                 )
-        self._start(worker)
+        lost = self._lost(worker)
         if not lost or not exited.blames_item:
             self._returned.extend(lost)
             return
-        suspect, *rest = lost
-        self._returned.extend(rest)
+        self._returned.extend(lost[1:])
         if self._alone:
             reason = "its worker process exited twice; it crashes the decoder, or needs more memory than there is"
-            yield _failed(suspect, "WorkerExited", reason)
+            yield _failed(lost[0], "WorkerExited", reason)
         else:
-            self._suspects.append((worker, suspect))
+            self._suspects.append((worker, lost[0]))
 
     def _end_overdue(self) -> Iterator[bytes]:
         now = self._clock.now()
@@ -221,10 +212,8 @@ class WorkerPool(ABC):
             if now - worker.since <= self._item_timeout:
                 continue
             if worker.ready and worker.assigned:
-                late, *rest = worker.assigned
-                worker.assigned.clear()
+                late, *rest = self._lost(worker)
                 self._returned.extend(rest)
-                self._start(worker)
                 reason = f"no result within {self._item_timeout:g} s, so its worker was ended; see --item-timeout"
                 yield _failed(late, "ItemTimeout", reason)
             elif not any(other.ready for other in self._workers):
@@ -240,12 +229,7 @@ def _failed(work: Work, exception: str, message: str) -> bytes:
 
 
 class WorkQueue:
-    """Which item a worker is assigned next: in order, but those that share an image go to the worker that stored it.
-
-    Args:
-        works: the items.
-        workers: how many workers there are.
-    """
+    """Which of the items a worker is assigned next: in order, but those that share an image go to who stored it."""
 
     def __init__(self, works: Iterator[Work], workers: int) -> None:
         self._works = works

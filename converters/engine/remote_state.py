@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
 import time
-from pathlib import Path, PurePosixPath
-from types import TracebackType
+from pathlib import PurePosixPath
 from typing import IO
 
-from ...schema.errors import OutputError
-from ...storage import RemoteFolder
+from ...storage import RemoteFolder, check_writable, user_cache
 from ...storage.lock import StoreLock
-from ...storage.outage import one_line
 from .state import SEGMENTS, STATE, Phase, State
 
 __all__ = ["RemoteState"]
@@ -35,33 +30,16 @@ class RemoteState(State):
     """
 
     def __init__(self, out: RemoteFolder) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        super().__init__(out, cache / "phi3v-data" / hashlib.sha256(out.address.encode()).hexdigest()[:16])
+        super().__init__(out, user_cache(hashlib.sha256(out.address.encode()).hexdigest()[:16]))
         self._lock = StoreLock(out, _LOCK)
         self._collected = bytearray()
         self._next = 0
         self._since = time.monotonic()
 
     def __enter__(self) -> State:
-        try:
-            self.out.write(f"{STATE}/probe", b"")
-            self.out.delete(f"{STATE}/probe")
-        except Exception as error:
-            raise OutputError(
-                f"{self.out.address}: cannot be written ({type(error).__name__}: {one_line(error)}); check the address "
-                "and the credentials"
-            ) from error
+        check_writable(self.out)
         self._held.enter_context(self._lock)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._held:
-            if error is not None:
-                # What is not kept is done again; the error that ended the run is the one to report.
-                with contextlib.suppress(Exception):
-                    self.check_kept()
 
     def _is_kept(self) -> bool:
         self._flush()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,41 +19,7 @@ from .plan import Plan
 from .settings import RunHeader, Settings
 from .state import HEADER, Phase, State, read_header
 
-__all__ = ["ResumePoint", "Target", "check_ours", "find_resume_point", "prepare", "reopen_changed"]
-
-
-class ResumePoint(enum.Enum):
-    """Where a run resumes.
-
-    START: from nothing; what is there holds no record, or is to be thrown away.
-    CLEAR: a run was killed while it removed an earlier dataset; the rest is removed, then all is converted.
-    JOURNAL: an unfinished run; what its journal settles is done.
-    RECORDS: a finished dataset whose quarantined items are retried, or that lacks files; what has a record is done.
-    COMPLETE: a finished dataset; nothing is left to do.
-    """
-
-    START = "start"
-    CLEAR = "clear"
-    JOURNAL = "journal"
-    RECORDS = "records"
-    COMPLETE = "complete"
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a run is asked to produce, and how it may treat what is there.
-
-    Args:
-        header: what it makes of what.
-        images: the folder in the dataset that images go to.
-        restart: throw away what is there.
-        retry: try again what was quarantined.
-    """
-
-    header: RunHeader
-    images: str
-    restart: bool
-    retry: bool
+__all__ = ["check_ours", "reopen_changed", "resume"]
 
 
 def check_ours(out: Folder) -> None:
@@ -78,55 +42,73 @@ def check_ours(out: Folder) -> None:
         )
 
 
-def find_resume_point(target: Target, state: State, log: Callable[[str], object]) -> ResumePoint:
-    """Decide where a run resumes; nothing is changed.
+def resume(
+    state: State,
+    plan: Plan,
+    header: RunHeader,
+    images: str,
+    log: Callable[[str], object],
+    *,
+    restart: bool = False,
+    retry: bool = False,
+) -> bool:
+    """Bring a dataset folder to where work can begin: its start, an unfinished run, or what a finished dataset lacks.
 
     What was made otherwise is protected only where it holds a record: after a run that converted nothing, the corrected
     command runs. A finished dataset is complete only if its files are there.
 
     Args:
-        target: what the run is asked to produce.
         state: of the dataset folder.
+        plan: every item.
+        header: what the run makes of what.
+        images: the folder in the dataset that images go to.
         log: takes a line for people.
+        restart: throw away what is there.
+        retry: try again what was quarantined.
+
+    Returns:
+        Whether anything is left to do.
 
     Raises:
         UsageError: what is there was made from something else, or otherwise.
-        DatasetError: what is there is damaged.
+        DatasetError: what is there is damaged, or a JSONL file of a finished dataset was changed.
     """
     phase = state.phase()
-    if target.restart or phase is Phase.EMPTY:
-        return ResumePoint.START
+    if restart or phase is Phase.EMPTY:
+        _start(state, header)
+        return True
     if phase is Phase.FINISHED:
-        return _in_finished(target, state.out, log)
-    earlier = read_header(state.out)
-    differences = target.header.differences(earlier) if earlier is not None else []
-    if phase is Phase.CLEARING:
-        return ResumePoint.START if differences else ResumePoint.CLEAR
-    if differences:
-        settled = read_journal(line.rstrip(b"\n") for line in state.journal_lines())
-        if any(isinstance(outcome, Done) for outcome in settled):
+        return _resume_finished(state, plan, header, images, log, retry)
+    earlier = read_header(state.out) or header
+    differences = header.differences(earlier)
+    if phase is Phase.CLEARING and not differences:
+        state.clear(earlier)
+    elif differences:
+        if phase is Phase.CONVERTING and any(isinstance(found, Done) for found in read_journal(state.journal_lines())):
             raise _made_otherwise(state.out, "an unfinished conversion", differences)
-        return ResumePoint.START
-    return ResumePoint.JOURNAL
+        _start(state, header)
+    return True
 
 
-def _in_finished(target: Target, out: Folder, log: Callable[[str], object]) -> ResumePoint:
-    manifest = read_manifest(out)
+def _resume_finished(
+    state: State, plan: Plan, header: RunHeader, images: str, log: Callable[[str], object], retry: bool
+) -> bool:
+    out, manifest = state.out, read_manifest(state.out)
     if not any(row.written for row in manifest.splits):
-        return ResumePoint.START
-    differences = _since(manifest, target.header, manifest.decoders)
-    if differences:
+        _start(state, header)
+        return True
+    if differences := _since(manifest, header, manifest.decoders):
         raise _made_otherwise(out, "a finished dataset", differences)
-    missing = missing_files(out, manifest, target.images)
-    if not missing and not (target.retry and any(row.quarantined for row in manifest.splits)):
-        return ResumePoint.COMPLETE
+    missing = missing_files(out, manifest, images)
+    if not missing and not (retry and any(row.quarantined for row in manifest.splits)):
+        return False
     # Newer libraries matter only where more images are to be made.
-    differences = _since(manifest, target.header, target.header.settings.decoders)
-    if differences:
+    if differences := _since(manifest, header, header.settings.decoders):
         raise _made_otherwise(out, f"a finished dataset{' with files missing' if missing else ''}", differences)
     if missing:
         log(f"missing from the finished dataset: {missing}; what is missing is converted again")
-    return ResumePoint.RECORDS
+    state.start_from_records(header, journal_lines(outcomes(out, images, plan, retry=retry)))
+    return True
 
 
 def _since(manifest: Manifest, header: RunHeader, decoders: dict[str, str]) -> list[str]:
@@ -143,49 +125,31 @@ def _made_otherwise(out: Folder, what: str, differences: list[str]) -> UsageErro
     )
 
 
-def prepare(point: ResumePoint, target: Target, state: State, plan: Plan) -> None:
-    """Bring a dataset folder to where work can begin.
-
-    Raises:
-        DatasetError: a JSONL file of a finished dataset was changed.
-    """
-    if point is ResumePoint.START:
-        stale = sorted(set(_stale_records(target, state.out)))
-        state.start(msgspec.structs.replace(target.header, stale=stale))
-    elif point is ResumePoint.CLEAR:
-        state.clear(read_header(state.out) or target.header)
-    elif point is ResumePoint.RECORDS:
-        state.start_from_records(
-            target.header, journal_lines(outcomes(state.out, target.images, plan, retry=target.retry))
-        )
+def _start(state: State, header: RunHeader) -> None:
+    stale = sorted(set(_stale_records(state.out, header)))
+    state.start(msgspec.structs.replace(header, stale=stale))
 
 
-def _stale_records(target: Target, out: Folder) -> Iterator[str]:
+def _stale_records(out: Folder, header: RunHeader) -> Iterator[str]:
     """Name the record files of earlier conversions in a folder, whichever source they were of."""
-    sources = {target.header.settings.source}
+    sources = {header.settings.source}
     # A header or manifest that is missing or damaged is removed in any case.
     with contextlib.suppress(DatasetError):
-        earlier = read_header(out)
-        if earlier is not None:
+        if earlier := read_header(out):
             yield from earlier.stale
             sources.add(earlier.settings.source)
     with contextlib.suppress(DatasetError):
         sources.add(read_manifest(out).source)
     with contextlib.suppress(FileNotFoundError):  # an object store has no empty folders
         for entry in out.list():
-            if entry.name.endswith(".jsonl") and any(entry.name.startswith(f"{source}_") for source in sources):
+            if entry.name.endswith(".jsonl") and entry.name.startswith(tuple(f"{source}_" for source in sources)):
                 yield entry.name
 
 
 def reopen_changed(out: Folder, images: str, journal: Journal) -> None:
-    """Look for images that are not there with their size, and have their items done again.
+    """Have the items done again whose images are not there with their size in the folder `images`.
 
     A kill cannot cause that, but a loss of power can, and so can people.
-
-    Args:
-        out: the dataset folder.
-        images: the folder in it that images go to.
-        journal: what was noted.
     """
     sizes = ImageSizes(out, images)
     for index in range(len(journal)):

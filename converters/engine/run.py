@@ -23,16 +23,15 @@ from ..input.resolve import resolve_input
 from ..registry import ConverterSpec
 from ..splits import parse_ratios
 from .assemble import assemble
-from .driver import Driver, OnError
+from .driver import Driver, OnError, Progress
 from .failures import source_errors, stop_on_outage
 from .local import LocalExecutor
 from .messages import PLANNED, Job
 from .pack import Packing
 from .plan import Selection, make_plan
-from .pool import Executor
-from .progress import Progress, Silent
+from .pool import WorkerPool
 from .remote_state import RemoteState
-from .resume import ResumePoint, Target, check_ours, find_resume_point, prepare, reopen_changed
+from .resume import check_ours, reopen_changed, resume
 from .settings import RunHeader, settings_of
 from .state import STAGING, LocalState, State
 
@@ -132,20 +131,18 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     with source_errors(request.source, "was built"):
         unbound = ConverterSpec(source=request.source, input=os.curdir, options=request.options).build()
     settings = settings_of(unbound, request.engine_options())
-    shown = progress or Silent()
+    shown = progress or Progress()
     with _open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:
         spec = _resolved(request, unbound, state)
         plan = make_plan(spec.build(), request.selection, spooled)
         header = RunHeader(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         images = IMAGES if request.image_files else STAGING
-        target = Target(header, images, request.restart, request.retry_quarantined)
-        point = find_resume_point(target, state, shown.log)
-        if point is ResumePoint.COMPLETE:
+        retry = request.retry_quarantined
+        if not resume(state, plan, header, images, shown.log, restart=request.restart, retry=retry):
             state.sweep()
             return Summary(request.out, read_manifest(out), already_complete=True)
-        prepare(point, target, state, plan)
         journal = state.open_journal(len(plan), header)
-        if request.retry_quarantined:
+        if retry:
             journal.reopen_failed()
         reopen_changed(out, images, journal)
         job = Job(
@@ -176,7 +173,7 @@ def _resolved(request: ConvertRequest, unbound: Converter, state: State) -> Conv
     return ConverterSpec(source=source, input=address, options=request.options)
 
 
-def _executor(request: ConvertRequest, job: Job, items: int, progress: Progress) -> Executor:
+def _executor(request: ConvertRequest, job: Job, items: int, progress: Progress) -> WorkerPool:
     if request.engine == "ray":
         from .cluster import RayExecutor
 

@@ -40,17 +40,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def differences(self, earlier: Settings) -> list[str]:
         """List what differs from an earlier run, one phrase a difference."""
-        found = []
-        if self.source != earlier.source:
-            found.append(f"source {earlier.source} -> {self.source}")
-        for what, old, new in (
-            ("", earlier.options, self.options),
-            ("version of ", earlier.decoders, self.decoders),
-        ):
-            for name in [*old, *(n for n in new if n not in old)]:
-                if old.get(name) != new.get(name):
-                    found.append(f"{what}{name} {_shown(old.get(name))} -> {_shown(new.get(name))}")
-        return found
+        return [
+            f"{what}{name} {_shown(old.get(name))} -> {_shown(new.get(name))}"
+            for what, old, new in (
+                ("", {"source": earlier.source}, {"source": self.source}),
+                ("", earlier.options, self.options),
+                ("version of ", earlier.decoders, self.decoders),
+            )
+            for name in {**old, **new}
+            if old.get(name) != new.get(name)
+        ]
 
 
 def _shown(value: Any) -> str:
@@ -98,11 +97,7 @@ def encode_header(header: RunHeader) -> bytes:
 
 
 def decode_header(data: bytes, where: str) -> RunHeader:
-    """Read `run.json`.
-
-    Args:
-        data: its bytes.
-        where: its address, for the message.
+    """Read the bytes of `run.json`, which lie at the address `where`.
 
     Raises:
         DatasetError: it is not as it was written, or of another version.
@@ -129,15 +124,12 @@ def settings_of(converter: Converter, engine: dict[str, Any]) -> Settings:
         engine: the engine's own options that shape the output.
     """
     cls = type(converter)
+    decoder = getattr(converter, "decoder", None)
+    decoders = {**(decoder_versions(decoder) if decoder is not None else {}), **encoder_versions()}
     names = [option.name for option in options_of(cls)]
     for name in names:
         if name in engine:
             raise UsageError(f"{cls.name}: its option {name!r} has the name of an option of the engine; rename it")
     # As they are read again from the manifest, tuples as lists.
     own = {name: msgspec.json.decode(encode(getattr(converter, name))) for name in names}
-    return Settings(source=cls.name, options={**own, **engine}, decoders=_versions(converter))
-
-
-def _versions(converter: Converter) -> dict[str, str]:
-    decoder = getattr(converter, "decoder", None)
-    return {**(decoder_versions(decoder) if decoder is not None else {}), **encoder_versions()}
+    return Settings(source=cls.name, options={**own, **engine}, decoders=decoders)

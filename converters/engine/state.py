@@ -39,11 +39,10 @@ from typing import IO
 
 from ...schema.errors import ConversionStopped, OutputError
 from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, SHARDS
-from ...storage import PARTIAL, Folder, LocalFolder
+from ...storage import PARTIAL, Folder, LocalFolder, check_writable
 from . import fault_injection
-from .journal import Journal
+from .journal import Journal, lines_of
 from .settings import RunHeader, decode_header, encode_header
-from .spool import lines
 
 __all__ = ["HEADER", "SEGMENTS", "STAGING", "STATE", "LocalState", "Phase", "State", "read_header"]
 
@@ -52,8 +51,6 @@ STAGING = f"{STATE}/{IMAGES}"
 HEADER = f"{STATE}/run.json"
 SEGMENTS = f"{STATE}/journal"
 _FIRST_SEGMENT = f"{SEGMENTS}/000000.jsonl"
-# A disk may take empty files and no bytes.
-_PROBE = bytes(4096)
 # Seconds between two looks whether the state is still there.
 _LOOKS = 1.0
 
@@ -97,10 +94,14 @@ class State(ABC):
     @abstractmethod
     def __enter__(self) -> State: ...
 
-    @abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        with self._held:
+            if error is not None:
+                # What is not kept is done again; the error that ended the run is the one to report.
+                with contextlib.suppress(Exception):
+                    self.check_kept()
 
     def open_journal(self, items: int, header: RunHeader) -> Journal:
         """Open the journal for a plan of so many items; from now on, the state is written again if it is removed."""
@@ -138,7 +139,7 @@ class State(ABC):
         if self._running is not None and self.phase() in (Phase.EMPTY, Phase.CLEARING):
             header, stream = self._running
             self._write_header(header)
-            self._create_journal(line.data + b"\n" for line in lines(stream) if line.whole)
+            self._create_journal(line for line in lines_of(stream) if line.endswith(b"\n"))
 
     def phase(self) -> Phase:
         """Return how far the conversion in the folder is."""
@@ -159,12 +160,7 @@ class State(ABC):
         self.clear(header)
 
     def start_from_records(self, header: RunHeader, journal: Iterable[bytes]) -> None:
-        """Start a run from a finished dataset, whose files stay until assembly replaces them.
-
-        Args:
-            header: what the run makes.
-            journal: the lines of what is settled.
-        """
+        """Start a run with the lines of a journal from a finished dataset, whose files stay until they are replaced."""
         self._create_journal(journal)
         self._write_header(header)
 
@@ -212,20 +208,10 @@ class LocalState(State):
         self._looked = time.monotonic()
 
     def __enter__(self) -> State:
+        check_writable(self.out)
         self._made = [path for path in (self._path, *self._path.parents) if not path.exists()]
-        try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            self._lock = self._held.enter_context((self._path / "lock").open("ab"))
-            probe = self._path / "probe"
-            probe.write_bytes(_PROBE)
-            probe.unlink()
-        except OSError as error:
-            self._held.close()
-            self._remove_made()
-            raise OutputError(
-                f"{self.out.address}: cannot be written ({error.strerror}); make room or permission for it, or choose "
-                "another --out"
-            ) from error
+        self._path.mkdir(parents=True, exist_ok=True)
+        self._lock = self._held.enter_context((self._path / "lock").open("ab"))
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -236,22 +222,12 @@ class LocalState(State):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            # The error that ended the run is the one to report.
-            with contextlib.suppress(Exception):
-                self.check_kept()
-        self._held.close()
+        super().__exit__(kind, error, trace)
         if error is not None and not (self._root / HEADER).exists():
-            self._remove_made()
-
-    def _remove_made(self) -> None:
-        # It ended before it began: it leaves no trace.
-        for remove in (
-            *((self._path / name).unlink for name in ("probe", "lock")),
-            *(path.rmdir for path in self._made),
-        ):
-            with contextlib.suppress(OSError):
-                remove()
+            # It ended before it began: it leaves no trace.
+            for remove in ((self._path / "lock").unlink, *(folder.rmdir for folder in self._made)):
+                with contextlib.suppress(OSError):
+                    remove()
 
     def _is_kept(self) -> bool:
         return self._holds_lock() and (self._root / HEADER).exists() and (self._root / _FIRST_SEGMENT).exists()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["SharedImages", "Sink", "Worker"]
+__all__ = ["Sink", "Worker"]
 
-# How many shared images a worker remembers: enough for items that follow one another.
-_REMEMBERED = 64
+# Name and bytes of the shared images that a worker stored last, by what is shared and the name it was kept under.
+SharedImages: TypeAlias = OrderedDict[tuple[str, str], tuple[str, int]]
+_REMEMBERED = 64  # of them, enough for items that follow one another
 # A name that this file system does not take is the item's, also where the raw data may have it: the image's is longer.
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
 
@@ -43,7 +43,7 @@ class Worker:
         self._job = job
         self._converter = job.spec.build()
         self._out = open_folder(job.out)
-        self._shared = SharedImages()
+        self._shared: SharedImages = OrderedDict()
         self._roots = (job.spec.input, job.out)
 
     def convert(self, work: Work) -> Outcome:
@@ -56,8 +56,7 @@ class Worker:
                 record = without_special_tokens(record)
             return Done(work.index, msgspec.Raw(_checked(record, work.item, sink)), sink.sizes_of(record))
         except BaseException as error:  # noqa: BLE001 - a converter is anybody's code: sys.exit, too, belongs to the item
-            halted = outage_of(error, sink.stage)
-            if halted is not None:
+            if (halted := outage_of(error, sink.stage)) is not None:
                 return Halted(work.index, halted)
             sink.discard()
             return Failed(work.index, work.item.path, failure_of(error, sink.stage, self._roots), work.item.shared)
@@ -78,39 +77,8 @@ def _checked(record: Record, item: Item, sink: Sink) -> bytes:
     return encoded
 
 
-class _Stored(NamedTuple):
-    path: str
-    size: int
-
-
-class SharedImages:
-    """The shared images that a worker stored last, by what is shared and by the name it was kept under."""
-
-    def __init__(self) -> None:
-        self._stored: OrderedDict[tuple[str, str], _Stored] = OrderedDict()
-
-    def find(self, shared: str, name: str) -> _Stored | None:
-        """Return where an image was stored, and its size in bytes; None where it was not, or is forgotten."""
-        found = self._stored.get((shared, name))
-        if found is not None:
-            self._stored.move_to_end((shared, name))
-        return found
-
-    def note(self, shared: str, name: str, path: str, size: int) -> None:
-        """Remember an image; the one that was asked for least recently is forgotten for it."""
-        self._stored[shared, name] = _Stored(path, size)
-        if len(self._stored) > _REMEMBERED:
-            self._stored.popitem(last=False)
-
-
 class Sink:
     """Encodes an item's images and puts them into the dataset; see `ImageSink`.
-
-    Args:
-        item: whose images they are.
-        out: the dataset folder.
-        job: where in it images go to, and how they are stored.
-        shared: what this worker has stored of shared images.
 
     Attributes:
         stage: what it is doing, as a failure names it.
@@ -120,21 +88,20 @@ class Sink:
     def __init__(self, item: Item, out: Folder, job: Job, shared: SharedImages) -> None:
         self.stage = "convert"
         self.saved: dict[str, int] = {}
-        self._item = item
-        self._out = out
-        self._job = job
-        self._shared = shared
+        self._item, self._out, self._job, self._shared = item, out, job, shared
         self._keys: set[str] = set()
 
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
         """Store an encoded image; see `ImageSink`."""
         from ..images.store import stored_image
 
-        known = self._shared.find(self._item.shared, name) if self._item.shared else None
-        if known is not None:
-            self._claim(known.path)
-            self.saved[known.path] = known.size
-            return known.path
+        key = (self._item.shared, name)
+        if key in self._shared:
+            self._shared.move_to_end(key)
+            path, size = self._shared[key]
+            self._claim(path)
+            self.saved[path] = size
+            return path
         raw = data() if callable(data) else data
         self.stage = "encode"
         try:
@@ -144,7 +111,9 @@ class Sink:
             raise type(error)(f"{name}: {error}") from error
         path = self._write(name + stored.suffix, stored.data)
         if self._item.shared:
-            self._shared.note(self._item.shared, name, path, len(stored.data))
+            self._shared[key] = (path, len(stored.data))
+            if len(self._shared) > _REMEMBERED:
+                self._shared.popitem(last=False)
         return path
 
     def save(self, name: str, image: np.ndarray | Image.Image) -> str:
@@ -152,10 +121,10 @@ class Sink:
         from ..images.store import stored_pixels
 
         check_name(name, self._item.images)
-        suffix = PurePosixPath(name).suffix
+        stem, _, suffix = name.rpartition(".")
         self.stage = "encode"
-        stored = stored_pixels(image, suffix, self._job.images)
-        return self._write(name.removesuffix(suffix) + stored.suffix, stored.data)
+        stored = stored_pixels(image, f".{suffix}", self._job.images)
+        return self._write(stem + stored.suffix, stored.data)
 
     def _claim(self, name: str) -> None:
         check_name(name, self._item.images)

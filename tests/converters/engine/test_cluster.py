@@ -12,7 +12,7 @@ import psutil
 import pytest
 from conversions import Bench, Pages
 
-from phi3v_data.converters.engine.progress import Silent
+from phi3v_data.converters.engine.driver import Progress
 from phi3v_data.converters.engine.run import convert
 from phi3v_data.schema.errors import ConversionStopped
 
@@ -52,13 +52,13 @@ def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Pages, cluster
     assert pages.bench.files("ray") == pages.bench.files("local")
 
 
-class _Losing(Silent):
+class _Losing(Progress):
     """Takes a machine away when some items are done."""
 
     def __init__(self, cluster: Cluster, node: Any) -> None:
         self._cluster, self._node, self._left = cluster, node, 10
 
-    def advance(self, *, quarantined: bool) -> None:
+    def advance(self, settled: int, total: int, quarantined: int) -> None:
         self._left -= 1
         if self._left == 0:
             self._cluster.remove_node(self._node, allow_graceful=False)
@@ -74,7 +74,7 @@ def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Cluste
     assert bench.files("ray") == bench.files("local")
 
 
-class _Killing(Silent):
+class _Killing(Progress):
     """Kills a worker process of the cluster when some items are done."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class _Killing(Silent):
     def log(self, text: str) -> None:
         self.log_lines.append(text)
 
-    def advance(self, *, quarantined: bool) -> None:
+    def advance(self, settled: int, total: int, quarantined: int) -> None:
         self._left -= 1
         if self._left == 0:
             _ray_process("ray::_RemoteWorker", psutil.process_iter()).kill()

@@ -12,9 +12,9 @@ import pytest
 from conversions import Bench, Pages, rows
 
 from phi3v_data.converters.engine import run, state
+from phi3v_data.converters.engine.driver import Progress
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work
-from phi3v_data.converters.engine.progress import Silent
 from phi3v_data.converters.engine.run import convert
 from phi3v_data.converters.engine.state import HEADER, LocalState, Phase
 from phi3v_data.converters.images import ImageSettings
@@ -217,7 +217,7 @@ def test_what_is_missing_from_a_finished_dataset_is_converted_again(
     (bench.input / "val/0001.json").unlink()  # what is quarantined is retried on request alone
     (bench.input / "val/0001.json").touch()
     logged: list[str] = []
-    progress = Silent()
+    progress = Progress()
     monkeypatch.setattr(progress, "log", logged.append)
     again = convert(bench.request(**form), progress)
     assert not again.already_complete
