@@ -41,7 +41,7 @@ def command(out: Path) -> None:
     click.secho(f"Clips: a disc that moves in one of {len(CLASSES)} ways ({', '.join(CLASSES)})", bold=True)
     click.echo(f"{write_clips(clips)} clips in {clips}")
 
-    _run(f"convert --source ucf101 --frames 8 --input {_quoted(clips)} --out {_quoted(data)}")
+    _run(f"convert --source ucf101 --frames 4 --input {_quoted(clips)} --out {_quoted(data)}")
     _run(f"validate {_quoted(data)}")
     _run(
         f"train {_quoted(data)} --model tiny --strategy full --precision fp32 --epochs 12 --lr 1e-3 --batch-size 12 "

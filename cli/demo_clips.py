@@ -21,6 +21,8 @@ __all__ = ["CLASSES", "GROUPS", "write_clips"]
 
 _WIDTH, _HEIGHT = 320, 240
 _FRAMES, _FPS = 32, 16
+# A background is so many colours, run into one another: no scene is near-identical to another one.
+_PATCHES = (4, 3)
 
 # Where the disc is at time t of 0..1, in units of its swing around its resting place.
 CLASSES: dict[str, Callable[[float], tuple[float, float]]] = {
@@ -37,7 +39,7 @@ GROUPS = {"train": range(1, 61), "val": range(61, 71), "test": range(71, 76)}
 class _Scene:
     radius: int
     disc: tuple[int, int, int]
-    background: tuple[int, int, int]
+    background: bytes
     centre: tuple[float, float]
 
     @classmethod
@@ -46,9 +48,15 @@ class _Scene:
         return cls(
             radius=chance.randint(26, 34),
             disc=(chance.randint(170, 255), chance.randint(170, 255), chance.randint(170, 255)),
-            background=(chance.randint(0, 60), chance.randint(0, 60), chance.randint(0, 60)),
+            background=b"".join(_patch(chance) for _ in range(_PATCHES[0] * _PATCHES[1])),
             centre=(_WIDTH / 2 + chance.uniform(-40, 40), _HEIGHT / 2 + chance.uniform(-20, 20)),
         )
+
+
+def _patch(chance: random.Random) -> bytes:
+    """Return a colour that is dark to dim: always darker than a disc."""
+    brightness = chance.randint(0, 100)
+    return bytes(brightness + chance.randint(0, 30) for _ in range(3))
 
 
 def write_clips(folder: Path) -> int:
@@ -75,12 +83,14 @@ def _frames(name: str, group: int) -> Iterator[npt.NDArray[np.uint8]]:
     from PIL import Image, ImageDraw
 
     scene = _Scene.of_group(group)
+    patches = Image.frombytes("RGB", _PATCHES, scene.background)
+    background = patches.resize((_WIDTH, _HEIGHT), Image.Resampling.BICUBIC)
     phase = random.Random(f"{name} {group}").random()
     swing = 75.0
     for number in range(_FRAMES):
         dx, dy = CLASSES[name](phase + number / _FRAMES)
         x, y = scene.centre[0] + swing * dx, scene.centre[1] + swing * dy
-        image = Image.new("RGB", (_WIDTH, _HEIGHT), scene.background)
+        image = background.copy()
         box = (x - scene.radius, y - scene.radius, x + scene.radius, y + scene.radius)
         ImageDraw.Draw(image).ellipse(box, fill=scene.disc)
         yield np.asarray(image)

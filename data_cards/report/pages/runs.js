@@ -23,7 +23,7 @@
             "tr",
             {},
             report.make("th", { scope: "row" }, at ? "" : report.make("span", { class: `key ${report.colour(place)}` }, report.text(run.name))),
-            report.make("td", { class: "left" }, column ? (column.name === "before" ? "before" : column.name === "after" ? "after" : column.name) : "not evaluated"),
+            report.make("td", { class: "left" }, column ? (column.name === "before" ? "before" : column.name === "after" ? "after" : column.name === column.split ? "later" : column.name) : "not evaluated"),
             report.make("td", { class: "left" }, column ? report.text(column.split) : "–"),
             metrics.map((metric) => report.make("td", { class: "metric" }, column ? shownMetric(column.metrics[metric]) : "–")),
             report.make("td", {}, column ? report.make("a", { href: report.address("predictions", [], { column: columns.indexOf(column), show: "wrong" }) }, report.number(column.wrong)) : "–"),
