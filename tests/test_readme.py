@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from phi3v_data.cli.main import COMMANDS, _group
 from phi3v_data.converters.registry import source_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SHOWN = [line for line in re.findall(r"^\$ (phi3v-data .*)$", README, flags=re.MULTILINE) if "COMMAND" not in line]
-
-
-@pytest.mark.parametrize("line", SHOWN)
-def test_a_command_shown_is_one_that_parses(line: str) -> None:
-    _, name, *arguments = shlex.split(line)
-    assert name in COMMANDS
-    command = _group.get_command(_group.make_context("phi3v-data", [name], resilient_parsing=True), name)
-    assert command is not None
-    command.make_context(name, arguments)
 
 
 def test_the_three_commands_of_the_first_lines_are_shown_first() -> None:

@@ -1,22 +1,16 @@
-"""The page about models shows commands that parse, and says what the configuration says."""
+"""The page about models says what the configuration says."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import get_args
 
-import pytest
-from pages import blocks
-
-from phi3v_data.cli.main import COMMANDS, _group
 from phi3v_data.trainer.config import Precision, Strategy, make_config, setting_names
 from phi3v_data.trainer.phi3v.loss import CHUNK
 from phi3v_data.trainer.precision import dtypes_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
-SHOWN = [line[2:] for block in blocks(PAGE) if block.info == "console" for line in block.text.splitlines()]
 
 
 def _rows(column: str) -> dict[str, list[str]]:
@@ -24,16 +18,6 @@ def _rows(column: str) -> dict[str, list[str]]:
     (table,) = re.findall(rf"^\| {re.escape(column)} \|.*\n\|[ -|]+\n((?:\|.*\n)+)", PAGE.read_text(), re.MULTILINE)
     rows = [[cell.strip() for cell in line.strip("|\n").split(" | ")] for line in table.splitlines()]
     return {cells[0].strip("`"): cells[1:] for cells in rows}
-
-
-@pytest.mark.parametrize("line", SHOWN)
-def test_a_command_shown_is_one_that_parses(line: str) -> None:
-    _, name, *given = shlex.split(line)
-    assert name in COMMANDS
-    command = _group.get_command(_group.make_context("phi3v-data", [name], resilient_parsing=True), name)
-    assert command is not None
-    parsed = command.make_context(name, given)
-    make_config(dict(pair.split("=") for pair in parsed.params.get("settings", ())))
 
 
 def test_strategies_and_their_learning_rates_are_the_configurations() -> None:
