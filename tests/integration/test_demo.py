@@ -21,7 +21,7 @@ def test_the_demo_ends_with_a_model_that_tells_the_classes_apart(tmp_path: Path)
         json.loads((tmp_path / "demo" / "run" / f"eval_{when}.json").read_text())["metrics"]["accuracy"]["value"]
         for when in ("before", "after")
     )
-    assert after >= 0.9
+    assert after >= 0.8
     assert before <= 0.34
     lines = done.stdout.splitlines()
     assert any(line.startswith(f"validation accuracy: {after:.3f} ") for line in lines)
