@@ -59,8 +59,12 @@ def test_the_errors_of_the_package_are_no_findings(tmp_path: Path) -> None:
     assert "planted: seed 7, 50 cases, 0 findings" in done.stdout
 
 
+# A case of these reads whole datasets, or loads models.
+FEWER = {"checkpoints": 15, "datasets": 60, "validation": 30}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_target_stands_a_few_hundred_damaged_files(tmp_path: Path, target: str) -> None:
-    done = fuzz(target, "--seed", 1, "--cases", 300, "--keep", tmp_path / "kept")
+def test_a_target_stands_some_damaged_files(tmp_path: Path, target: str) -> None:
+    done = fuzz(target, "--seed", 1, "--cases", FEWER.get(target, 150), "--keep", tmp_path / "kept")
     assert done.returncode == 0, done.stdout + done.stderr
