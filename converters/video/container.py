@@ -123,7 +123,11 @@ class Clip:
         yield from decoder.decode(None)  # flush
 
     def _read_through(self) -> None:
-        indexed = sum(entry.size > 0 for entry in self.stream.index_entries)
+        entries = self.stream.index_entries
+        if len(entries) > self._path.stat().st_size:
+            # A few bytes can name millions, and a frame takes at least one.
+            raise MediaError(f"{self.name}: damaged (its index names {len(entries):,} frames, more than it has bytes)")
+        indexed = sum(entry.size > 0 for entry in entries)
         count = size = end = 0
         with _reported_errors(self.stream.container.format.name) as errors:
             for packet in _packets(self.stream):

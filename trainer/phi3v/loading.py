@@ -12,7 +12,8 @@ from typing import Any
 from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedConfig
+from transformers import AutoModelForCausalLM, AutoProcessor, GenerationConfig, PreTrainedConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from ...schema.errors import HubError, ModelFolderError, Phi3VDataError
 from .configuration import Phi3VConfig
@@ -131,6 +132,9 @@ def check_model_source(source: str | Path, **options: Any) -> None:
     else:
         folder = Path(source)
         _check_folder(folder)
+        if (folder / GENERATION_CONFIG_NAME).is_file():
+            with _damage_is_one_error(source):
+                GenerationConfig.from_pretrained(folder)
         for file in _weight_files(folder):
             _check_weights(file)
 

@@ -256,6 +256,16 @@ def test_a_file_that_makes_ffmpeg_open_others(clips: Clips, tmp_path: Path, text
     refusal(path, "not a video")
 
 
+def test_an_index_of_more_frames_than_the_file_has_bytes(clips: Clips, tmp_path: Path) -> None:
+    data = bytearray(clips.named("h264-fragments.mp4").read_bytes())
+    flags = data.rindex(b"trun") + 4
+    # Nothing is stated of each sample of the last fragment, and there are a million.
+    data[flags : flags + 8] = bytes(4) + (1_000_000).to_bytes(4, "big")
+    path = tmp_path / "many.mp4"
+    path.write_bytes(data)
+    refusal(path, r"damaged \(its index names 1,000,\d+ frames, more than it has bytes\)")
+
+
 def test_frames_of_too_many_pixels(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "MAX_PIXELS", 96 * 160 - 1)
     refusal(clips.named("xvid.avi"), "frames of 160x96, more than 15359 pixels")

@@ -80,6 +80,10 @@ def _config_with(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
+def _generation_config_is_damaged(folder: Path) -> None:
+    (folder / "generation_config.json").write_text('{"pad_token_id": ""}')
+
+
 def _without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
@@ -145,6 +149,7 @@ def _index_leads_out_of_the_folder(folder: Path) -> None:
         (_config_with(num_attention_heads=0), "describes no such model"),
         (_config_with(original_max_position_embeddings=0), "describes no such model"),
         (_config_with(rope_scaling={"type": "su"}), "describes no such model .*factor"),
+        (_generation_config_is_damaged, r"cannot be read \(TypeError: .*download or save the model again"),
         (_without_weights, "has no weights"),
         (_pickled_weights, "has no weights"),
         (_cut_weights, "is damaged"),
