@@ -1,9 +1,10 @@
-"""What records share, as hashes, and which of them are to be looked at: one pass over many, made to be fast."""
+"""What records share, as hashes, and which of them are to be looked at: whole columns at a time, made to be fast."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import xxhash
 from msgspec import UNSET
@@ -31,63 +32,79 @@ class Digests:
         doubtful: record and turn where the rules on empty questions and on lists of classes may find something.
     """
 
-    answered: list[bool] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
-    questions: list[int] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
-    contents: list[int] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    keys: int = 0
-    doubtful: list[tuple[int, int]] = field(default_factory=list)
+    answered: list[bool]
+    ids: list[int]
+    questions: list[int]
+    answers: list[int]
+    contents: list[int]
+    paths: list[str]
+    keys: int
+    doubtful: list[tuple[int, int]]
 
 
 def digests_of(records: Sequence[LeanRecord]) -> Digests:
     """Return the digests of records."""
-    found = Digests(keys=2 * len(records))
-    last, question, classes = None, 0, frozenset[str]()
-    for number, record in enumerate(records):
-        turns = record.conversations
-        found.keys += (record.source is not UNSET) + (record.meta is not UNSET)
-        found.ids.append(digest(record.id.encode()))
-        if len(turns) > 1:
-            _add_conversation(found, number, turns)
-            continue
-        turn = turns[0]
-        user, assistant, images = turn.user, turn.assistant, turn.images
-        # Records of one source ask the same, more often than not.
-        if user != last:
-            last, question, classes = user, digest(user.encode()), classes_in(user)
-        if (classes and assistant not in classes) or not user or user.isspace():
-            found.doubtful.append((number, 0))
-        found.answered.append(_is_answered(turn))
-        found.questions.append(question)
-        answer = digest(assistant.encode(), question)
-        found.answers.append(answer)
-        found.keys += 2 + (turn.answers is not UNSET) + (turn.supervised is not UNSET)
-        if images is UNSET:
-            found.contents.append(answer)
-            continue
-        found.keys += 1
-        found.paths += images
-        found.contents.append(digest("\0".join(images).encode(), answer))
-    return found
+    conversations = [record.conversations for record in records]
+    turns = list(chain.from_iterable(conversations))
+    users = [turn.user for turn in turns]
+    assistants = [turn.assistant for turn in turns]
+    images = [turn.images or () for turn in turns]
+    paths = list(chain.from_iterable(images))
+    if len(turns) > len(records):
+        users = ["\0".join([turn.user for turn in each]) for each in conversations]
+        assistants = ["\0".join([turn.assistant for turn in each]) for each in conversations]
+        images = [[name for turn in each for name in turn.images or ()] for each in conversations]
+    questions = _hashes(users)
+    answers = _hashes(assistants, questions)
+    contents = _hashes(map("\0".join, images), answers)
+    # Records of one source say the same, more often than not: one of those that are alike is looked at.
+    alike = dict(zip(answers, conversations, strict=True))
+    blank = {each for each, said in alike.items() if not all(map(_is_answered, said))}
+    doubted = {each for each, said in alike.items() if any(map(_is_doubtful, said))}
+    return Digests(
+        [each not in blank or all(map(_is_trained_on, conversations[at])) for at, each in enumerate(answers)],
+        _hashes([record.id for record in records]),
+        questions,
+        answers,
+        contents,
+        paths,
+        _keys(records, turns),
+        [
+            (at, place)
+            for at, each in enumerate(answers if doubted else ())
+            if each in doubted
+            for place, turn in enumerate(conversations[at])
+            if _is_doubtful(turn)
+        ],
+    )
 
 
-def _add_conversation(found: Digests, number: int, turns: Sequence[LeanTurn]) -> None:
-    images = [name for turn in turns for name in turn.images or ()]
-    for place, turn in enumerate(turns):
-        found.keys += 2 + (turn.images is not UNSET) + (turn.answers is not UNSET) + (turn.supervised is not UNSET)
-        classes = classes_in(turn.user)
-        if not turn.user or turn.user.isspace() or (classes and turn.assistant not in classes):
-            found.doubtful.append((number, place))
-    question = digest("\0".join([turn.user for turn in turns]).encode())
-    answer = digest("\0".join([turn.assistant for turn in turns]).encode(), question)
-    found.answered.append(all(map(_is_answered, turns)))
-    found.questions.append(question)
-    found.answers.append(answer)
-    found.contents.append(digest("\0".join(images).encode(), answer) if images else answer)
-    found.paths += images
+def _hashes(texts: Iterable[str], seeds: Iterable[int] | None = None) -> list[int]:
+    data = map(str.encode, texts)
+    return list(map(digest, data) if seeds is None else map(digest, data, seeds))
+
+
+def _keys(records: Sequence[LeanRecord], turns: Sequence[LeanTurn]) -> int:
+    optional = [
+        [record.source is UNSET for record in records],
+        [record.meta is UNSET for record in records],
+        [turn.images is UNSET for turn in turns],
+        [turn.answers is UNSET for turn in turns],
+        [turn.supervised is UNSET for turn in turns],
+    ]
+    return 2 * (len(records) + len(turns)) + sum(each.count(False) for each in optional)
 
 
 def _is_answered(turn: LeanTurn) -> bool:
-    return (bool(turn.assistant) and not turn.assistant.isspace()) or turn.supervised is False
+    return bool(turn.assistant) and not turn.assistant.isspace()
+
+
+def _is_trained_on(turn: LeanTurn) -> bool:
+    return turn.supervised is False or _is_answered(turn)
+
+
+def _is_doubtful(turn: LeanTurn) -> bool:
+    if not turn.user or turn.user.isspace():
+        return True
+    classes = classes_in(turn.user)
+    return bool(classes) and turn.assistant not in classes

@@ -125,7 +125,7 @@ def not_an_object(line: Line) -> Iterator[str]:
 )
 def missing_key(line: Line) -> Iterator[str]:
     for path, struct, value in _objects(line):
-        for field in msgspec.structs.fields(struct):
+        for field in _fields(struct):
             if field.required and field.encode_name not in value:
                 near = _nearest(field.encode_name, value)
                 hint = f"; is it `{near}`?" if near else ""
@@ -142,7 +142,7 @@ def missing_key(line: Line) -> Iterator[str]:
 )
 def unknown_key(line: Line) -> Iterator[str]:
     for path, struct, value in _objects(line):
-        known = [field.encode_name for field in msgspec.structs.fields(struct)]
+        known = [field.encode_name for field in _fields(struct)]
         unknown = [key for key in value if key not in known]
         if unknown:
             near = difflib.get_close_matches(unknown[0][:40], known, n=1)
@@ -166,7 +166,7 @@ def wrong_type(line: Line) -> Iterator[str]:
 
 def _wrong_values(line: Line) -> Iterator[str]:
     for path, struct, value in _objects(line):
-        for field in msgspec.structs.fields(struct):
+        for field in _fields(struct):
             name = field.encode_name
             if name not in value or _is_another_rules(name, value[name]):
                 continue
@@ -329,6 +329,11 @@ def _objects(line: Line) -> Iterator[tuple[str, type[msgspec.Struct], dict[str, 
     for path, turn in _turns(line):
         if isinstance(turn, dict):
             yield path, Turn, turn
+
+
+@lru_cache
+def _fields(struct: type[msgspec.Struct]) -> tuple[Any, ...]:
+    return msgspec.structs.fields(struct)
 
 
 def _turns(line: Line) -> Iterator[tuple[str, Any]]:

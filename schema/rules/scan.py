@@ -221,10 +221,10 @@ class Scanner:
         rows["offset"], rows["size"] = offsets, sizes
         rows["answered"], rows["id"], rows["question"] = found.answered, found.ids, found.questions
         rows["answer"], rows["content"] = found.answers, found.contents
-        rows["group"] = [_group(each.group) for each in read]
+        rows["group"] = _groups([each.group for each in read])
         if self._counter is not None:
             rows["tokens"] = [_text_tokens(self._counter, record) for record in records]
-        self._part.labels.update([_label(each.label) for each in read if each.label is not None])
+        self._part.labels.update(_labels([each.label for each in read]))
         self._rows.append(rows)
         if texts_are_plain(data):
             self._look_at_turns(records, found.doubtful, self._plain_turns)
@@ -278,8 +278,24 @@ def _decoded(data: bytes) -> LeanRecord | None:
     return record
 
 
-def _group(value: Any) -> int:
-    return 0 if value is None else digest(_label(value).encode("utf-8", "surrogatepass")) or 1
+def _groups(values: Sequence[Any]) -> list[int]:
+    """Return the hash of each value, by its text; 0 for None."""
+    if not _are_texts(values):
+        values = [value if value is None else _label(value) for value in values]
+    # Records of one group are many, and often follow one another.
+    hashes = {value: 0 if value is None else digest(value.encode()) or 1 for value in set(values)}
+    return list(map(hashes.__getitem__, values))
+
+
+def _labels(values: Sequence[Any]) -> Counts[str]:
+    """Return how often each value stands there, by its text; None is none."""
+    found = Counts(values if _are_texts(values) else [value if value is None else _label(value) for value in values])
+    del found[None]
+    return found
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return set(map(type, values)) <= {str, type(None)}
 
 
 def _label(value: Any) -> str:
