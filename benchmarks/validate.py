@@ -1,11 +1,12 @@
 """How fast data is validated, beside loops of the parts it is made of and beside what others offer.
 
-    python benchmarks/validate.py [--records N] [--images N] [--large N]
+    python benchmarks/validate.py [--part records|images|large|near-duplicates ...] [--count N]
 
 Records are of the UCF form (`convert --source ucf101 --frames 1`), images are JPEG files of 640x480. Each rate is the
-best of three, the ratios are within this run. `datasets` reads the same records with `load_dataset("json")`, and opens
-the images by a cast to `Image`. With --large, so many records and image facts are generated instead, and validated;
-memory is that of all processes together, at its most, without what is mapped from files.
+best of three, the ratios are within this run; on one core seconds of the processor are counted, on two those of the
+clock. `datasets` reads the same records with `load_dataset("json")`, and opens the images by a cast to `Image`. The
+part `large` generates so many records and image facts, and validates them; `near-duplicates` finds near hashes among
+so many generated ones. Memory is that of all processes together, at its most, without what is mapped from files.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from PIL import Image
 from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.index.facts import ImageFacts
 from phi3v_data.schema.index.facts_table import FactsTable, batch_of
+from phi3v_data.schema.index.looks import NEAR_BITS
 from phi3v_data.schema.index.near_hashes import near_hashes
 from phi3v_data.schema.rules.registry import codes_for
 from phi3v_data.schema.rules.rule import Level
@@ -45,35 +47,33 @@ _CLASSES = [
 ]
 _LINKS = 5000  # names that one file may have, with room to spare on every file system
 _REPEATS = 3
-_NAMES = 20  # of each image, for the level files
+_NAMES = 100  # of each image, for the level files
+_COPIES = 1000  # near-identical hashes among those of a million
 _BATCH = 250_000  # facts put into the table at a time
 
 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--images", type=int, default=2_000, help="20 times as many names for the level files")
-    parser.add_argument("--large", type=int, help="records and image facts; nothing else is measured")
+    parser.add_argument("--part", choices=_PARTS, action="append", help="what is measured; records and images")
+    parser.add_argument("--count", type=int, help="of records, images or hashes")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        if arguments.large:
-            _large(Path(place), arguments.large)
-            return
-        _records(Path(place) / "records", arguments.records)
-        _images(Path(place) / "images", arguments.images)
+    for part in arguments.part or ("records", "images"):
+        measure, count = _PARTS[part]
+        with tempfile.TemporaryDirectory() as place:
+            measure(Path(place), arguments.count or count)
+        print()
 
 
 def _records(root: Path, count: int) -> None:
-    root.mkdir()
     size = _write_records(root, count)
     print(f"records and text: {count:,} records of {size / count:.0f} bytes")
-    _row("one core", count / _best(lambda: _validate(root, "records", workers=1)), "records/s")
+    _row("one core", count / _best(lambda: _validate(root, "records", workers=1), time.process_time), "records/s")
     _row("two cores", count / _best(lambda: _validate(root, "records", workers=2)), "records/s")
-    _row("json.loads, one core", count / _best(lambda: _loads(root / "x_train.jsonl")), "records/s")
+    loads = count / _best(lambda: _loads(root / "x_train.jsonl"), time.process_time)
+    _row("json.loads, one core", loads, "records/s")
     with contextlib.suppress(ImportError):
         _row('datasets.load_dataset("json")', count / _seconds(lambda: _datasets(root, 0)), "records/s")
-    print()
 
 
 def _images(root: Path, count: int) -> None:
@@ -103,14 +103,14 @@ def _row(name: str, rate: float, unit: str, ratio: float | None = None) -> None:
     print(f"  {name:<44}{rate:>12,.0f} {unit}{f'  {ratio:.1f} times' if ratio is not None else ''}", flush=True)
 
 
-def _best(action: Callable[[], object]) -> float:
-    return min(_seconds(action) for _ in range(_REPEATS))
+def _best(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    return min(_seconds(action, clock) for _ in range(_REPEATS))
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _seconds(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    began = clock()
     action()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def _validate(root: Path, level: Level, workers: int) -> Validation:
@@ -200,13 +200,22 @@ def _large(root: Path, count: int) -> None:
     with _Memory() as memory:
         seconds = _seconds(lambda: _validate_known(root))
     print(f"  validated, level pixels, two cores: {seconds:.0f} s; at most {memory.most:,.0f} MB", flush=True)
+
+
+def _near_duplicates(root: Path, count: int) -> None:
+    random = np.random.default_rng(0)
+    hashes = np.unique(random.integers(1, 2**64, count, np.uint64))
+    copies = hashes[:: count // _COPIES or 1]
+    for bit in random.integers(0, 64, NEAR_BITS):
+        copies = copies ^ (np.uint64(1) << np.uint64(bit))
+    hashes = np.unique(np.concatenate([hashes, copies]))
     with _Memory() as memory:
-        hashes = np.unique(FactsTable(LocalFolder(root / ".index")).hashes()[0])
         began = time.perf_counter()
         pairs = near_hashes(hashes, hashes)
+        seconds = time.perf_counter() - began
     near = int((pairs.one < pairs.other).sum())
-    seconds = time.perf_counter() - began
-    print(f"  near hashes among all: {seconds:.0f} s, {near:,} pairs; at most {memory.most:,.0f} MB", flush=True)
+    print(f"near hashes among {len(hashes):,}, {len(copies):,} of them copies")
+    print(f"  all with all, two cores: {seconds:.0f} s, {near:,} pairs; at most {memory.most:,.0f} MB")
 
 
 class _Memory:
@@ -266,6 +275,13 @@ def _validate_known(root: Path) -> None:
     records = sum(sum(each.values()) for each in validation.summary.records.values())
     print(f"  {records:,} records, {found:,} findings")
 
+
+_PARTS: dict[str, tuple[Callable[[Path, int], None], int]] = {
+    "records": (_records, 200_000),
+    "images": (_images, 2_000),
+    "large": (_large, 1_000_000),
+    "near-duplicates": (_near_duplicates, 1_000_000),
+}
 
 if __name__ == "__main__":
     main()

@@ -37,7 +37,11 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
 @click.option("--ignore", multiple=True, metavar="RULES", callback=_words, help="Not these rules.")
 @click.option("--num-crops", type=click.IntRange(1), help="Most sub-crops an image.  [default: 4]")
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest record.  [default: the model's context, 131072]")
-@click.option("--model", metavar="PATH", help="Count tokens of texts, too, by this model's tokenizer.")
+@click.option(
+    "--model",
+    metavar="PATH",
+    help="Count the tokens of texts, too, exactly: by this model's tokenizer. Without it, those of images alone.",
+)
 @click.option(
     "--format",
     "form",
@@ -48,6 +52,13 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
 )
 @click.option("--statistics", is_flag=True, help="Only how often each rule found something.")
 @click.option("--baseline", type=LocalPath(), help="Leave out what this report of --format json holds.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where workers run: on this machine, or on a Ray cluster (RAY_ADDRESS, or one started here).",
+)
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option("--adopt", is_flag=True, help="First bring dataset.json up to date with files that were edited by hand.")
 @fix_options
@@ -121,7 +132,7 @@ def _settings(configuration: Configuration, options: dict[str, Any]) -> Settings
         if options[name] or getattr(configuration, name)
     }
     counting = _counting(options["model"]) if options["model"] else None
-    return Settings(level, codes, Limits(**limits), options["workers"], counting)
+    return Settings(level, codes, Limits(**limits), options["workers"], counting, engine=options["engine"])
 
 
 def _counting(model: str) -> Counting:

@@ -11,12 +11,8 @@ wait for ever, or end this process without a word.
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import signal
 import socket
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,8 +20,8 @@ from typing import Any
 
 import msgspec
 
-from ...schema.dependencies import require
-from ...schema.errors import ConversionStopped, Phi3VDataError
+from ...schema.errors import ConversionStopped, Phi3VDataError, RunError
+from ...schema.ray_cluster import connect
 from ...storage.outage import one_line
 from .messages import Halted, Job, Work, encode
 from .pool import WorkerExit, WorkerHandle, WorkerPool
@@ -55,12 +51,9 @@ class RayExecutor(WorkerPool):
     def __init__(
         self, job: Job, items: int, workers: int | None, item_timeout: float, log: Callable[[str], None]
     ) -> None:
-        require("ray", purpose="--engine ray", extra="ray")
+        self._is_ours = _connect()
         import ray
 
-        self._is_ours = not ray.is_initialized()
-        if self._is_ours:
-            _connect()
         self._log = log
         self._held = contextlib.ExitStack()
         self._control = ray.get_runtime_context().gcs_address
@@ -132,21 +125,11 @@ def _lost(what: str) -> ConversionStopped:
     return ConversionStopped(f"{what}; restart the cluster and rerun: progress is kept")
 
 
-def _connect() -> None:
-    import ray
-
-    on_sigterm = signal.getsignal(signal.SIGTERM)
+def _connect() -> bool:
     try:
-        ray.init(
-            os.environ.get("RAY_ADDRESS") or "local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConversionStopped(f"no Ray cluster can be reached: {one_line(error)}; check RAY_ADDRESS") from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place
+        return connect()
+    except RunError as error:
+        raise ConversionStopped(str(error)) from error
 
 
 class _WorkerActor(WorkerHandle):

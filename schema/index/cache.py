@@ -49,7 +49,8 @@ class TableCache:
         self._dataset, self._split = dataset, split
         # A manifest comes from strangers, and so does what it calls a split.
         self._name = quote(split, safe="")
-        self._folder = tables_folder(dataset.folder)
+        self.folder = tables_folder(dataset.folder)
+        """Where the tables are."""
         self.digest = self._digest()
         """SHA-256 over what tells the split's records: a JSONL's bytes, or shards' indexes and tars' fingerprints."""
 
@@ -73,13 +74,13 @@ class TableCache:
         """
         key = f"{kind} {self.digest} {settings}"
         name = f"{self._name}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{kind}.arrow"
-        found = None if anew else read_table(self._folder, name, key)
+        found = None if anew else read_table(self.folder, name, key)
         if found is None:
             with self._writing():
-                write_table(self._folder, name, key, schema, build())
-            found = read_table(self._folder, name, key)
+                write_table(self.folder, name, key, schema, build())
+            found = read_table(self.folder, name, key)
         if found is None:
-            raise OutputError(f"{self._folder.path}/{name}: written, but read back as something else; check the disk")
+            raise OutputError(f"{self.folder.path}/{name}: written, but read back as something else; check the disk")
         return found
 
     def _digest(self) -> str:
@@ -97,7 +98,7 @@ class TableCache:
         known_name = f"{self._name}.fingerprints.json"
         known: dict[str, _Fingerprint] = {}
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            known = msgspec.json.decode(self._folder.read(known_name), type=dict[str, _Fingerprint])
+            known = msgspec.json.decode(self.folder.read(known_name), type=dict[str, _Fingerprint])
         hashed = {}
         for name, fingerprint in zip(names, _fingerprints(self._dataset.folder, names), strict=True):
             earlier = known.get(name)
@@ -106,7 +107,7 @@ class TableCache:
             hashed[name] = earlier
         if any(known.get(name) != each for name, each in hashed.items()):
             with self._writing():
-                self._folder.write(known_name, msgspec.json.encode({**known, **hashed}))
+                self.folder.write(known_name, msgspec.json.encode({**known, **hashed}))
         return [hashed[name].sha256 for name in names]
 
     @contextlib.contextmanager
@@ -114,7 +115,7 @@ class TableCache:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"{self._folder.path}: the index cannot be written ({one_line(error)})") from error
+            raise OutputError(f"{self.folder.path}: the index cannot be written ({one_line(error)})") from error
 
 
 def _fingerprints(folder: Folder, names: Sequence[str]) -> list[str]:

@@ -10,10 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...storage import LocalFolder
 from ...storage.retry import RetryPolicy
 from ..errors import DatasetError
 from ..layout import encode_manifest
 from .counting import Counting
+from .facts_table import FactsWriter, discard_damaged
 from .measure import COSTS, Chunk, Measurer
 from .records import RecordIndex
 from .table import numbers
@@ -82,7 +84,8 @@ def record_costs(
 
     What is kept holds for the very bytes of the records and the dataset's manifest, and for this tokenizer and these
     crops. Records that had a failure are looked at again, for it may have been fixed; so are a few others, and where
-    the images of one of those have another size by now, all are.
+    the images of one of those have another size by now, all are. What is known of images (see `FactsTable`) is not
+    looked at again, and what is found out about others is put beside it.
 
     Args:
         index: the records.
@@ -98,19 +101,27 @@ def record_costs(
     manifest = index.dataset.manifest
     settings = f"{counting.digest} {encode_manifest(manifest).decode() if manifest else ''}"
 
-    make = partial(Measurer, index.dataset.folder, counting, retry_policy)
+    tables = index.cache.folder
+
+    def make(known: LocalFolder | None) -> Callable[[], Measurer]:
+        return partial(Measurer, index.dataset.folder, known, counting, retry_policy)
 
     def build() -> Iterator[pa.RecordBatch]:
+        # Here once, for all processes that read it.
+        discard_damaged(tables)
+        facts = FactsWriter(tables)
         done = 0
-        for batch in in_order(make, _chunks(index), _processes(workers, len(index))):
+        for batch, new in in_order(make(tables), _chunks(index), _processes(workers, len(index))):
             if done == 0:
                 _refuse_if_all_fail(index, batch)
+            facts.add(new)
             done += batch.num_rows
             progress(done, len(index))
             yield batch
+        facts.finish()
 
     kept = RecordCosts(index.cache.table("costs-2", settings, COSTS, build))
-    still = _look_again(kept, index, make())
+    still = _look_again(kept, index, make(None)())
     return RecordCosts(index.cache.table("costs-2", settings, COSTS, build, anew=True)) if still is None else still
 
 
@@ -151,7 +162,7 @@ def _refuse_if_all_fail(index: RecordIndex, batch: pa.RecordBatch) -> None:
 def _look_again(costs: RecordCosts, index: RecordIndex, measurer: Measurer) -> RecordCosts | None:
     """Measure the faulty records anew, and some others; None where one of the others is not what it was."""
     looked = sorted({*costs.faults, *np.linspace(0, len(costs) - 1, _LOOKED_AT, dtype=int).tolist()})
-    now = pa.Table.from_batches([measurer(_chunk(index, index.place(number)[0], number, 1)) for number in looked])
+    now = pa.Table.from_batches([measurer(_chunk(index, index.place(number)[0], number, 1)).costs for number in looked])
     pairs = zip(looked, costs.table.take(looked).to_pylist(), now.to_pylist(), strict=True)
     changed = {number for number, was, found in pairs if was != found}
     if not changed <= costs.faults.keys():

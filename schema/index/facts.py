@@ -35,7 +35,7 @@ FAULTS: dict[str, str] = {
 }
 
 
-class ImageFacts(msgspec.Struct, kw_only=True):
+class ImageFacts(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """What is known of one image.
 
     Args:

@@ -16,10 +16,12 @@ import pyarrow as pa
 import xxhash
 
 from ...storage import LocalFolder
+from ...storage.outage import one_line
+from ..errors import OutputError
 from .facts import Depth, ImageFacts
 from .table import numbers, read_table, write_table
 
-__all__ = ["SCHEMA", "FactsTable", "batch_of", "discard_damaged", "image_key"]
+__all__ = ["SCHEMA", "FactsTable", "FactsWriter", "batch_of", "discard_damaged", "image_key"]
 
 SCHEMA = pa.schema(
     [
@@ -33,8 +35,10 @@ SCHEMA = pa.schema(
     ]
 )
 _NAME = "images.arrow"
-_KEY = "images-1"
+_KEY = "images-2"
 _ROWS = 1 << 14
+# New rows are held until there are so many bytes of them: each time the whole table is written anew.
+_HELD = 1 << 27
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ImageFacts).decode
@@ -55,7 +59,7 @@ def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
         [each.width for each in rows],
         [each.height for each in rows],
         [each.thumbnail for each in rows],
-        [_encode(msgspec.structs.replace(each, thumbnail=b"")) for each in rows],
+        [_encode(msgspec.structs.replace(each, thumbnail=b"") if each.thumbnail else each) for each in rows],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
@@ -87,7 +91,7 @@ class FactsTable:
 
     def known(self, name: str, fingerprint: str, depth: Depth) -> ImageFacts | None:
         """Return what is known of an image; None where its file has changed, or was not looked at so deep."""
-        row = self.row(image_key(name))
+        row = self.row(image_key(name)) if len(self) else None
         if row is None:
             return None
         facts = self.at(row)
@@ -135,6 +139,44 @@ class FactsTable:
         new = new.combine_chunks().take(pa.array(len(keys) - 1 - last))
         write_table(self._folder, _NAME, _KEY, SCHEMA, _merged(self.table, new))
         return FactsTable(self._folder, check=False)
+
+
+class FactsWriter:
+    """Puts rows into the table of a folder, many at a time, few enough to hold.
+
+    Args:
+        folder: where tables about the dataset are kept.
+    """
+
+    def __init__(self, folder: LocalFolder) -> None:
+        self._folder = folder
+        self._held: list[pa.RecordBatch] = []
+        self._bytes = 0
+
+    def add(self, batch: pa.RecordBatch | None) -> None:
+        """Take rows in; None is no rows.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        if batch is None:
+            return
+        self._held.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= _HELD:
+            self.finish()
+
+    def finish(self) -> FactsTable:
+        """Write what is held, and return the table.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        held, self._held, self._bytes = self._held, [], 0
+        try:
+            return FactsTable(self._folder, check=False).update(held)
+        except OSError as error:
+            raise OutputError(f"{self._folder.path}: the image facts cannot be written ({one_line(error)})") from error
 
 
 def _merged(old: pa.Table, new: pa.Table) -> Iterator[pa.RecordBatch]:

@@ -18,17 +18,23 @@ from .facts import Failure
 __all__ = [
     "FORMATS",
     "HEAD",
+    "LONG_HEAD",
     "MOST_PIXELS",
     "Header",
     "HeaderError",
+    "QuickHeaders",
     "checked",
     "exif_orientation",
     "header_of",
+    "may_be_longer",
     "quick_header",
 ]
 
-HEAD = 1 << 14
-"""Bytes in which a header usually ends."""
+HEAD = 1 << 12
+"""Bytes in which most headers end."""
+
+LONG_HEAD = 1 << 16
+"""Bytes in which those end that hold a preview or a colour profile."""
 
 MOST_PIXELS = (1 << 28) // 3
 """From here on Pillow warns whoever opens an image, in training, too: a quarter of a gibibyte in RGB."""
@@ -66,8 +72,37 @@ class HeaderError(Exception):
 
 def quick_header(head: bytes) -> Header | None:
     """Read the header of a JPEG or PNG from its first bytes; None where Pillow had better be asked."""
+    found = _quick(head)
+    return found[0] if found is not None else None
+
+
+class QuickHeaders:
+    """`quick_header`, which remembers: files that one program wrote begin with the same bytes more often than not."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Header] = {}
+        self._length = 0
+
+    def read(self, head: bytes) -> Header | None:
+        """Read a header; see `quick_header`."""
+        known = self._known.get(head[: self._length])
+        if known is not None:
+            return known
+        found = _quick(head)
+        if found is None:
+            return None
+        header, length = found
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[head[:length]] = header
+        self._length = length
+        return header
+
+
+def _quick(head: bytes) -> tuple[Header, int] | None:
+    """Read a header, and tell which byte it ends before: nothing behind that was looked at."""
     try:
-        if head.startswith(b"\xff\xd8\xff"):
+        if head.startswith(_JPEG):
             return _jpeg(head)
         if head.startswith(_PNG):
             return _png(head)
@@ -75,6 +110,11 @@ def quick_header(head: bytes) -> Header | None:
         # The header is longer than these bytes, or broken.
         return None
     return None
+
+
+def may_be_longer(head: bytes) -> bool:
+    """Tell whether more bytes than `HEAD` may hold a header that `quick_header` reads."""
+    return len(head) == HEAD and head.startswith((_JPEG, _PNG))
 
 
 def header_of(data: bytes) -> Header:
@@ -144,6 +184,8 @@ def exif_orientation(image: Image.Image) -> int:
     return found if found in range(2, 9) else 1
 
 
+_REMEMBERED = 1 << 10
+_JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_MODES = {
     (8, 0): "L",
@@ -162,7 +204,7 @@ _PNG_MODES = {
 _PNG_PLAIN = {b"PLTE", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs", b"bKGD", b"sBIT", b"tIME", b"hIST", b"tRNS"}
 
 
-def _png(head: bytes) -> Header | None:
+def _png(head: bytes) -> tuple[Header, int] | None:
     length, kind, width, height, bits, colours = struct.unpack_from(">I4sIIBB", head, 8)
     mode = _PNG_MODES.get((bits, colours))
     if kind != b"IHDR" or length != 13 or mode is None or not width or not height:
@@ -172,7 +214,7 @@ def _png(head: bytes) -> Header | None:
     while True:
         length, kind = struct.unpack_from(">I4s", head, offset)
         if kind == b"IDAT":
-            return Header("PNG", width, height, mode, bits, 1, 1, transparent)
+            return Header("PNG", width, height, mode, bits, 1, 1, transparent), offset + 8
         if kind not in _PNG_PLAIN:
             return None
         transparent = transparent or kind == b"tRNS"
@@ -190,7 +232,7 @@ _segment = struct.Struct(">BBH").unpack_from
 _frame = struct.Struct(">BHHB").unpack_from
 
 
-def _jpeg(head: bytes) -> Header | None:
+def _jpeg(head: bytes) -> tuple[Header, int] | None:
     offset, orientation = 2, 1
     while True:
         mark, marker, length = _segment(head, offset)
@@ -202,7 +244,8 @@ def _jpeg(head: bytes) -> Header | None:
             if bits != 8 or mode is None or not width or not height or length != 8 + 3 * components:
                 return None
             # Pillow reads on to the first scan, and says so where there is none.
-            return Header("JPEG", width, height, mode, 8, orientation) if _has_scan(head, offset + 2 + length) else None
+            end = _start_of_scan(head, offset + 2 + length)
+            return (Header("JPEG", width, height, mode, 8, orientation), end) if end else None
         if marker not in _JPEG_SKIPPED:
             return None
         if marker in (0xE1, 0xE2):
@@ -217,15 +260,16 @@ def _jpeg(head: bytes) -> Header | None:
         offset += 2 + length
 
 
-def _has_scan(head: bytes, offset: int) -> bool:
+def _start_of_scan(head: bytes, offset: int) -> int:
+    """Return the byte behind the beginning of the first scan; 0 where there is none."""
     while True:
         mark, marker, length = _segment(head, offset)
         if mark != 0xFF or length < 2:
-            return False
+            return 0
         if marker == 0xDA:
-            return True
+            return offset + 4
         if marker not in _JPEG_BEHIND_FRAME:
-            return False
+            return 0
         offset += 2 + length
 
 

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
@@ -15,15 +16,30 @@ import xxhash
 from ...storage import Folder, LocalFolder
 from ...storage.outage import one_line, outage
 from .facts import Depth, ImageFacts
-from .header import HEAD, Header, HeaderError, checked, header_of, quick_header
+from .header import HEAD, LONG_HEAD, Header, HeaderError, QuickHeaders, checked, header_of, may_be_longer
 
-__all__ = ["ImageReader"]
+__all__ = ["ImageReader", "Known", "Look"]
 
 _FOLDERS = 1 << 12
 # A thumbnail whose values differ by more is not of one colour.
 _FLAT = 2
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 Known = Callable[[str, str, Depth], ImageFacts | None]
+
+
+class Look(NamedTuple):
+    """A look at an image.
+
+    Args:
+        facts: what is known of it.
+        is_new: that was not known before.
+        is_link: its name is a link's.
+    """
+
+    facts: ImageFacts
+    is_new: bool = False
+    is_link: bool = False
 
 
 class ImageReader:
@@ -39,14 +55,12 @@ class ImageReader:
         self._folder = folder
         self._depth = depth
         self._known = known
-        self._local = Path(folder.path) if isinstance(folder, LocalFolder) else None
-        self._real = lru_cache(_FOLDERS)(os.path.realpath)
+        self._local = str(Path(folder.path)) if isinstance(folder, LocalFolder) else None
+        self._headers = QuickHeaders()
+        self._is_inside = lru_cache(_FOLDERS)(self._lies_inside)
 
-    def file(self, name: str) -> tuple[ImageFacts, bool]:
+    def file(self, name: str) -> Look:
         """Look at a file.
-
-        Returns:
-            What is known of it, and whether that was not known before.
 
         Raises:
             OSError: the machine or the store is to blame.
@@ -54,72 +68,97 @@ class ImageReader:
         try:
             return self._local_file(name) if self._local is not None else self._remote_file(name)
         except (FileNotFoundError, NotADirectoryError):
-            return ImageFacts(name=name, failure="missing"), False
+            return Look(ImageFacts(name=name, failure="missing"))
         except IsADirectoryError:
-            return ImageFacts(name=name, failure="not-a-file"), False
+            return Look(ImageFacts(name=name, failure="not-a-file"))
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
-                return ImageFacts(name=name, failure="missing"), False
+                return Look(ImageFacts(name=name, failure="missing"))
             if outage(error) is not None:
                 raise
-            return ImageFacts(name=name, failure="unreadable", detail=one_line(error)), False
+            return Look(ImageFacts(name=name, failure="unreadable", detail=one_line(error)))
         except ValueError as error:  # a NUL in a name
-            return ImageFacts(name=name, failure="missing", detail=str(error)), False
+            return Look(ImageFacts(name=name, failure="missing", detail=str(error)))
 
-    def data(self, name: str, fingerprint: str, data: bytes) -> tuple[ImageFacts, bool]:
-        """Look at an image that is in memory, such as a member of a tar; see `file`."""
+    def data(self, name: str, fingerprint: str, data: bytes) -> Look:
+        """Look at an image that is in memory; see `part`."""
+        return self.part(name, fingerprint, len(data), lambda size: data if size < 0 else data[:size])
+
+    def part(self, name: str, fingerprint: str, size: int, read: Callable[[int], bytes]) -> Look:
+        """Look at an image that is part of a file, such as a member of a tar.
+
+        Args:
+            name: the file's and the offset.
+            fingerprint: of the file.
+            size: of the image, in bytes.
+            read: returns so many of its first bytes; all of them for -1.
+        """
         known = self._known(name, fingerprint, self._depth)
         if known is not None:
-            return known, False
-        return self._look(name, fingerprint, len(data), data[:HEAD], lambda: data), True
+            return Look(known)
+        return Look(self._look(name, fingerprint, size, read(HEAD), read), is_new=True)
 
-    def leaves_folder(self, name: str) -> bool:
-        """Tell whether links lead out of the images' folder on the way to a file."""
+    def leaves_folder(self, name: str, is_link: bool) -> bool:
+        """Tell whether links lead out of the images' folder on the way to a file.
+
+        Args:
+            name: the file's.
+            is_link: whether it is a link itself.
+        """
         if self._local is None:
             return False
+        if not is_link:
+            return not self._is_inside(name.rpartition("/")[0])
+        return not self._lies_inside(name)
+
+    def _lies_inside(self, name: str) -> bool:
+        root = os.path.realpath(f"{self._local}/{name.partition('/')[0]}")
+        real = os.path.realpath(f"{self._local}/{name}")
+        return real == root or real.startswith(root + os.sep)
+
+    def _local_file(self, name: str) -> Look:
         path = f"{self._local}/{name}"
-        root = self._real(f"{self._local}/{name.partition('/')[0]}")
-        parent = self._real(path.rpartition("/")[0])
+        found = os.lstat(path)
+        is_link = stat.S_ISLNK(found.st_mode)
+        if is_link:
+            found = Path(path).stat()
+        if stat.S_ISDIR(found.st_mode):
+            return Look(ImageFacts(name=name, failure="not-a-file"), is_link=is_link)
+        if not stat.S_ISREG(found.st_mode):
+            return Look(ImageFacts(name=name, failure="unreadable", detail="not a regular file"), is_link=is_link)
+        fingerprint = f"{found.st_size}-{found.st_mtime_ns}"
+        known = self._known(name, fingerprint, self._depth)
+        if known is not None:
+            return Look(known, is_link=is_link)
+        descriptor = os.open(path, _FLAGS)
+
+        def read(size: int) -> bytes:
+            with open(descriptor, "rb", closefd=False) as stream:
+                stream.seek(0)
+                return stream.read(size)
+
         try:
-            linked = stat.S_ISLNK(os.lstat(path).st_mode)
-        except (OSError, ValueError):
-            return False
-        real = os.path.realpath(path) if linked else parent
-        return real != root and not real.startswith(root + os.sep)
-
-    def _local_file(self, name: str) -> tuple[ImageFacts, bool]:
-        descriptor = os.open(f"{self._local}/{name}", os.O_RDONLY | getattr(os, "O_BINARY", 0) | os.O_NONBLOCK)
-        try:
-            found = os.fstat(descriptor)
-            if stat.S_ISDIR(found.st_mode):
-                return ImageFacts(name=name, failure="not-a-file"), False
-            if not stat.S_ISREG(found.st_mode):
-                return ImageFacts(name=name, failure="unreadable", detail="not a regular file"), False
-            fingerprint = f"{found.st_size}-{found.st_mtime_ns}"
-            known = self._known(name, fingerprint, self._depth)
-            if known is not None:
-                return known, False
-            head = os.read(descriptor, HEAD)
-
-            def rest() -> bytes:
-                with open(descriptor, "rb", closefd=False) as stream:
-                    return head + stream.read()
-
-            return self._look(name, fingerprint, found.st_size, head, rest), True
+            facts = self._look(name, fingerprint, found.st_size, os.read(descriptor, HEAD), read)
         finally:
             os.close(descriptor)
+        return Look(facts, is_new=True, is_link=is_link)
 
-    def _remote_file(self, name: str) -> tuple[ImageFacts, bool]:
+    def _remote_file(self, name: str) -> Look:
         fingerprint = self._folder.fingerprint(name)
         known = self._known(name, fingerprint, self._depth)
         if known is not None:
-            return known, False
+            return Look(known)
         with self._folder.open(name) as stream:
+
+            def read(size: int) -> bytes:
+                stream.seek(0)
+                return stream.read(size)
+
             head = stream.read(HEAD)
             size = self._folder.size(name) if len(head) == HEAD else len(head)
-            return self._look(name, fingerprint, size, head, lambda: head + stream.read()), True
+            return Look(self._look(name, fingerprint, size, head, read), is_new=True)
 
-    def _look(self, name: str, fingerprint: str, size: int, head: bytes, whole: Callable[[], bytes]) -> ImageFacts:
+    def _look(self, name: str, fingerprint: str, size: int, head: bytes, read: Callable[[int], bytes]) -> ImageFacts:
         facts = ImageFacts(name=name, fingerprint=fingerprint, depth=self._depth, size=size)
         facts.head = xxhash.xxh3_64_intdigest(head, size)
         if size == 0:
@@ -127,9 +166,11 @@ class ImageReader:
             return facts
         data = b""
         try:
-            header = quick_header(head)
+            header = self._headers.read(head)
+            if header is None and may_be_longer(head):
+                header = self._headers.read(read(LONG_HEAD))
             if header is None or self._depth == "pixels":
-                data = whole()
+                data = read(-1)
             header = header_of(data) if header is None else checked(header)
             _set_header(facts, header)
             if self._depth == "pixels":

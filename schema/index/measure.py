@@ -8,15 +8,15 @@ from typing import IO, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from ...storage import Folder
+from ...storage import Folder, LocalFolder
 from ...storage.outage import one_line, outage
 from ...storage.retry import RetryPolicy
 from ..errors import RecordError, RunError, UsageError
 from ..record import Record, decode_record
 from .counting import Counter, Counting, TokenCounts
-from .sizes import FileSizes, ImageSize, TarSizes, Unreadable
+from .sizes import ImageSize, ImageSizes, Unreadable
 
-__all__ = ["COSTS", "Chunk", "Measurer"]
+__all__ = ["COSTS", "Chunk", "Measured", "Measurer"]
 
 COSTS = pa.schema(
     [
@@ -38,6 +38,18 @@ class Chunk(NamedTuple):
     rows: pa.RecordBatch
 
 
+class Measured(NamedTuple):
+    """What was found out about a chunk.
+
+    Args:
+        costs: a row of COSTS for each record.
+        facts: rows of the facts table for images that were not known before; None where there are none.
+    """
+
+    costs: pa.RecordBatch
+    facts: pa.RecordBatch | None
+
+
 class _Row(NamedTuple):
     tokens: int
     supervised: int
@@ -57,22 +69,26 @@ class _Images(Protocol):
 
 @dataclass
 class _InFiles:
-    files: FileSizes
+    known: ImageSizes
 
     def sizes(self, row: int, record: Record) -> list[ImageSize | Unreadable]:
-        return [self.files.size(name) for name in record.images()]
+        return [self.known.of_file(name) for name in record.images()]
 
 
 @dataclass
 class _InTar:
-    tar: TarSizes
-    rows: pa.RecordBatch
+    known: ImageSizes
+    stream: IO[bytes]
+    chunk: Chunk
 
     def sizes(self, row: int, record: Record) -> list[ImageSize | Unreadable]:
-        places = zip(self.rows["image_offsets"][row].as_py(), self.rows["image_sizes"][row].as_py(), strict=True)
+        rows = self.chunk.rows
+        places = zip(rows["image_offsets"][row].as_py(), rows["image_sizes"][row].as_py(), strict=True)
         shown = list(record.images())
         # The index may know of fewer images than the record shows, or of more.
-        found = [self.tar.size(*place) for _, place in zip(shown, places, strict=False)]
+        found = [
+            self.known.of_member(self.chunk.file, self.stream, *place) for _, place in zip(shown, places, strict=False)
+        ]
         return [*found, *[Unreadable("is not in the shard's index")] * (len(shown) - len(found))]
 
 
@@ -81,18 +97,21 @@ class Measurer:
 
     Args:
         folder: the dataset folder.
+        tables: where the image facts are kept; None where every image is looked at anew.
         counting: what tokens and crops follow from.
         retry_policy: how long the folder may be out of reach.
     """
 
-    def __init__(self, folder: Folder, counting: Counting, retry_policy: RetryPolicy) -> None:
+    def __init__(
+        self, folder: Folder, tables: LocalFolder | None, counting: Counting, retry_policy: RetryPolicy
+    ) -> None:
         self._folder = folder
         self._retry_policy = retry_policy
         self._counter = Counter(counting)
-        self._files = FileSizes(folder)
+        self._sizes = ImageSizes(folder, tables)
 
-    def __call__(self, chunk: Chunk) -> pa.RecordBatch:
-        """Return a row of COSTS for each record.
+    def __call__(self, chunk: Chunk) -> Measured:
+        """Measure the records of a chunk.
 
         A record that cannot be trained on says so in `failure`; what can be known of it is there all the same.
 
@@ -106,7 +125,7 @@ class Measurer:
             why = outage(error) or one_line(error)
             raise RunError(f"{where}: the index could not be built ({why}); run again") from error
 
-    def _measure_all(self, chunk: Chunk) -> pa.RecordBatch:
+    def _measure_all(self, chunk: Chunk) -> Measured:
         with self._folder.open(chunk.file) as stream:
             records = [
                 _decoded(stream, offset, size)
@@ -114,14 +133,14 @@ class Measurer:
             ]
             images: _Images
             if "shard" in chunk.rows.schema.names:
-                images = _InTar(TarSizes(stream), chunk.rows)
+                images = _InTar(self._sizes, stream, chunk)
             else:
-                images = _InFiles(self._files)
-                self._files.look_ahead(name for each in records if isinstance(each, Record) for name in each.images())
+                images = _InFiles(self._sizes)
+                self._sizes.look_ahead(name for each in records if isinstance(each, Record) for name in each.images())
             rows = [self._measure(row, record, images) for row, record in enumerate(records)]
         columns = zip(*rows, strict=True)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, COSTS, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=COSTS)
+        return Measured(pa.RecordBatch.from_arrays(arrays, schema=COSTS), self._sizes.take_facts())
 
     def _measure(self, row: int, record: Record | str, images: _Images) -> _Row:
         if isinstance(record, str):

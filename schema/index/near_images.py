@@ -22,6 +22,7 @@ def near_images(
     contents: npt.NDArray[np.uint64],
     splits: npt.NDArray[np.int64],
     thumbnail: Callable[[int], Grey],
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[int, int]]:
     """Yield images that are near-identical, but not identical, to one in another split: both by place.
 
@@ -32,6 +33,7 @@ def near_images(
         contents: what identical files share.
         splits: a number for the split of each.
         thumbnail: gives an image's thumbnail by its place.
+        note: told where so many are alike that not all were compared.
     """
     sizes = np.bincount(splits)
     if np.count_nonzero(sizes) < 2:
@@ -60,4 +62,8 @@ def near_images(
                     yield image, there
                     break
             if looked > _MOST_CANDIDATES:
+                note(
+                    f"near-identical images: {looked:,} pairs of like images were compared, and that was the limit; "
+                    "of the rest nothing is known (S605)"
+                )
                 return

@@ -1,27 +1,26 @@
-"""The sizes of images, from their headers alone."""
+"""The sizes of images, from what is known of them, or from their headers; what is found out is to be kept."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import IO, NamedTuple, TypeAlias
 
-from PIL import Image, UnidentifiedImageError
+import pyarrow as pa
 
-from ...storage import Folder, is_remote
-from ...storage.outage import outage
+from ...storage import Folder, LocalFolder, is_remote
 from ..layout import IMAGES
+from .facts import ImageFacts
+from .facts_table import FactsTable, batch_of
+from .image_reader import ImageReader, Look
 
-__all__ = ["FileSizes", "ImageSize", "TarSizes", "Unreadable"]
+__all__ = ["ImageSize", "ImageSizes", "Unreadable"]
 
 # Records of one document, or of one group, share their images and lie near one another.
 _REMEMBERED = 1 << 16
 # A round trip to a store takes far longer than the header it is for.
 _ROUND_TRIPS = 16
-# Where a header usually ends; those with a large colour profile or preview in front are read whole.
-_HEADER = 1 << 14
 
 
 class ImageSize(NamedTuple):
@@ -40,64 +39,55 @@ class Unreadable(NamedTuple):
 Found: TypeAlias = ImageSize | Unreadable
 
 
-class FileSizes:
-    """Sizes of files under images/.
+class ImageSizes:
+    """Sizes of the images of a dataset folder.
 
     Args:
         folder: the dataset folder.
+        tables: where the image facts are kept; None where every image is looked at anew.
     """
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder, tables: LocalFolder | None) -> None:
+        table = FactsTable(tables, check=False) if tables is not None else None
+        self._reader = ImageReader(folder, "header", table.known) if table else ImageReader(folder, "header")
         self._threads = ThreadPoolExecutor(_ROUND_TRIPS) if is_remote(folder.address) else None
-        self.size = lru_cache(_REMEMBERED)(self._read)
+        self._new: list[ImageFacts] = []
+        self.of_file = lru_cache(_REMEMBERED)(self._of_file)
+        """Return the size of a file, by its path below images/."""
+        self._fingerprint = lru_cache(1)(folder.fingerprint)
 
     def look_ahead(self, names: Iterable[str]) -> None:
-        """Read the headers of several images at once, where one at a time would mostly be waiting."""
+        """Read the headers of several files at once, where one at a time would mostly be waiting."""
         if self._threads is not None:
-            list(self._threads.map(self.size, set(names)))
+            list(self._threads.map(self.of_file, set(names)))
 
-    def _read(self, name: str) -> Found:
-        return _size(lambda: self._folder.open(f"{IMAGES}/{name}"))
+    def of_member(self, tar: str, stream: IO[bytes], offset: int, length: int) -> Found:
+        """Return the size of an image inside a tar.
 
+        Args:
+            tar: its name.
+            stream: the tar, open for reading.
+            offset: where the image's bytes begin.
+            length: how many they are.
+        """
 
-class TarSizes:
-    """Sizes of images inside a tar.
+        def read(size: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(length if size < 0 else min(size, length))
 
-    Args:
-        tar: open for reading.
-    """
+        return self._size(self._reader.part(f"{tar}@{offset}", self._fingerprint(tar), length, read))
 
-    def __init__(self, tar: IO[bytes]) -> None:
-        self._tar = tar
+    def take_facts(self) -> pa.RecordBatch | None:
+        """Return what was found out since the last time, as rows of the facts table; None where that is nothing."""
+        new, self._new = self._new, []
+        return batch_of(new) if new else None
 
-    def size(self, offset: int, length: int) -> Found:
-        """Return the size of the image whose bytes lie there."""
-        found = _size(lambda: self._bytes(offset, min(length, _HEADER)))
-        return _size(lambda: self._bytes(offset, length)) if isinstance(found, Unreadable) else found
+    def _of_file(self, name: str) -> Found:
+        return self._size(self._reader.file(f"{IMAGES}/{name}"))
 
-    def _bytes(self, offset: int, length: int) -> IO[bytes]:
-        self._tar.seek(offset)
-        return io.BytesIO(self._tar.read(length))
-
-
-def _size(open_image: Callable[[], IO[bytes]]) -> Found:
-    """Read a header; what is no failure of the image's is raised."""
-    try:
-        with open_image() as stream, Image.open(stream) as image:
-            width, height = image.size
-    except FileNotFoundError:
-        return Unreadable("does not exist")
-    except UnidentifiedImageError:
-        return Unreadable("is no image")
-    except Image.DecompressionBombError:
-        return Unreadable("has more pixels than an image may have")
-    except OSError as error:
-        if outage(error) is not None:
-            # No failure of the image's, and not to be remembered as one.
-            raise
-        return Unreadable(f"cannot be read ({error.strerror or error})")
-    except (ValueError, RuntimeError) as error:
-        # What Pillow's readers say of broken headers, each in its own way.
-        return Unreadable(f"cannot be read ({error})")
-    return ImageSize(width, height) if width and height else Unreadable("has no pixels")
+    def _size(self, look: Look) -> Found:
+        facts = look.facts
+        if look.is_new:
+            self._new.append(facts)
+        # That pixels are damaged is known where somebody looked at them; what a record costs must not depend on it.
+        return ImageSize(facts.width, facts.height) if facts.width and facts.height else Unreadable(facts.problem)

@@ -96,6 +96,8 @@ class Corpus:
     def __init__(self, sources: list[Source], settings: Settings, folder: Path) -> None:
         self.sources = sources
         self.settings = settings
+        self.notes: list[str] = []
+        """What rules could not look at, and why."""
         self._rows = ColumnFiles(folder, "records", COLUMNS)
         self._references = ColumnFiles(folder, "images", REFERENCES)
         self._files: list[_File] = []
@@ -112,9 +114,9 @@ class Corpus:
             part: its records.
             line: lines of the file before it.
         """
-        rows = part.rows
+        # What came from another machine is read-only.
+        rows, references = part.rows.copy(), part.images.references.copy()
         rows["line"] += np.uint64(line + 1)
-        references = part.images.references
         references["record"] += np.uint64(self._rows.rows)
         self._rows.append(rows)
         self._references.append(references)

@@ -22,7 +22,8 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 def near_pairs(corpus: Corpus) -> Iterator[tuple[int, int]]:
     """Yield images that are near-identical, but not identical, to one in another split: both as references.
 
-    An image is yielded once, with the first that is like it, and as the one of the smaller split.
+    An image is yielded once, with the first that is like it, and as the one of the smaller split. Where so many are
+    alike that not all are compared, a note of the corpus says so.
     """
     images = _images(corpus)
     contents = np.asarray(corpus.references("content"))[images["reference"]]
@@ -32,7 +33,7 @@ def near_pairs(corpus: Corpus) -> Iterator[tuple[int, int]]:
         assert facts is not None  # only images with facts are among them
         return facts.thumbnail(int(images["fact"][place]))
 
-    for one, other in near_images(images["hash"], contents, images["split"], thumbnail):
+    for one, other in near_images(images["hash"], contents, images["split"], thumbnail, corpus.notes.append):
         yield int(images["reference"][one]), int(images["reference"][other])
 
 

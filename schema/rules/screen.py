@@ -17,9 +17,10 @@ from ..vision_tokens import crop_grid
 from .files import SUFFIXES
 from .settings import Limits
 
-__all__ = ["image_is_plain", "keys_are_single", "paths_are_plain", "texts_are_plain"]
+__all__ = ["ImageScreen", "keys_are_single", "paths_are_plain", "texts_are_plain"]
 
 
+_SIZES = 1 << 12
 _QUOTE, _COLON, _SPACE = 34, 58, 32
 _SPACED_KEY = re.compile(rb'"[ \t\r]+:')
 
@@ -60,22 +61,32 @@ def paths_are_plain(paths: Sequence[str]) -> bool:
     return not ("//" in joined or "/." in joined or "\\" in joined or ":" in joined or "\0" in joined)
 
 
-def image_is_plain(name: str, facts: ImageFacts, limits: Limits) -> bool:
-    """Tell whether an image is as most are: whole, upright, alone in its file, 8 bits of grey or RGB, no odd size."""
-    return (
-        facts.mode in ("RGB", "L")
-        and not facts.failure
-        and facts.bits == 8
-        and facts.orientation == facts.frames == 1
-        and not (facts.transparent or facts.flat or facts.line_height)
-        and f".{name.rpartition('.')[2]}" in SUFFIXES.get(facts.format, ())
-        and _size_is_usual(facts.width, facts.height, limits)
-    )
+class ImageScreen:
+    """Tells whether an image is as most are: whole, upright, alone in its file, 8 bits of grey or RGB, no odd size.
 
+    Args:
+        limits: from where on something is too much.
+    """
 
-@lru_cache(1 << 12)
-def _size_is_usual(width: int, height: int, limits: Limits) -> bool:
-    if max(width, height) > limits.aspect * min(width, height):
-        return False
-    grid = crop_grid(width, height, limits.num_crops, limits.geometry)
-    return grid.content_width <= limits.enlargement * width
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._size_is_usual = lru_cache(_SIZES)(self._is_usual)
+
+    def passes(self, name: str, facts: ImageFacts) -> bool:
+        """Tell it of one image."""
+        return (
+            facts.mode in ("RGB", "L")
+            and not facts.failure
+            and facts.bits == 8
+            and facts.orientation == facts.frames == 1
+            and not (facts.transparent or facts.flat or facts.line_height)
+            and name.endswith(SUFFIXES.get(facts.format, ()))
+            and self._size_is_usual(facts.width, facts.height)
+        )
+
+    def _is_usual(self, width: int, height: int) -> bool:
+        limits = self._limits
+        if max(width, height) > limits.aspect * min(width, height):
+            return False
+        grid = crop_grid(width, height, limits.num_crops, limits.geometry)
+        return grid.content_width <= limits.enlargement * width

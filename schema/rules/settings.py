@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..index.counting import Counting
 from ..jsonl import LONGEST_LINE
@@ -52,6 +53,7 @@ class Settings:
         workers: processes; None for one a core.
         counting: counts the tokens of texts; without it those of images alone are known.
         keep_facts: the image facts are kept beside the data for the next time.
+        engine: where the processes run: on this machine, or on a Ray cluster, there one a processor by default.
     """
 
     level: Level
@@ -60,3 +62,4 @@ class Settings:
     workers: int | None = None
     counting: Counting | None = None
     keep_facts: bool = True
+    engine: Literal["local", "ray"] = "local"

@@ -15,13 +15,13 @@ import xxhash
 from ...storage import Folder, LocalFolder
 from ..index.facts import Depth, ImageFacts
 from ..index.facts_table import FactsTable, batch_of, image_key
-from ..index.image_reader import ImageReader
+from ..index.image_reader import ImageReader, Look
 from ..layout import IMAGES as FOLDER
 from . import pixels
 from .files import IMAGES, PATHS, Shown
 from .lean import LeanRecord
 from .rule import Finding, Rule
-from .screen import image_is_plain, paths_are_plain
+from .screen import ImageScreen, paths_are_plain
 from .settings import Settings
 
 __all__ = ["NOTHING", "REFERENCES", "ShownImages", "Taken"]
@@ -32,6 +32,14 @@ and what equal files share: the hash of the whole, or of size and head where no 
 read."""
 
 _FOLDERS = 64
+
+
+class _Seen(NamedTuple):
+    """An image that was looked at: its facts, and what stands for it in REFERENCES."""
+
+    facts: ImageFacts
+    key: int
+    content: int
 
 
 class Taken(NamedTuple):
@@ -61,6 +69,7 @@ class ShownImages:
     def __init__(self, folder: Folder, settings: Settings, tables: LocalFolder | None) -> None:
         self._folder = folder
         self._limits = settings.limits
+        self._screen = ImageScreen(settings.limits)
         self._paths = _selected(PATHS.rules, settings)
         self._rules = _selected(IMAGES.rules, settings)
         self._clips = _selected(pixels.CLIPS.rules, settings)
@@ -75,7 +84,7 @@ class ShownImages:
         self._start()
 
     def _start(self) -> None:
-        self._facts: dict[str, ImageFacts] = {}
+        self._seen: dict[str, _Seen] = {}
         self._new: list[ImageFacts] = []
         self._references: list[tuple[int, int, int, int]] = []
         self._records = 0
@@ -86,7 +95,9 @@ class ShownImages:
 
     def take(self) -> Taken:
         """Return what was found out since the last time."""
-        references = np.array(self._references, REFERENCES)
+        references = np.empty(len(self._references), REFERENCES)
+        for field, column in zip(REFERENCES.names or (), zip(*self._references, strict=True), strict=False):
+            references[field] = column
         taken = Taken(references, batch_of(self._new) if self._new else None)
         self._start()
         return taken
@@ -125,42 +136,37 @@ class ShownImages:
         for number, name in enumerate(names):
             if name in bad:
                 continue
-            facts = self._facts_of(name, number, line, record, findings)
-            content = facts.content or facts.head
-            if content and not facts.content:
-                content = xxhash.xxh3_64_intdigest(b"head", content)
-            self._references.append((self._records, number, image_key(facts.name), content))
+            seen = self._seen.get(name) if self._tar is None else None
+            if seen is None:
+                seen = self._seen[name] = self._look_at(name, number, line, record, findings)
+            self._references.append((self._records, number, seen.key, seen.content))
         for turn in record.conversations if self._clips else ():
-            found = [self._facts[name] for name in turn.images or () if name in self._facts]
+            found = [self._seen[name].facts for name in turn.images or () if name in self._seen]
             if len(found) > 1:
                 for rule in self._clips.values():
                     for message in rule.check(found):
                         findings.append(rule.finding(message, line=line, id=record.id))
 
-    def _facts_of(self, name: str, number: int, line: int, record: LeanRecord, findings: list[Finding]) -> ImageFacts:
-        if self._tar is None and name in self._facts:
-            return self._facts[name]
+    def _look_at(self, name: str, number: int, line: int, record: LeanRecord, findings: list[Finding]) -> _Seen:
         place = f"{FOLDER}/{name}"
-        if self._tar is not None:
-            facts, new = self._in_tar(number)
-        else:
-            facts, new = self._reader.file(place)
-        if new:
+        facts, is_new, is_link = self._reader.file(place) if self._tar is None else self._in_tar(number)
+        if is_new:
             self._new.append(facts)
-        self._facts[name] = facts
-        leaves = self._tar is None and "F205" in self._rules and self._reader.leaves_folder(place)
-        if not leaves and image_is_plain(name, facts, self._limits):
-            return facts
-        shown = Shown(place, facts, self._limits, lambda: self._names_in(str(PurePosixPath(place).parent)), leaves)
-        for rule in self._rules.values():
-            for message in rule.check(shown):
-                findings.append(rule.finding(f"{place}: {message}", line=line, id=record.id, image=place))
-        return facts
+        leaves = self._tar is None and "F205" in self._rules and self._reader.leaves_folder(place, is_link)
+        if leaves or not self._screen.passes(name, facts):
+            shown = Shown(place, facts, self._limits, lambda: self._names_in(str(PurePosixPath(place).parent)), leaves)
+            for rule in self._rules.values():
+                for message in rule.check(shown):
+                    findings.append(rule.finding(f"{place}: {message}", line=line, id=record.id, image=place))
+        content = facts.content
+        if not content and facts.head:
+            content = xxhash.xxh3_64_intdigest(b"head", facts.head)
+        return _Seen(facts, image_key(facts.name), content)
 
-    def _in_tar(self, number: int) -> tuple[ImageFacts, bool]:
+    def _in_tar(self, number: int) -> Look:
         fingerprint, places, images = self._tar or ("", [], [])
         if number >= len(images):
-            return ImageFacts(name=f"image {number}", failure="missing", detail="not in the shard's index"), False
+            return Look(ImageFacts(name=f"image {number}", failure="missing", detail="not in the shard's index"))
         return self._reader.data(places[number], fingerprint, images[number])
 
     def _list(self, name: str) -> list[str]:

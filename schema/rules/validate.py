@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from ...storage import LocalFolder
 from ...storage.outage import one_line
 from ..dataset import Dataset
-from ..errors import DatasetError, OutputError
+from ..errors import DatasetError
 from ..index.cache import tables_folder
-from ..index.facts_table import FactsTable, discard_damaged
+from ..index.facts_table import FactsWriter, discard_damaged
+from ..index.ray_workers import in_order_on_ray
 from ..index.workers import core_count, in_order
 from ..jsonl import JSONL_SUFFIXES
 from .corpus import At, Corpus, Source
@@ -124,6 +124,7 @@ class Validation:
                     for rule in _selected(FOLDERS.rules, self._settings):
                         for at in rule.check(folder):
                             yield self._placed(rule, at, corpus)
+        self.summary.notes += corpus.notes
         self.summary.images = sum(sum(source.images.values()) for source in self._sources)
         self.summary.records = {source.address: source.records for source in self._sources}
 
@@ -137,8 +138,7 @@ class Validation:
         make = partial(_scanner, source.dataset, settings, source.tables)
         files = _files(source.dataset, settings)
         total = sum(size for _, _, size in files)
-        workers = settings.workers or (1 if total <= _SMALL[settings.level] else core_count())
-        new: list[pa.RecordBatch] = []
+        facts = FactsWriter(source.tables) if source.tables is not None else None
         done = 0
         # Every part belongs to a file: the names travel beside the tasks, in their order.
         names: list[tuple[str, str]] = []
@@ -150,7 +150,7 @@ class Validation:
                     yield task
 
         at, line = ("", ""), 0
-        for count, part in enumerate(in_order(make, tasks(), workers)):
+        for count, part in enumerate(self._parts(make, tasks(), total)):
             if names[count] != at:
                 at, line = names[count], 0
                 corpus.begin(number, *at)
@@ -160,14 +160,21 @@ class Validation:
             source.images[split] += part.shown
             source.unreadable[split] += part.lines - len(part.rows)
             source.labels.setdefault(split, Counter()).update(part.labels)
-            if part.images.facts is not None:
-                new.append(part.images.facts)
+            if facts is not None:
+                facts.add(part.images.facts)
             corpus.append(part, line)
             line += part.lines
             done += part.size
             self._progress("reading", done, total)
-        if source.tables is not None:
-            source.facts = _kept(source.tables, new)
+        if facts is not None:
+            source.facts = facts.finish()
+
+    def _parts(self, make: Callable[[], Scanner], tasks: Iterator[Task], total: int) -> Iterator[Part]:
+        settings = self._settings
+        if settings.engine == "ray":
+            return in_order_on_ray(make, tasks, settings.workers)
+        workers = settings.workers or (1 if total <= _SMALL[settings.level] else core_count())
+        return in_order(make, tasks, workers)
 
     def _of_part(self, part: Part, source: Source, name: str, line: int) -> Iterator[Finding]:
         for finding in part.findings:
@@ -229,14 +236,6 @@ def _tasks(dataset: Dataset, name: str, settings: Settings) -> Iterator[Task]:
     except (OSError, EOFError, zlib.error) as error:
         reason = one_line(error) or type(error).__name__
         raise DatasetError(f"{dataset.folder.address}/{name}: cannot be read ({reason}); write it again") from error
-
-
-def _kept(tables: LocalFolder, new: list[pa.RecordBatch]) -> FactsTable:
-    """Put what was found out about images beside what was known of others."""
-    try:
-        return FactsTable(tables, check=False).update(new)
-    except OSError as error:
-        raise OutputError(f"{tables.path}: the image facts cannot be written ({one_line(error)})") from error
 
 
 def _at(finding: Finding, address: str, file: str, line: int) -> Finding:

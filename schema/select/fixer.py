@@ -135,13 +135,13 @@ class RecordFixer:
         names = list(record.images())
         for number, name in enumerate(names):
             if name in wrong:
-                facts, _ = (
+                look = (
                     self._headers.file(f"{IMAGES}/{name}")
                     if stored is None
                     else self._headers.data(name, "", stored[number])
                 )
-                if facts.format in SUFFIXES:
-                    names[number] = self._names.name_for(name, facts.format)
+                if look.facts.format in SUFFIXES:
+                    names[number] = self._names.name_for(name, look.facts.format)
         rest = iter(names)
         turns = [changed(turn, images=[next(rest) for _ in turn.images]) for turn in record.conversations]
         return changed(record, conversations=turns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.rules.examples import Example
@@ -20,11 +20,12 @@ def validated(
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     workers: int = 1,
+    engine: Literal["local", "ray"] = "local",
     **limits: Any,
 ) -> tuple[list[Finding], Summary]:
     """Validate datasets in this process."""
     opened = [open_dataset(str(each)) if isinstance(each, Path) else each for each in datasets]
-    settings = Settings(level, codes_for(level, select, ignore), Limits(**limits), workers)
+    settings = Settings(level, codes_for(level, select, ignore), Limits(**limits), workers, engine=engine)
     validation = Validation([(each.folder.address, each) for each in opened], settings)
     return list(validation.findings()), validation.summary
 

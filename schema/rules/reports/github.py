@@ -26,7 +26,9 @@ class GithubReport:
         self._write(f"::{finding.severity} {','.join([*place, title])}::{_data(identity + finding.message)}")
 
     def end(self, summary: Summary) -> None:
-        """Write how many there were."""
+        """Write what was not looked at, and how many findings there were."""
+        for note in summary.notes:
+            self._write(f"::notice title=phi3v-data validate::{_data(note)}")
         self._write(f"::notice title=phi3v-data validate::{summary.errors} errors, {summary.warnings} warnings")
 
 

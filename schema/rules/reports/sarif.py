@@ -56,8 +56,10 @@ class SarifReport:
         self._count += 1
 
     def end(self, summary: Summary) -> None:
-        """Write the document's end."""
-        self._write("]}]}")
+        """Write the document's end, with what was not looked at."""
+        notes = [{"level": "note", "message": {"text": note}} for note in summary.notes]
+        done = {"executionSuccessful": True, "toolExecutionNotifications": notes}
+        self._write(f'],"invocations":[{_json(done)}]}}]}}')
 
 
 def _json(value: Any) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from conversions import Bench, Pages
+from validated import validated
 
 from phi3v_data.converters.engine.driver import Progress
 from phi3v_data.converters.engine.run import convert
 from phi3v_data.schema.errors import ConversionStopped
+from phi3v_data.schema.rules import validate
+from phi3v_data.schema.rules.examples import Drawing, Example, line
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -50,6 +55,19 @@ def test_shared_images_come_to_the_same_bytes_on_a_cluster(pages: Pages, cluster
     pages.bench.convert("ray", engine="ray", workers=None)
     pages.bench.convert("local")
     assert pages.bench.files("ray") == pages.bench.files("local")
+
+
+def test_a_validation_on_the_cluster_finds_what_one_process_finds(tmp_path: Path, cluster: Cluster) -> None:
+    records = [line(str(number), images=[f"{number}.jpg"]) for number in range(12)]
+    images = {f"images/{number}.jpg": Drawing(seed=number, cut=100 * (number == 7)) for number in range(11)}
+    Example({"x_train.jsonl": "\n".join([*records, "no record"]) + "\n", **images}).write(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(validate._TASK, "pixels", 200)
+        on_cluster = validated(tmp_path, level="pixels", engine="ray", workers=2)[0]
+    shutil.rmtree(tmp_path / ".index")
+    here = validated(tmp_path, level="pixels")[0]
+    assert on_cluster == here
+    assert {each.rule for each in here} == {"F206", "P301", "R103"}
 
 
 class _Losing(Progress):

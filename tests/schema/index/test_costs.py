@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,9 +20,12 @@ from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, OutputError, RunError
 from phi3v_data.schema.index import Counting, RecordCosts, RecordIndex, costs, record_costs
 from phi3v_data.schema.index.counting import Pieces
+from phi3v_data.schema.index.facts import ImageFacts
+from phi3v_data.schema.index.image_reader import ImageReader
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.prompt import IGNORED
 from phi3v_data.schema.record import Record, Turn, encode_record
+from phi3v_data.schema.rules.validate import find_all
 from phi3v_data.schema.shards import Sample as ShardSample
 from phi3v_data.schema.shards import ShardWriter, sample_columns
 from phi3v_data.storage import LocalFolder
@@ -149,7 +152,7 @@ def test_images_of_another_size_under_the_same_names_are_measured_again(tmp_path
 def test_a_damaged_table_is_made_again(tmp_path: Path, damage: str) -> None:
     dataset = write(tmp_path)
     first = rows(measured(dataset))
-    tables = sorted((tmp_path / ".index").glob("*.arrow"))
+    tables = sorted((tmp_path / ".index").glob("train.*.arrow"))
     for path in tables:
         data = bytearray(path.read_bytes())
         if damage == "bit":
@@ -160,6 +163,33 @@ def test_a_damaged_table_is_made_again(tmp_path: Path, damage: str) -> None:
         path.write_bytes(damaged)
         assert rows(measured(dataset)) == first
         assert path.read_bytes() != damaged
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_training_and_validation_look_at_each_image_once_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: bool
+) -> None:
+    dataset = write(tmp_path / "files")
+    if shards:
+        dataset = in_shards(dataset, tmp_path / "shards", 10**9)
+    first = rows(measured(dataset))
+    looked: list[str] = []
+    look = ImageReader._look
+
+    def noted(self: ImageReader, name: str, *rest: Any) -> ImageFacts:
+        looked.append(name)
+        return look(self, name, *rest)
+
+    monkeypatch.setattr(ImageReader, "_look", noted)
+    find_all(dataset)
+    assert looked == []
+    # The records are measured anew, and their images are known.
+    tables = (Path(dataset.folder.address) / ".index").glob("train.*.arrow")
+    for path in tables:
+        path.unlink()
+    monkeypatch.setattr(costs, "_look_again", lambda kept, index, measurer: kept)
+    assert rows(measured(dataset)) == first
+    assert looked == []
 
 
 def test_changed_records_are_measured_again(tmp_path: Path) -> None:
@@ -190,7 +220,7 @@ def test_a_record_that_cannot_be_trained_on_is_marked_and_the_others_are_measure
     found = measured(dataset)
     assert list(found.faults) == [0, 2, 4, 5]
     assert found.faults[0] == "image tall.jpg does not exist"
-    assert found.faults[2] == "image even.png is no image"
+    assert found.faults[2] == "image even.png is not an image"
     assert "special token" in found.faults[4]
     assert "not a record" in found.faults[5]
     assert found.tokens[[1, 3]].tolist() == [good[1], good[3]]
@@ -236,14 +266,14 @@ def test_a_failure_that_was_fixed_is_seen_without_measuring_all(tmp_path: Path) 
 def test_a_machine_that_fails_is_no_failure_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = write(tmp_path)
 
-    def fail(self: LocalFolder, name: str) -> IO[bytes]:
-        if name.endswith(".jpg"):
-            raise OSError(errno.EMFILE, "Too many open files", name)
-        return opened(self, name)
+    def fail(path: str, flags: int, mode: int = 0o777) -> int:
+        if str(path).endswith(".jpg"):
+            raise OSError(errno.EMFILE, "Too many open files", path)
+        return opened(path, flags, mode)
 
-    opened = LocalFolder.open
+    opened = os.open
     with monkeypatch.context() as patch:
-        patch.setattr(LocalFolder, "open", fail)
+        patch.setattr(os, "open", fail)
         with pytest.raises(RunError, match=r"could not be built \(too many files are open"):
             measured(dataset)
     assert measured(dataset).faults == {}
@@ -263,7 +293,7 @@ def test_where_the_data_cannot_be_written_to_the_index_is_in_the_users_cache(
     (tmp_path / "data" / ".index").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert measured(dataset).images.tolist() == [2, 0, 1, 2]
-    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 2
+    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 3
 
 
 def test_records_without_an_answer_are_known(tmp_path: Path) -> None:
@@ -283,7 +313,7 @@ def test_a_split_that_is_called_like_a_path_stays_in_the_folder_of_the_index(tmp
     dataset = replace(write(tmp_path / "data"), files={"../../out": "x_train.jsonl"})
     assert len(record_costs(RecordIndex(dataset, "../../out"), COUNTING)) == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
-    assert len(list((tmp_path / "data" / ".index").iterdir())) == 3
+    assert len(list((tmp_path / "data" / ".index").iterdir())) == 4
 
 
 def test_where_the_index_can_lie_nowhere_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +334,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_of_a_table(tmp_path: Path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fail)
-        with pytest.raises(OutputError, match="the index cannot be written \\(No space left on device"):
+        with pytest.raises(OutputError, match="the image facts cannot be written \\(No space left on device"):
             record_costs(index, COUNTING)
     assert sorted((tmp_path / ".index").iterdir()) == before
 

@@ -82,7 +82,7 @@ def test_on_a_store_everything_costs_what_it_costs_here(
     assert len(index.shards) > 1
     assert index[19] == RECORDS[19]
     assert index.open_image(2, RECORDS[2], 1).read() == (here / "images" / "a.png").read_bytes()
-    assert len(list(cache.rglob("*.arrow"))) == 4
+    assert len(list(cache.rglob("*.arrow"))) == 6
 
 
 def test_a_store_that_goes_away_is_no_fault_of_the_records_and_is_not_remembered(store: S3Server, cache: Path) -> None:

@@ -14,7 +14,14 @@ from validated import validated
 from phi3v_data.schema.index import image_reader
 from phi3v_data.schema.index.facts import ImageFacts
 from phi3v_data.schema.index.facts_table import FactsTable, batch_of
-from phi3v_data.schema.index.header import HEAD, HeaderError, exif_orientation, header_of, quick_header
+from phi3v_data.schema.index.header import (
+    LONG_HEAD,
+    HeaderError,
+    QuickHeaders,
+    exif_orientation,
+    header_of,
+    quick_header,
+)
 from phi3v_data.schema.index.image_reader import ImageReader
 from phi3v_data.schema.index.looks import line_height_of, near_identical, thumbnail_of
 from phi3v_data.schema.rules.examples import Drawing, line
@@ -32,7 +39,7 @@ _DRAWINGS = [
 
 def agrees_with_pillow(data: bytes) -> bool:
     """Tell whether the quick header answered; where it does, Pillow has to say the same."""
-    quick = quick_header(data[:HEAD])
+    quick = quick_header(data[:LONG_HEAD])
     if quick is None:
         return False
     with Image.open(io.BytesIO(data)) as image:
@@ -45,6 +52,26 @@ def agrees_with_pillow(data: bytes) -> bool:
 def test_the_quick_header_says_what_pillow_says() -> None:
     answered = [agrees_with_pillow(drawing.encode()) for drawing in _DRAWINGS]
     assert answered == [drawing.format in ("JPEG", "PNG") for drawing in _DRAWINGS]
+
+
+def test_remembered_headers_are_those_that_are_read_anew() -> None:
+    headers = QuickHeaders()
+    drawings = [drawing.encode()[:LONG_HEAD] for drawing in _DRAWINGS]
+    dice = random.Random(0)
+    for _ in range(300):
+        data = bytearray(dice.choice(drawings))
+        if dice.random() < 0.5:
+            data[dice.randrange(min(len(data), 700))] = dice.randrange(256)
+        assert headers.read(bytes(data)) == quick_header(bytes(data))
+
+
+def test_a_header_behind_a_long_preview_is_read_without_the_rest(tmp_path: Path) -> None:
+    """Its comment is longer than the bytes that are read first."""
+    data = Drawing().encode()
+    comment = b"\xff\xfe" + (10_000).to_bytes(2, "big") + bytes(9_998)
+    (tmp_path / "a.jpg").write_bytes(data[:2] + comment + data[2:])
+    facts = ImageReader(LocalFolder(tmp_path), "header").file("a.jpg").facts
+    assert (facts.format, facts.width, facts.height, facts.failure) == ("JPEG", 384, 256, "")
 
 
 @pytest.mark.real_data
@@ -173,6 +200,7 @@ def test_a_link_that_leads_out_is_known_and_one_within_is_let_be(tmp_path: Path)
     (tmp_path / "data" / "images" / "out.jpg").symlink_to("../../outside.jpg")
     (tmp_path / "data" / "images" / "deep" / "in.jpg").symlink_to("../real.jpg")
     reader = ImageReader(LocalFolder(tmp_path / "data"), "header")
-    assert reader.leaves_folder("images/out.jpg")
-    assert not reader.leaves_folder("images/deep/in.jpg")
-    assert not reader.leaves_folder("images/real.jpg")
+    for name, leaves in (("out.jpg", True), ("deep/in.jpg", False), ("real.jpg", False)):
+        look = reader.file(f"images/{name}")
+        assert look.is_link == (name != "real.jpg")
+        assert reader.leaves_folder(f"images/{name}", look.is_link) == leaves

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from validated import validated
 
+from phi3v_data.schema.index import near_images
 from phi3v_data.schema.rules.chi_square import chi_square
 from phi3v_data.schema.rules.examples import Drawing, line
 
@@ -35,6 +36,24 @@ def test_what_leaks_from_one_dataset_into_another_is_found(tmp_path: Path) -> No
 def test_ids_may_repeat_between_datasets_but_not_within_one(tmp_path: Path) -> None:
     one, other = (write(tmp_path / name, "x_train.jsonl", line("a", user=name)) for name in ("one", "other"))
     assert validated(one, other, select=["R"])[0] == []
+
+
+def test_where_too_many_images_are_alike_the_summary_says_that_not_all_were_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawings = {"a": Drawing("PNG", 192, 128), "x": Drawing("PNG", seed=1), "y": Drawing("PNG", seed=2)}
+    write(tmp_path, "x_train.jsonl", *[line(each, images=[f"{each}.png"]) for each in drawings], **drawings)
+    drawings = {"b": Drawing("PNG"), "c": Drawing("PNG", 300, 200)}
+    write(tmp_path, "x_test.jsonl", *[line(each, images=[f"{each}.png"]) for each in drawings], **drawings)
+    found, summary = validated(tmp_path, level="pixels", select=["S605"])
+    assert ([each.id for each in found], summary.notes) == (["b", "c"], [])
+    monkeypatch.setattr(near_images, "_MOST_CANDIDATES", 0)
+    found, summary = validated(tmp_path, level="pixels", select=["S605"])
+    assert len(found) == 1
+    assert summary.notes == [
+        "near-identical images: 3 pairs of like images were compared, and that was the limit; of the rest nothing is "
+        "known (S605)"
+    ]
 
 
 def test_a_split_without_any_answer_is_one_to_predict(tmp_path: Path) -> None:
