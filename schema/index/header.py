@@ -27,6 +27,7 @@ __all__ = [
     "exif_orientation",
     "header_of",
     "may_be_longer",
+    "pillow_formats",
     "quick_header",
 ]
 
@@ -139,12 +140,18 @@ def checked(header: Header) -> Header:
     return header
 
 
-def _by_pillow(data: bytes) -> Header:
+def pillow_formats() -> list[str]:
+    """Return those of `FORMATS` that this Pillow reads."""
+    # Until then it knows of a few formats alone, or of none.
     Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _by_pillow(data: bytes) -> Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
                 bits = 16 if image.mode.startswith("I;16") else 32 if image.mode in ("I", "F") else _bits(image, data)
                 return Header(
                     image.format or "",

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .header import FORMATS, Header, HeaderError
+from .header import Header, HeaderError, pillow_formats
 
 __all__ = ["Grey", "decode_grey", "has_one_colour"]
 
@@ -49,7 +49,7 @@ def decode_grey(data: bytes, header: Header) -> Grey:
 
 def has_one_colour(data: bytes) -> bool:
     """Tell whether all pixels of an intact image are the same."""
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
         return all(low == high for low, high in _extrema(image.convert("RGBA")))
 
 
@@ -79,7 +79,7 @@ def _by_pillow(data: bytes) -> Grey:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
                 # A global of Pillow's that somebody may have changed, and that would hide what is looked for.
                 allowed, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
                 try:

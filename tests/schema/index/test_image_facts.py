@@ -136,6 +136,12 @@ def test_a_second_run_looks_at_what_has_changed_only(root: Path, decoded: list[s
     assert decoded == []
 
 
+def test_a_process_that_has_opened_no_image_yet_names_damage_like_any_other(root: Path) -> None:
+    (root / "images" / "0.jpg").write_bytes(Drawing(cut=100).encode())
+    here = validated(root, level="pixels", workers=2)[0]
+    assert [each.rule for each in here] == ["P301"]
+
+
 def test_headers_are_not_enough_where_pixels_are_asked_for_and_pixels_are_where_headers_are(
     root: Path, decoded: list[str]
 ) -> None:

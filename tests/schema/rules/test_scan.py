@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +175,33 @@ def test_each_fault_is_described_in_words(tmp_path: Path) -> None:
         (4, "meta: expected `object`, got `int`"),
         (4, "conversations[0].answers: expected `array` of length >= 1"),
     ]
+
+
+_MONSTROUS = """
+import resource
+from pathlib import Path
+from validated import validated
+folder = Path({folder!r})
+limit = 1 << 30
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print([(each.rule, each.line) for each in validated(folder, level="records", ignore=["R114"])[0]])
+"""
+
+
+@pytest.mark.slow
+def test_a_line_of_two_hundred_megabytes_and_one_of_a_million_keys_are_findings_in_bounded_memory(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "x_train.jsonl").open("wb") as stream:
+        stream.write(LINES[0] + b'\n{"id":"')
+        for _ in range(200):
+            stream.write(b"x" * 1_000_000)
+        stream.write(b'"}\n{' + b",".join(b'"k%d":1' % number for number in range(1_000_000)) + b"}\n" + LINES[2])
+    support = str(Path(validated.__code__.co_filename).parent)
+    environment = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{support}"}
+    script = _MONSTROUS.format(folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "[('R104', 2), ('R106', 3), ('R106', 3), ('R107', 3)]\n", done.stderr
 
 
 @pytest.mark.slow
