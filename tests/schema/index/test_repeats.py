@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phi3v_data.schema.index import near_hashes as near_module
 from phi3v_data.schema.index.columns import ColumnFiles, repeats_in
 from phi3v_data.schema.index.near_hashes import near_hashes
 
@@ -52,6 +53,22 @@ def test_no_near_pair_is_missed_and_none_is_made_up(bits: int) -> None:
     near = near_hashes(hashes, hashes, bits)
     expected = np.argwhere(np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= bits)
     assert sorted(zip(near.one.tolist(), near.other.tolist(), strict=True)) == sorted(map(tuple, expected.tolist()))
+
+
+def test_many_hashes_compared_in_layers_give_the_pairs_that_one_by_one_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    # Buckets of many, of few and of none; and hashes that are nothing but what pads a layer, or nearly.
+    crowded = random.integers(0, 2**16, 3000, np.uint64) * np.uint64(2**48 + 1)
+    hashes = np.concatenate([random.integers(0, 2**64, 140_000, np.uint64), crowded])
+    flips = np.uint64(1) << random.integers(0, 64, 20_000, np.uint64)
+    extremes = np.array([0, 1, 3, 2**64 - 1, 2**64 - 2, 2**63 - 1], np.uint64)
+    hashes = np.unique(np.concatenate([hashes, hashes[:20_000] ^ flips, extremes]))
+    layered = near_hashes(hashes[::2], hashes, 4)
+    assert len(layered.one) > 90_000
+    monkeypatch.setattr(near_module, "_depth", lambda hashes: 0)
+    plain = near_hashes(hashes[::2], hashes, 4)
+    assert (layered.one == plain.one).all()
+    assert (layered.other == plain.other).all()
 
 
 def test_a_few_hashes_are_compared_with_all() -> None:
