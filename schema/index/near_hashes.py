@@ -115,8 +115,8 @@ class _Band:
             rows = rest[first : first + _BLOCK]
             keys = one.keys[rows] ^ mask
             in_layers = rows - one.starts[one.keys[rows]] < len(one.layers)
-            step = np.where(in_layers, len(other.layers), 0)
-            starts, counts = other.starts[keys] + step, other.counts[keys] - step
+            passed = np.where(in_layers, len(other.layers), 0)
+            starts, counts = other.starts[keys] + passed, other.counts[keys] - passed
             step = 0
             left = np.flatnonzero(counts > 0)
             while len(left):
