@@ -15,6 +15,7 @@ from .config import TrainConfig
 from .data.sources import Source, steady
 from .data.training_data import TrainingData
 from .evaluation import Evaluation, check_evaluation, evaluate
+from .evaluation.comparison import compare
 from .evaluation.journal import AnswerJournal, evaluation_identity
 from .evaluation.progress_log import ProgressLog
 from .fit import FitResult, fit
@@ -110,6 +111,7 @@ def train(
         folder.describe(config, sources, {**folder.result(), **_accuracies(result)})
     if result.before and result.after and result.before.accuracy is not None and result.after.accuracy is not None:
         log(f"accuracy {result.before.accuracy:.3f} before, {result.after.accuracy:.3f} after")
+        log(f"question by question: {compare(result.before, result.after).summary()}")
     if result.bad_samples:
         log(f"{result.bad_samples} samples could not be read and were left out; they are named in {folder.bad_samples}")
     log(f"model in {folder.model}; watch the losses with: tensorboard --logdir {folder.logs}")

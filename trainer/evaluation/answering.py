@@ -81,7 +81,7 @@ def answer_batch(
     A question is asked with the conversation's own earlier answers before it, by the ids that training sees.
 
     Args:
-        model: on the device it is to run on.
+        model: on the device it is to run on; inside `evaluating`.
         processor: the model's own.
         batch: the questions and their samples.
         max_new_tokens: of an answer.
@@ -95,15 +95,14 @@ def answer_batch(
     scores = _FirstToken(pair.tokens) if pair else None
     # The type of transformers' generate knows only models of its own.
     answering: Any = model
-    with evaluating(model):
-        out = answering.generate(
-            **{name: tensor.to(model.device) for name, tensor in inputs.items()},
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            # transformers would have the ranks of a sharded model generate in step; each has questions of its own.
-            synced_gpus=False,
-            logits_processor=LogitsProcessorList([scores] if scores else []),
-        )
+    out = answering.generate(
+        **{name: tensor.to(model.device) for name, tensor in inputs.items()},
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        # transformers would have the ranks of a sharded model generate in step; each has questions of its own.
+        synced_gpus=False,
+        logits_processor=LogitsProcessorList([scores] if scores else []),
+    )
     new = out[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.tokenizer.batch_decode(new, skip_special_tokens=True)]
     return list(zip(texts, scores.positive() if scores else [None] * len(texts), strict=True))
@@ -130,7 +129,10 @@ class _FirstToken(LogitsProcessor):
 
 @contextmanager
 def evaluating(model: Phi3VForCausalLM) -> Iterator[None]:
-    """Keep the model from training and torch from recording while the block lasts."""
+    """Keep the model from training and torch from recording while the block lasts.
+
+    Around a whole evaluation, not around each batch: all modules of the model are told.
+    """
     was_training = model.training
     model.train(False)
     try:

@@ -15,7 +15,7 @@ from ...schema.index import Counting, RecordIndex, record_costs
 from ..config import EvaluationConfig
 from ..data.samples import SampleSource
 from ..processes import Processes
-from .answering import LabelPair, answer_batch, label_pair
+from .answering import LabelPair, answer_batch, evaluating, label_pair
 from .journal import AnswerJournal
 from .losses import losses_of_batch
 from .prefetch import prefetched
@@ -81,6 +81,7 @@ def evaluate(
     new: list[Answer] = []
     with ExitStack() as stack:
         stream = stack.enter_context(journal.writing(processes.rank)) if journal else None
+        stack.enter_context(evaluating(model))
         for batch in prefetched(batches, SampleSource(index, processor, exact_pixels), _threads(processes)):
             given = answer_batch(model, processor, batch, settings.max_new_tokens, pair)
             losses = losses_of_batch(model, processor, batch) if with_loss else [None] * len(batch)

@@ -13,7 +13,6 @@ from ...schema.prompt import IGNORED, EncodedRecord
 from ..data.collate import PackedCollator
 from ..data.device_batches import moved
 from ..data.samples import Sample
-from .answering import evaluating
 from .questions import Question
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def losses_of_batch(
     Each record passes the model once and whole, packed as in training, whichever of its turns are asked.
 
     Args:
-        model: on the device it is to run on.
+        model: on the device it is to run on; inside `evaluating`.
         processor: the model's own.
         batch: the questions and their samples.
     """
@@ -63,10 +62,9 @@ def losses_of_batch(
 
 
 def _of_tokens(model: Phi3VForCausalLM, inputs: dict[str, object], positions: Tensor, targets: Tensor) -> list[float]:
-    with evaluating(model):
-        on_device = moved({**inputs, "logits_to_keep": positions}, model.device)
-        logits = model(**on_device, use_cache=False).logits[0]
-        losses: list[float] = cross_entropy(logits.float(), targets.to(model.device), reduction="none").tolist()
+    on_device = moved({**inputs, "logits_to_keep": positions}, model.device)
+    logits = model(**on_device, use_cache=False).logits[0]
+    losses: list[float] = cross_entropy(logits.float(), targets.to(model.device), reduction="none").tolist()
     return losses
 
 
