@@ -1,6 +1,6 @@
 """How much `evaluate` takes beside the model's own generation.
 
-    python benchmarks/evaluate.py [--questions N] [--rounds N]
+    python benchmarks/evaluate.py [--batches N] [--rounds N]
 
 The tiny model answers the same generated questions twice, in turns, and the best turn of each counts, in wall time: by
 `evaluate`, from files to a scored result with its intervals and its journal; and by the bare `generate`, over the same
@@ -45,17 +45,20 @@ _LONGEST = 32  # tokens of an answer
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=24, help="questions")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way")
+    parser.add_argument("--batches", type=int, default=24, help="batches of questions")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, processor = tiny_model(), tiny_processor()
     print("| questions at a time | bare generate, s | evaluate, s | ratio |")
     print("| ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
-        data = _dataset(Path(folder) / "data", options.questions)
+        data = _dataset(Path(folder) / "data", options.batches * max(_BATCH_SIZES))
         for batch_size in _BATCH_SIZES:
-            bare, whole = _measure(model, processor, data, batch_size, options.rounds, Path(folder))
+            settings = EvaluationConfig(
+                batch_size=batch_size, max_new_tokens=_LONGEST, limit=options.batches * batch_size
+            )
+            bare, whole = _measure(model, processor, data, settings, options.rounds, Path(folder))
             print(f"| {batch_size} | {bare:.2f} | {whole:.2f} | {whole / bare:.3f} |", flush=True)
 
 
@@ -75,14 +78,19 @@ def _dataset(root: Path, count: int) -> Dataset:
 
 
 def _measure(
-    model: Phi3VForCausalLM, processor: Phi3VProcessor, data: Dataset, batch_size: int, rounds: int, folder: Path
+    model: Phi3VForCausalLM,
+    processor: Phi3VProcessor,
+    data: Dataset,
+    settings: EvaluationConfig,
+    rounds: int,
+    folder: Path,
 ) -> tuple[float, float]:
     """Return the seconds of the bare generation and of `evaluate`."""
-    settings = EvaluationConfig(batch_size=batch_size, max_new_tokens=_LONGEST)
     index = RecordIndex(data, "val")
     tokens = record_costs(index, Counting.of(processor)).tokens.tolist()
     samples = SampleSource(index, processor)
-    batches = batches_of_rank(questions_of(index), tokens, (), batch_size, 0, 1)
+    questions = questions_of(index, settings.limit)
+    batches = batches_of_rank(questions, tokens, (), settings.batch_size, 0, 1)
     ready = [batch_inputs(processor, [(question, samples[question.record]) for question in batch]) for batch in batches]
     # The type of transformers' generate knows only models of its own.
     answering: Any = model
