@@ -1,10 +1,10 @@
 """Screenshots of every view of a report: at 1280 and at 390 pixels, light and dark.
 
     python docs/images/screenshots.py REPORT --out shots
-    python docs/images/screenshots.py demo/report-data --readme
+    phi3v-data report demo/data --model-pixels 230 --out report && python docs/images/screenshots.py report --readme
 
 REPORT is what `phi3v-data report` wrote. The second line writes docs/images/report.png, the image in README, from the
-report that `make demo` ends with. The pages are opened in the machine's Chromium by playwright; PHI3V_CHROMIUM names
+dataset that `make demo` makes. The pages are opened in the machine's Chromium by playwright; PHI3V_CHROMIUM names
 another one.
 """
 
