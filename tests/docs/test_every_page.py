@@ -107,6 +107,22 @@ def test_the_reference_is_that_of_the_commands() -> None:
     assert (DOCS / "cli.md").read_text() == reference(), "python -m phi3v_data.cli.reference > docs/cli.md"
 
 
+def files_that_are_gone(text: str) -> list[str]:
+    """Files that a page names, in full or below a package, and that are not there."""
+    named = re.findall(r"`((?!\.)[\w.-]+/[\w./-]*)`", text)
+    tops = [ROOT, ROOT / "converters", ROOT / "trainer"]
+    return [name for name in named if not any((top / f"{name}{end}").exists() for top in tops for end in ("", ".py"))]
+
+
+def test_the_files_that_the_page_on_architecture_names_are_there() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    assert files_that_are_gone(text) == []
+    assert files_that_are_gone(f"{text} `converters/none_such.py` `engine/none_such`") == [
+        "converters/none_such.py",
+        "engine/none_such",
+    ]
+
+
 def test_every_page_is_in_the_sites_navigation() -> None:
     def pages(entry: object) -> list[str]:
         if isinstance(entry, str):
