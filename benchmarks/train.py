@@ -1,24 +1,30 @@
 """How fast training steps are, for every strategy, beside the recipe's way in the same run.
 
-    python benchmarks/train.py [--rounds N] [--precision bf16|fp32] [--width W] [--only docvqa|ucf]
+    python benchmarks/train.py [--only docvqa|ucf] [--rounds N] [--precision bf16|fp32] [--fraction N] [--recompute N]
 
-Random weights: of the real size where there is a GPU, of a middle-sized model with the published vocabulary and the
-published crops on a CPU. Two kinds of samples: a page of DocVQA at 16 crops, and 8 frames of a UCF-101 clip at one crop
-each. A step takes all samples of a kind, forward, backward and optimizer; what is shown are the best of the rounds,
-which all contenders take in turns. Loading is not part of it (see benchmarks/load.py).
+Random weights: of the real size where there is a GPU; on a CPU an eighth of it in every dimension, widths and numbers
+of layers alike, with the published crops and tokens. The vocabulary is a 64th, so that the head has its published share
+of the work beside layers that shrink in both dimensions; attention has a larger one, for the tokens are as many as
+ever. Two kinds of samples: a page of DocVQA at 16 crops, and 8 frames of a UCF-101 clip at one crop each. A step takes
+all samples of a kind, forward, backward and optimizer. Loading is not part of it (see benchmarks/load.py).
 
 The recipe's way is full fine-tuning as the published scripts do it: micro-batches of one sample, every crop slot
-encoded, padded ids, logits at every position; with this project's modules, so that the ratio is what packing, real
-crops and sparse logits bring. Each contender runs in a process of its own, forked from this one; memory is what it
-took at most beyond what was there before its model.
+encoded, padded ids, logits at every position, the language model's layers recomputed in the backward pass, and eager
+attention, the only one that the published code has without the flash-attn package. The modules are this project's. A
+row more gives it scaled dot-product attention, which it does not have: what is left of the ratio then is what packing,
+real crops, the last layer and the head where something is predicted, and activations that are kept bring. Ours keeps
+them unless told otherwise, because its micro-batch fits; a row shows what recomputing them all costs, as runs do that
+say nothing.
 
-The utilisation is of the device's peak where that is known, on a CPU of what a product of two large float32 matrices
-reaches in this run.
+Each contender runs in a process of its own, forked from this one, takes a step to warm up, and shows the best of the
+rounds; memory is what it took at most beyond what was there before its model. The utilisation is of the device's peak
+where that is known, on a CPU of what a product of two large float32 matrices reaches in this run.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -34,6 +40,7 @@ os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELIS
 import torch
 from loading.ours import our_tensors, recipes_tensors
 from loading.samples import RawSample, frames, raw_sample, scanned_page
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from phi3v_data.schema.prompt import encode_record
 from phi3v_data.trainer.backends.single import SingleProcess
@@ -45,7 +52,7 @@ from phi3v_data.trainer.data.device_batches import moved
 from phi3v_data.trainer.data.samples import Sample
 from phi3v_data.trainer.model_folder import load_trainable
 from phi3v_data.trainer.phi3v import Phi3VConfig, Phi3VForCausalLM, Phi3VImageProcessor, Phi3VProcessor
-from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_tokenizer
+from phi3v_data.trainer.phi3v.tiny import tiny_tokenizer
 from phi3v_data.trainer.precision import autocast
 from phi3v_data.trainer.processes import Processes
 from phi3v_data.trainer.quiet import quiet_libraries
@@ -72,7 +79,7 @@ class Kind(NamedTuple):
     make: Callable[[int], tuple[list[bytes], str]]
 
 
-KINDS = (Kind("a page of DocVQA, 16 crops", 16, 2, scanned_page), Kind("8 frames of UCF-101, 1 crop", 1, 4, frames))
+KINDS = (Kind("a page of DocVQA, 16 crops", 16, 2, scanned_page), Kind("8 frames of UCF-101, 1 crop", 1, 2, frames))
 
 
 class Result(NamedTuple):
@@ -95,6 +102,11 @@ class Contender:
     def __init__(self, config: TrainConfig, batches: list[Tensors], supervised: int) -> None:
         self.backend = SingleProcess(config, Processes())
         model = load_trainable(config, self.backend.device)
+        if "labels" in batches[0]:
+            # The published scripts recompute the language model's layers, and keep what the tower computed.
+            for module in model.modules():
+                if isinstance(module, CLIPEncoderLayer):
+                    module.gradient_checkpointing = False
         self.backend.prepare(model, parameter_groups(model, config))
         self.batches = [moved(batch, self.backend.device) for batch in batches]
         self.supervised = supervised
@@ -159,42 +171,41 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def model_config(width: int) -> Phi3VConfig:
-    """The published shapes on a GPU; on a CPU, a middle-sized model with the published crops and vocabulary."""
-    if torch.cuda.is_available():
-        return Phi3VConfig(
-            vocab_size=32064, hidden_size=3072, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=32
-        )
-    config: Phi3VConfig = tiny_config()
-    settings = config.to_dict()
-    half = width // 8 // 2
-    settings |= {
-        "vocab_size": 32064,
-        "hidden_size": width,
-        "intermediate_size": width * 8 // 3,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 8,
-        "rope_parameters": {
+def model_config(fraction: int) -> Phi3VConfig:
+    """The published shapes, divided by `fraction`; head sizes, crops and patches are the published ones."""
+    tokenizer = tiny_tokenizer()
+    return Phi3VConfig(
+        vocab_size=max(len(tokenizer), 32064 // fraction**2),
+        hidden_size=3072 // fraction,
+        intermediate_size=8192 // fraction,
+        num_hidden_layers=32 // fraction,
+        num_attention_heads=32 // fraction,
+        num_key_value_heads=32 // fraction,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        image_token_id=tokenizer.get_vocab()["<|image|>"],
+        rope_parameters={
             "rope_type": "longrope",
             "rope_theta": 10000.0,
-            "short_factor": [1.0] * half,
-            "long_factor": [1.0] * half,
+            "short_factor": [1.0] * 48,
+            "long_factor": [1.0] * 48,
         },
-        "vision_config": {
-            "hidden_size": width // 2,
+        vision_config={
+            "hidden_size": 1024 // fraction,
             "image_size": 336,
-            "intermediate_size": 2 * width,
-            "num_attention_heads": 4,
-            "num_hidden_layers": 5,
+            "intermediate_size": 4096 // fraction,
+            "num_attention_heads": 16 // fraction,
+            # The last one is not run.
+            "num_hidden_layers": 23 // fraction + 1,
             "patch_size": 14,
-            "projection_dim": width // 2,
+            "projection_dim": 768 // fraction,
         },
-    }
-    return Phi3VConfig(**settings)
+    )
 
 
-def peak(config: TrainConfig) -> float:
+@functools.cache
+def peak() -> float:
     """Operations a second that this device can do."""
     known = peak_flops(torch.device("cuda"), torch.bfloat16) if torch.cuda.is_available() else None
     if known:
@@ -210,14 +221,18 @@ def peak(config: TrainConfig) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--precision", default="bf16" if torch.cuda.is_available() else "fp32")
-    parser.add_argument("--width", type=int, default=256, help="hidden size of the middle-sized model")
+    on_gpu = torch.cuda.is_available()
     parser.add_argument("--only", default="", help="kinds of samples whose name holds this")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--precision", default="bf16" if on_gpu else "fp32")
+    parser.add_argument(
+        "--fraction", type=int, default=1 if on_gpu else 8, help="what the published size is divided by"
+    )
+    parser.add_argument("--recompute", type=int, default=0, help="every so many layers, in our rows; 0: none")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     quiet_libraries()
-    shapes = model_config(arguments.width)
+    shapes = model_config(arguments.fraction)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         torch.manual_seed(0)
@@ -225,33 +240,59 @@ def main() -> None:
         model.save_pretrained(folder)
         print(f"{model.num_parameters():,} parameters, {arguments.precision}, {torch.get_num_threads()} thread")
         del model
+        settings = {
+            "model.name": str(folder),
+            "model.precision": arguments.precision,
+            "model.gradient_checkpointing": arguments.recompute,
+            "lora.rank": max(1, 64 // arguments.fraction),
+        }
         for kind in (kind for kind in KINDS if arguments.only.lower() in kind.name.lower()):
-            compare(kind, shapes, folder, arguments.precision, arguments.rounds)
+            compare(kind, shapes, folder, settings, arguments.rounds)
 
 
-def compare(kind: Kind, shapes: Phi3VConfig, folder: Path, precision: str, rounds: int) -> None:
+class Way(NamedTuple):
+    """One row of the table.
+
+    Args:
+        name: for the table.
+        settings: what it has beside the strategy's defaults.
+        of_recipe: whether it takes the samples one by one, as the recipe does.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    of_recipe: bool = False
+
+
+WAYS = (
+    *(Way(strategy, {"strategy": strategy}) for strategy in get_args(Strategy)),
+    Way("full, all recomputed", {"strategy": "full", "model.gradient_checkpointing": 1}),
+    Way(RECIPE, {"strategy": "full", "model.gradient_checkpointing": 1, "model.attention": "eager"}, of_recipe=True),
+    Way("the same, fused attention", {"strategy": "full", "model.gradient_checkpointing": 1}, of_recipe=True),
+)
+
+
+def compare(kind: Kind, shapes: Phi3VConfig, folder: Path, settings: dict[str, Any], rounds: int) -> None:
     processor = Phi3VProcessor(Phi3VImageProcessor(kind.num_crops), tiny_tokenizer())
     processor.save_pretrained(folder)
     samples = [raw_sample(number, *kind.make(number)) for number in range(kind.samples)]
     each = [our_tensors(sample, processor) for sample in samples]
     size = SampleSize(*(torch.tensor(column).numpy() for column in zip(*map(sizes, each), strict=True)))
-    packed = pack(samples, processor)
-    ways: list[tuple[str, Strategy, list[Tensors]]] = [(name, name, [packed]) for name in get_args(Strategy)]
-    ways.append((RECIPE, "full", [dict(recipes_tensors(sample, processor)) for sample in samples]))
+    supervised = int(size.supervised.sum())
+    packed, one_by_one = [pack(samples, processor)], [dict(recipes_tensors(sample, processor)) for sample in samples]
     print(f"\n{kind.name}: {kind.samples} samples a step, {size.tokens[0]:,} tokens and {size.crops[0]} crops each")
     print(f"{'':<26}{'images/s':>10}{'tokens/s':>10}{'MFU':>7}{'memory':>9}   against the recipe's way")
     found: dict[str, Result] = {}
-    for name, strategy, batches in ways:
-        config = make_config({"model.name": str(folder), "model.precision": precision, "strategy": strategy})
-        supervised = int(size.supervised.sum())
-        found[name] = measure(lambda c=config, b=batches, s=supervised: Contender(c, b, s), rounds)  # type: ignore[misc]
-    for name, strategy, _ in ways:
-        config = make_config({"strategy": strategy})
-        step = StepSize.of(size, shapes, strategy_passes(config))
-        result = found[name]
-        flops = step.flops / result.seconds / peak(config)
+    for way in WAYS:
+        config = make_config({**settings, **way.settings})
+        batches = one_by_one if way.of_recipe else packed
+        found[way.name] = measure(lambda c=config, b=batches: Contender(c, b, supervised), rounds)  # type: ignore[misc]
+    for way in WAYS:
+        step = StepSize.of(size, shapes, strategy_passes(make_config({**settings, **way.settings})))
+        result = found[way.name]
+        flops = step.flops / result.seconds / peak()
         print(
-            f"{name:<26}{step.images / result.seconds:>10.2f}{step.tokens / result.seconds:>10,.0f}{flops:>7.0%}"
+            f"{way.name:<26}{step.images / result.seconds:>10.2f}{step.tokens / result.seconds:>10,.0f}{flops:>7.0%}"
             f"{result.memory / 1e9:>7.2f} GB   {found[RECIPE].seconds / result.seconds:.2f}"
         )
 

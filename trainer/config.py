@@ -51,7 +51,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: Annotated[str, Meta(description="hub id, local folder, or 'tiny'")] = "microsoft/Phi-3.5-vision-instruct"
     precision: Annotated[
-        Precision, Meta(description="arithmetic; trained weights stay in fp32, except with bf16-pure")
+        Precision, Meta(description="arithmetic; trained weights stay in fp32, with bf16-pure in two bfloat16 numbers")
     ] = "bf16"
     attention: Annotated[Attention, Meta(description="attention kernel; auto is varlen")] = "auto"
     gradient_checkpointing: Annotated[

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .config import OptimizerConfig
+from .kahan import KahanAdamW
 
 __all__ = ["LearningRate", "make_optimizer", "set_learning_rates"]
 
@@ -32,12 +33,21 @@ class LearningRate:
 
 
 def make_optimizer(
-    groups: Iterable[Mapping[str, Any]], config: OptimizerConfig, device: torch.device
-) -> torch.optim.AdamW:
-    """Make AdamW over groups, each with its peak learning rate as `lr`."""
+    groups: Iterable[Mapping[str, Any]], config: OptimizerConfig, *, kahan: bool = False
+) -> torch.optim.Optimizer:
+    """Make AdamW.
+
+    Args:
+        groups: parameters, each group with its peak learning rate as `lr`.
+        config: the rest.
+        kahan: whether weights are in bfloat16, and what rounding takes from them is kept; see `KahanAdamW`.
+    """
     peaks = [{**group, "peak_lr": group["lr"]} for group in groups]
-    fused = True if device.type == "cuda" else None
-    return torch.optim.AdamW(peaks, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
+    betas = config.beta1, config.beta2
+    if kahan:
+        return KahanAdamW(peaks, betas, config.eps)
+    # One pass over memory in place of about ten, also on a CPU.
+    return torch.optim.AdamW(peaks, betas=betas, eps=config.eps, fused=True)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:

@@ -1,7 +1,8 @@
 """The dtypes of a run: of the weights that are trained, of those that are frozen, and of what is computed from them.
 
 What is trained is kept in float32, also where everything is computed in half precision: at the learning rates of full
-fine-tuning most updates are smaller than half a bfloat16 step, and would be rounded away.
+fine-tuning most updates are smaller than half a bfloat16 step, and would be rounded away. `bf16-pure` keeps what
+rounding takes beside the weights instead; see `kahan`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class DeepSpeed(Backend):
 
         self._deepspeed: Any = deepspeed
         self.bare = model
-        self.optimizer = make_optimizer(groups, self.config.optimizer, self.device)
+        self.optimizer = make_optimizer(groups, self.config.optimizer)
         trained = sum(parameter.numel() for _, parameter in self._trained())
         settings = {
             # Samples and micro-batches are counted by the loop: it says which one is a step's last.

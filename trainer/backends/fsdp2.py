@@ -15,7 +15,7 @@ from .single import SingleProcess
 
 __all__ = ["Fsdp2"]
 
-_LAYERS = ("Phi3DecoderLayer", "CLIPEncoderLayer")
+_LAYERS = ("Phi3DecoderLayer", "LastLayer", "CLIPEncoderLayer")
 
 
 class Fsdp2(SingleProcess):

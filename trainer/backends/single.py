@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..kahan import KahanAdamW, exact_weights, set_exact_weights
 from ..optimizer import make_optimizer, set_learning_rates
 from ..strategies.groups import ParameterGroup
 from .base import Backend, OptimizerProgress
@@ -34,7 +35,7 @@ class SingleProcess(Backend):
         placed = [
             {**group, "params": [now[name] for name in named]} for group, named in zip(groups, of_group, strict=True)
         ]
-        self.optimizer = make_optimizer(placed, self.config.optimizer, self.device)
+        self.optimizer = make_optimizer(placed, self.config.optimizer, kahan=self.dtypes.trained == torch.bfloat16)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtypes.scaled)
 
     def _distribute(self, model: nn.Module) -> nn.Module:
@@ -70,12 +71,18 @@ class SingleProcess(Backend):
 
     def load_state(self, folder: Path, progress: OptimizerProgress) -> None:
         """See `Backend.load_state`."""
-        on_device = self.device.type == "cuda"  # where the fused optimizer wants its count
-        for parameter in self._trained().values():
-            count = torch.tensor(float(progress.updates), device=self.device if on_device else None)
+        trained = self._trained()
+        for parameter in trained.values():
+            # The fused optimizer wants its count where the weights are.
+            count = torch.tensor(float(progress.updates), device=self.device)
             moments = {name: torch.zeros_like(parameter, requires_grad=False) for name in _MOMENTS}
             self.optimizer.state[parameter] = {"step": count, **moments}
-        load_tensors(self._tensors(), folder, self.processes)
+            if self._exact:
+                set_exact_weights(parameter, self.optimizer.state[parameter], parameter.detach().float())
+        tensors = self._tensors()
+        load_tensors(tensors, folder, self.processes)
+        for name, parameter in trained.items() if self._exact else ():
+            set_exact_weights(parameter, self.optimizer.state[parameter], tensors[f"weights.{name}"])
         if self.scaler.is_enabled() and progress.scaler:
             self.scaler.load_state_dict(progress.scaler)
 
@@ -93,6 +100,11 @@ class SingleProcess(Backend):
     def _trained(self) -> dict[str, nn.Parameter]:
         return {name: parameter for name, parameter in self.bare.named_parameters() if parameter.requires_grad}
 
+    @property
+    def _exact(self) -> bool:
+        """Whether the optimizer keeps what rounding takes from the weights."""
+        return isinstance(self.optimizer, KahanAdamW)
+
     def _to_save(self) -> dict[str, Tensor]:
         adapters = hasattr(self.bare, "peft_config")
         return dict(self._trained()) if adapters else self.bare.state_dict()
@@ -100,6 +112,8 @@ class SingleProcess(Backend):
     def _tensors(self) -> dict[str, Tensor]:
         trained = self._trained()
         tensors = {f"weights.{name}": parameter.detach() for name, parameter in trained.items()}
+        if self._exact and self.optimizer.state:
+            tensors = {f"weights.{name}": exact_weights(p, self.optimizer.state[p]) for name, p in trained.items()}
         for moment in _MOMENTS if self.optimizer.state else ():
             tensors |= {f"{moment}.{name}": self.optimizer.state[p][moment] for name, p in trained.items()}
         return tensors

@@ -54,6 +54,7 @@ class PackedCollator:
         Returns:
             `input_ids` [1, tokens]; `position_ids`, `cu_seq_lens` and `sample_lengths` as `packed_row` has them;
             `target_positions` and `targets` [supervised tokens], from where each of them is predicted, and its id;
+            `answer_positions` and `answer_spans`, for which tokens the last layer is run, see `last_layer.Answers`;
             `image_token_indices` [image tokens], where they stand; with images `pixel_values` uint8 [sub-crops of all
             images, 3, side, side], and `image_grids`, how each image is cut. Tensors go to the device; the rest are
             plain numbers that the forward pass needs on the CPU.
@@ -63,12 +64,17 @@ class PackedCollator:
         following = [_following(sample.text.labels) for sample in samples] or [_as_array([IGNORED])]
         labels = np.concatenate(following)
         supervised = np.flatnonzero(labels != IGNORED)
+        spans = [_answer_span(row) for row in following]
+        starts = np.cumsum([0, *(len(row) for row in rows[:-1])])
+        asked = [np.arange(start + first, start + stop) for start, (first, stop) in zip(starts, spans, strict=True)]
         images = [image for sample in samples for image in sample.images]
         return {
             "input_ids": torch.from_numpy(ids)[None],
             **packed_row([len(row) for row in rows]),
             "target_positions": torch.from_numpy(supervised),
             "targets": torch.from_numpy(labels[supervised]),
+            "answer_positions": torch.from_numpy(np.concatenate(asked)),
+            "answer_spans": tuple(spans),
             "image_token_indices": torch.from_numpy(np.flatnonzero(ids == self.image_token_id)),
             **({"pixel_values": cut_images(images)} if images else {}),
             **({"image_grids": tuple(image.grid for image in images)} if images else {}),
@@ -80,6 +86,12 @@ def _following(labels: Sequence[int]) -> npt.NDArray[np.int64]:
     following = np.full(len(labels), IGNORED, np.int64)
     following[:-1] = _as_array(labels)[1:]
     return following
+
+
+def _answer_span(following: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """From the first to behind the last token of a sample that something is predicted from; of none, the last."""
+    supervised = np.flatnonzero(following != IGNORED)
+    return (int(supervised[0]), int(supervised[-1]) + 1) if len(supervised) else (len(following) - 1, len(following))
 
 
 def _as_array(row: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid
 from .configuration import Phi3VConfig
 from .images import images_of_rows
+from .last_layer import LastLayer
 from .packing import PackedRow, packed_attention
 from .rope import SampleRope, positions_from_mask
 from .vision import ImageEmbedding
@@ -34,7 +35,7 @@ class Phi3VPreTrainedModel(Phi3PreTrainedModel):
     # transformers would read it from the annotation, which is a string here.
     config_class = Phi3VConfig
     input_modalities = ["image", "text"]  # noqa: RUF012 - transformers' own declaration
-    _no_split_modules = ["Phi3DecoderLayer", "CLIPEncoderLayer"]  # noqa: RUF012 - as above
+    _no_split_modules = ["Phi3DecoderLayer", "LastLayer", "CLIPEncoderLayer"]  # noqa: RUF012 - as above
     # The first step reads the images, whose number is not the graph's to know.
     _can_compile_fullgraph = False
     # The published code shares its word embeddings with the image module; some fine-tunes saved them twice.
@@ -86,6 +87,7 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
     def __init__(self, config: Phi3VConfig) -> None:
         super().__init__(config)
         self.rotary_emb = SampleRope(config)  # type: ignore[assignment]  # the parent only calls it
+        self.layers[-1] = LastLayer(config, len(self.layers) - 1)
         self.vision_embed_tokens = ImageEmbedding(config)
         self.post_init()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -14,6 +15,7 @@ from ...schema.vision_tokens import CropGrid
 from .backbone import Phi3VModel
 from .configuration import Phi3VConfig
 from .generation import Phi3VGenerationMixin
+from .last_layer import Answers
 from .loss import fused_loss, summed_loss
 from .packing import next_labels
 
@@ -51,6 +53,8 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         image_grids: Sequence[CropGrid] | None = None,
         target_positions: Tensor | None = None,
         targets: Tensor | None = None,
+        answer_positions: Tensor | None = None,
+        answer_spans: Sequence[tuple[int, int]] = (),
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
@@ -80,6 +84,9 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
             target_positions: int64 [supervised tokens], the places in the rows laid end to end from which they are
                 predicted.
             targets: int64 [supervised tokens], their ids, in place of `labels`.
+            answer_positions: with targets, where in a packed row the last layer is run; see `last_layer.Answers`. Left
+                out, everywhere.
+            answer_spans: the same, sample by sample.
             use_cache: left out, not when there are labels or targets.
             logits_to_keep: so many from the end, or these positions; 0 keeps all. The loss is over what is kept.
 
@@ -92,6 +99,8 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
         """
         if use_cache is None and (labels is not None or targets is not None):
             use_cache = False
+        # Where logits are asked for, the last layer is needed at every token.
+        answers = None if targets is None or answer_positions is None else Answers(answer_positions, answer_spans)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -105,11 +114,14 @@ class Phi3VForCausalLM(Phi3VGenerationMixin):
             image_token_indices=image_token_indices,
             image_grids=image_grids,
             use_cache=use_cache,
+            **({} if answers is None else {"answers": answers}),
             **kwargs,
         )
         if targets is not None:
             if target_positions is None:
                 raise UsageError("targets without target_positions: pass both, as PackedCollator makes them")
+            if answers is not None:
+                target_positions = torch.searchsorted(answers.positions, target_positions)
             hidden = outputs.last_hidden_state.flatten(0, 1).index_select(0, target_positions)
             loss = (fused_loss if self.fused_loss else summed_loss)(self.lm_head, hidden, targets)
             divisor = kwargs.get("num_items_in_batch")

@@ -20,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-__all__ = ["VARLEN", "torch_kernel", "varlen_attention"]
+__all__ = ["VARLEN", "runs_torch_kernel", "torch_kernel", "varlen_attention"]
 
 VARLEN = "varlen"
 
@@ -58,7 +58,7 @@ def varlen_attention(
     # Turning by float32 tables under autocast leaves queries and keys in float32, values in half precision.
     query, key = query.to(value.dtype), key.to(value.dtype)
     grouped = query.shape[1] != key.shape[1]
-    kernel = torch_kernel() if _runs_torch_kernel(value) else None
+    kernel = torch_kernel() if runs_torch_kernel(value) else None
     if kernel is None:
         by_sample = (states.split(list(sample_lengths), dim=2) for states in (query, key, value))
         parts = [
@@ -97,7 +97,7 @@ def torch_kernel() -> Callable[..., Any] | None:
     return kernel if all(name in known for name in _ARGUMENTS) else None
 
 
-def _runs_torch_kernel(value: Tensor) -> bool:
+def runs_torch_kernel(value: Tensor) -> bool:
     """Whether the kernel runs on such values: in half precision, on a GPU since Ampere (not on a V100 or T4)."""
     if not value.is_cuda or value.dtype not in (torch.bfloat16, torch.float16):
         return False

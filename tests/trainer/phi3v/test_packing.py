@@ -20,6 +20,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from phi3v_data.schema.prompt import IGNORED, EncodedRecord
+from phi3v_data.schema.record import Record
+from phi3v_data.trainer.data.collate import PackedCollator
+from phi3v_data.trainer.data.samples import Sample as TrainingSample
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor, packing, varlen
 from phi3v_data.trainer.phi3v.tiny import tiny_model
 
@@ -92,7 +96,7 @@ def kernels_on_a_cpu(model: Any) -> Iterator[None]:
     """Neither torch's kernel nor flash-attn's runs on a CPU; all up to the call does, and this answers it."""
     flash = ((_flash_attns_alone, _flash_attns, None, None, None), (lambda **kwargs: kwargs, None))
     with (
-        mock.patch.object(varlen, "_runs_torch_kernel", return_value=model.as_on_cuda),
+        mock.patch.object(varlen, "runs_torch_kernel", return_value=model.as_on_cuda),
         mock.patch.object(varlen, "torch_kernel", return_value=_torchs),
         mock.patch("transformers.modeling_flash_attention_utils.lazy_import_flash_attention", return_value=flash),
     ):
@@ -266,3 +270,43 @@ def test_a_batch_of_one_masked_token_has_no_loss_and_no_gradient() -> None:
     assert loss == 0
     assert found.keys() == {name for name, value in model.named_parameters() if value.requires_grad}
     assert not any(gradient.any() for gradient in found.values())
+
+
+def supervised_here_and_there(lengths: Sequence[int], seed: int) -> Sample:
+    """Texts in one row, each with labels in the middle, at both ends or nowhere."""
+    draw = random.Random(seed)
+    made = []
+    for number, length in enumerate(lengths):
+        ids = random_text(length, seed + number)["input_ids"][0].tolist()
+        share = draw.choice([0.0, 0.2, 1.0])
+        labels = [token if draw.random() < share else IGNORED for token in ids]
+        made.append(TrainingSample(Record(id=str(number), conversations=[]), EncodedRecord(ids, labels, []), []))
+    return PackedCollator(3, 264)(made)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(lengths=st.lists(st.integers(1, 2 * SWITCH), max_size=5), seed=st.integers(0, 1000))
+@settings(max_examples=8, deadline=None)
+def test_a_last_layer_run_for_the_answers_alone_changes_neither_loss_nor_gradients(
+    kernel: str, lengths: list[int], seed: int
+) -> None:
+    model, batch = small_model(kernel), supervised_here_and_there(lengths, seed)
+    rows: list[int] = []
+    hook = model.model.norm.register_forward_hook(lambda module, given, made: rows.append(made.shape[1]))
+    found = loss_and_gradients(model, batch)
+    everywhere = {name: value for name, value in batch.items() if name != "answer_positions"}
+    expected = loss_and_gradients(model, everywhere)
+    hook.remove()
+    assert rows == [len(batch["answer_positions"]), batch["input_ids"].shape[1]]
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    assert found[1].keys() == expected[1].keys()
+    for name, gradient in expected[1].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def loss_and_gradients(model: Any, batch: Sample) -> tuple[float, dict[str, Tensor]]:
+    model.zero_grad()
+    with kernels_on_a_cpu(model):
+        loss = model(**batch).loss
+        loss.backward()
+    return loss.item(), {name: value.grad for name, value in model.named_parameters() if value.grad is not None}

@@ -20,7 +20,7 @@ from phi3v_data.trainer.phi3v import varlen
 def test_torchs_kernel_is_taken_on_cuda_in_half_precision_since_ampere(capability: tuple[int, int]) -> None:
     def runs(device: str, dtype: torch.dtype) -> bool:
         value: Any = SimpleNamespace(is_cuda=device == "cuda", dtype=dtype, device=torch.device(device))
-        return varlen._runs_torch_kernel(value)
+        return varlen.runs_torch_kernel(value)
 
     varlen._compute_capability.cache_clear()
     with mock.patch.object(torch.cuda, "get_device_capability", return_value=capability):
