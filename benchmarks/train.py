@@ -16,8 +16,7 @@ real crops, the last layer and the head where something is predicted, and activa
 them unless told otherwise, because its micro-batch fits; a row shows what recomputing them all costs, as runs do that
 say nothing.
 
-Each contender runs in a process of its own, forked from this one, takes a step to warm up, and shows the best of the
-rounds; memory is what it took at most beyond what was there before its model. The utilisation is of the device's peak
+Each contender runs in a process of its own, forked from this one, takes a few steps, and shows the best; memory is what it took at most beyond what was there before its model. The utilisation is of the device's peak
 where that is known, on a CPU of what a product of two large float32 matrices reaches in this run.
 """
 
@@ -153,7 +152,6 @@ def steps_of(make: Callable[[], Contender], rounds: int) -> Result:
     before = peak_memory()
     contender = make()
     times, loss = [], 0.0
-    contender.step()
     for _ in range(rounds):
         # Of a CPU, the processor's time: what else the machine does then disturbs little.
         clock = time.perf_counter if on_gpu else time.process_time
@@ -223,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     on_gpu = torch.cuda.is_available()
     parser.add_argument("--only", default="", help="kinds of samples whose name holds this")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2, help="steps, of which the best is shown")
     parser.add_argument("--precision", default="bf16" if on_gpu else "fp32")
     parser.add_argument(
         "--fraction", type=int, default=1 if on_gpu else 8, help="what the published size is divided by"
@@ -265,10 +263,10 @@ class Way(NamedTuple):
 
 
 WAYS = (
-    *(Way(strategy, {"strategy": strategy}) for strategy in get_args(Strategy)),
-    Way("full, all recomputed", {"strategy": "full", "model.gradient_checkpointing": 1}),
     Way(RECIPE, {"strategy": "full", "model.gradient_checkpointing": 1, "model.attention": "eager"}, of_recipe=True),
     Way("the same, fused attention", {"strategy": "full", "model.gradient_checkpointing": 1}, of_recipe=True),
+    Way("full, all recomputed", {"strategy": "full", "model.gradient_checkpointing": 1}),
+    *(Way(strategy, {"strategy": strategy}) for strategy in get_args(Strategy)),
 )
 
 
@@ -286,14 +284,14 @@ def compare(kind: Kind, shapes: Phi3VConfig, folder: Path, settings: dict[str, A
     for way in WAYS:
         config = make_config({**settings, **way.settings})
         batches = one_by_one if way.of_recipe else packed
-        found[way.name] = measure(lambda c=config, b=batches: Contender(c, b, supervised), rounds)  # type: ignore[misc]
-    for way in WAYS:
-        step = StepSize.of(size, shapes, strategy_passes(make_config({**settings, **way.settings})))
-        result = found[way.name]
+        result = measure(functools.partial(Contender, config, batches, supervised), rounds)
+        found[way.name] = result
+        step = StepSize.of(size, shapes, strategy_passes(config))
         flops = step.flops / result.seconds / peak()
         print(
             f"{way.name:<26}{step.images / result.seconds:>10.2f}{step.tokens / result.seconds:>10,.0f}{flops:>7.0%}"
-            f"{result.memory / 1e9:>7.2f} GB   {found[RECIPE].seconds / result.seconds:.2f}"
+            f"{result.memory / 1e9:>7.2f} GB   {found[RECIPE].seconds / result.seconds:.2f}",
+            flush=True,
         )
 
 
@@ -310,8 +308,9 @@ def pack(samples: list[RawSample], processor: Phi3VProcessor) -> Tensors:
 
 def sizes(batch: Tensors) -> tuple[int, int, int, int]:
     """Tokens, supervised tokens, crops and images of a sample."""
-    images = len(batch["image_grids"])
-    return batch["input_ids"].shape[1], len(batch["targets"]), len(batch["pixel_values"]) + images, images
+    grids = batch["image_grids"]
+    crops = sum(grid.encoded_crops for grid in grids)
+    return batch["input_ids"].shape[1], len(batch["targets"]), crops, len(grids)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,8 @@ def estimate_memory(
     share_weights = gpus if backend in ("fsdp2", "zero3") else 1
     share_states = gpus if backend in ("fsdp2", "zero2", "zero3") else 1
     trained = counts.trained * trained_size
-    states = _MOMENTS + (1 if backend in ("zero2", "zero3") else 0)  # DeepSpeed updates a copy of the weights
+    # DeepSpeed updates a copy of the weights; without it, pure bf16 keeps what rounding took from them.
+    states = _MOMENTS + (1 if backend in ("zero2", "zero3") or config.model.precision == "bf16-pure" else 0)
     whole = 0.0
     if backend == "zero3":
         # Small tensors are not gathered for each layer, but stay.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from colours import colour_records, turn, write_dataset
 from tiny_runs import TINY_RUN, history, tiny_config, traced
 
+from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.record import Record
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.sources import Source
@@ -24,10 +28,26 @@ STALLED = 9
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def start(data: Path, out: Path) -> subprocess.Popen[str]:
-    settings = [f"--set={name}={json.dumps(value).strip(chr(34))}" for name, value in {**TINY_RUN, **SETTINGS}.items()]
+PAUSED = str(Path(__file__).parents[1] / "support" / "killed_in_checkpoint.py")
+# Six steps, each of several micro-batches.
+SHORT: dict[str, Any] = {
+    "batch_size": 2,
+    "accumulate": None,
+    "micro_batch_tokens": 60,
+    "epochs": 2,
+    "save_every": 2,
+    "evaluation.enabled": False,
+    "data.trace": True,
+    "track": "none",
+}
+
+
+def start(
+    data: Path, out: Path, settings: Mapping[str, Any] = SETTINGS, program: Sequence[str] = ("-m", "phi3v_data.cli")
+) -> subprocess.Popen[str]:
+    given = [f"--set={name}={json.dumps(value).strip(chr(34))}" for name, value in {**TINY_RUN, **settings}.items()]
     return subprocess.Popen(
-        [*TORCHRUN, "-m", "phi3v_data.cli", "train", str(data), "--out", str(out), *settings],
+        [*TORCHRUN, *program, "train", str(data), "--out", str(out), *given],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,6 +106,76 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
     assert [row["step"] for row in history(run)] == [row["step"] for row in history(whole)]
     losses = [row["loss"] for row in history(run)]
     assert losses == pytest.approx([row["loss"] for row in history(whole)], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """Data, and a run on it that nothing interrupted, in one process."""
+    folder = tmp_path_factory.mktemp("short")
+    data = write_dataset(folder / "data", {"train": colour_records("train", 6)})
+    train(tiny_config(SHORT), [Source(data)], folder / "whole")
+    return data, folder / "whole"
+
+
+def resumed_as_if_nothing_had_been(data: Dataset, run: Path, whole: Path, after: int) -> None:
+    lines: list[str] = []
+    train(tiny_config(SHORT), [Source(data)], run, lines.append)
+    assert any("resuming from" in line and line.endswith(f"after step {after}") for line in lines), lines
+    assert traced(run) == traced(whole)
+    losses = [row["loss"] for row in history(run)]
+    assert losses == pytest.approx([row["loss"] for row in history(whole)], abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["ddp", "fsdp2"])
+def test_two_processes_killed_while_a_checkpoint_is_written_are_continued_from_the_one_before(
+    short: tuple[Dataset, Path], tmp_path: Path, backend: str
+) -> None:
+    data, whole = short
+    run = tmp_path / "run"
+    launcher = start(Path(data.folder.address), run, {**SHORT, "backend": backend}, (PAUSED,))
+    logged: list[str] = []
+    try:
+        assert launcher.stdout is not None
+        for line in launcher.stdout:
+            logged.append(line)
+            if line.endswith("checkpoint-4 is written\n"):
+                break
+    finally:
+        kill(launcher)
+    assert logged[-1].endswith("checkpoint-4 is written\n"), "".join(logged)
+    assert (run / "checkpoint-4" / "state" / ".metadata").exists()
+    assert not (run / "checkpoint-4" / "complete.json").exists()
+    resumed_as_if_nothing_had_been(data, run, whole, after=2)
+
+
+@pytest.mark.slow
+def test_sigusr1_and_sigterm_to_one_of_two_processes_save_a_checkpoint_of_both(
+    short: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    data, whole = short
+    run = tmp_path / "run"
+    launcher = start(Path(data.folder.address), run, {**SHORT, "backend": "fsdp2", "save_every": 100})
+    # The second one: whoever is asked tells the others.
+    signals = {"step 1/": signal.SIGUSR1, "step 3/": signal.SIGTERM}
+    logged: list[str] = []
+    try:
+        assert launcher.stdout is not None
+        for line in launcher.stdout:
+            logged.append(line)
+            asked = next((number for begun, number in signals.items() if line.startswith(begun)), None)
+            if asked is not None:
+                psutil.Process(launcher.pid).children()[1].send_signal(asked)
+        launcher.wait()
+    finally:
+        if launcher.poll() is None:
+            kill(launcher)
+    assert launcher.returncode != 0
+    saved = sorted(int(path.name.partition("-")[2]) for path in run.glob("checkpoint-*"))
+    # Between the line of a step and the signal's arrival a step may have begun.
+    assert len(saved) == 2, "".join(logged)
+    assert 2 <= saved[0] < saved[1] < 6
+    resumed_as_if_nothing_had_been(data, run, whole, after=saved[1])
 
 
 @pytest.mark.slow

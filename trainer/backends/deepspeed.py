@@ -127,7 +127,7 @@ class DeepSpeed(Backend):
         for name, parameter in self._trained():
             for kind in kinds:
                 self._set_whole(parameter, tensors[f"{kind}.{name}"].to(self.device), kind)
-            with self._gathered([parameter]):
+            with self._gathered([parameter], changed=True):
                 parameter.data.copy_(tensors[f"weights.{name}"])
         for state in self.optimizer.state.values():
             state["step"] = torch.full_like(torch.as_tensor(state["step"]), progress.updates)
@@ -186,13 +186,13 @@ class DeepSpeed(Backend):
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, parameter) for name, parameter in self.bare.named_parameters() if parameter.requires_grad]
 
-    def _gathered(self, tensors: Sequence[Tensor]) -> contextlib.AbstractContextManager[Any]:
+    def _gathered(self, tensors: Sequence[Tensor], *, changed: bool = False) -> contextlib.AbstractContextManager[Any]:
         """Have whole tensors of what stage 3 keeps in shards; what is changed in the first process, all get."""
         sharded = [tensor for tensor in tensors if hasattr(tensor, "ds_id")]
         if not sharded:
             return contextlib.nullcontext()
         gathered: contextlib.AbstractContextManager[Any] = self._deepspeed.zero.GatheredParameters(
-            sharded, modifier_rank=0
+            sharded, modifier_rank=0 if changed else None
         )
         return gathered
 
