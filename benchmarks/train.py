@@ -16,8 +16,9 @@ real crops, the last layer and the head where something is predicted, and activa
 them unless told otherwise, because its micro-batch fits; a row shows what recomputing them all costs, as runs do that
 say nothing.
 
-Each contender runs in a process of its own, forked from this one, takes a few steps, and shows the best; memory is what it took at most beyond what was there before its model. The utilisation is of the device's peak
-where that is known, on a CPU of what a product of two large float32 matrices reaches in this run.
+Each contender runs in a process of its own, forked from this one, takes a few steps, and shows the best; memory is what
+it took at most beyond what was there before its model. The utilisation is of the device's peak where that is known; on
+a CPU, of what a product of two large float32 matrices reaches in this run.
 """
 
 from __future__ import annotations
