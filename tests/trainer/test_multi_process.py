@@ -15,6 +15,7 @@ import psutil
 import pytest
 from colours import colour_records, turn, write_dataset
 from tiny_runs import TINY_RUN, history, tiny_config, traced
+from two_ranks import TORCHRUN, kill_ranks
 
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.record import Record
@@ -25,7 +26,6 @@ from phi3v_data.trainer.train import train
 # Two samples a step on two ranks with two micro-batches each: half of these are empty, and some have no image.
 SETTINGS = {"batch_size": 2, "accumulate": 2, "epochs": 1.2, "save_every": 2, "data.trace": True}
 STALLED = 9
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 PAUSED = str(Path(__file__).parents[1] / "support" / "killed_in_checkpoint.py")
@@ -53,13 +53,6 @@ def start(
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-
-
-def kill(launcher: subprocess.Popen[str]) -> None:
-    everybody = [*psutil.Process(launcher.pid).children(recursive=True), psutil.Process(launcher.pid)]
-    for process in everybody:
-        process.kill()
-    launcher.wait()
 
 
 @pytest.mark.slow
@@ -92,7 +85,7 @@ def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_b
             if line.startswith(f"step {STALLED}/"):
                 break
     finally:
-        kill(launcher)
+        kill_ranks(launcher)
     assert logged, "torchrun printed nothing"
     assert logged[-1].startswith(f"step {STALLED}/"), "".join(logged)
     assert (run / "eval_before.json").read_bytes() == (whole / "eval_before.json").read_bytes()
@@ -142,7 +135,7 @@ def test_two_processes_killed_while_a_checkpoint_is_written_are_continued_from_t
             if line.endswith("checkpoint-4 is written\n"):
                 break
     finally:
-        kill(launcher)
+        kill_ranks(launcher)
     assert logged[-1].endswith("checkpoint-4 is written\n"), "".join(logged)
     assert (run / "checkpoint-4" / "state" / ".metadata").exists()
     assert not (run / "checkpoint-4" / "complete.json").exists()
@@ -169,7 +162,7 @@ def test_sigusr1_and_sigterm_to_one_of_two_processes_save_a_checkpoint_of_both(
         launcher.wait()
     finally:
         if launcher.poll() is None:
-            kill(launcher)
+            kill_ranks(launcher)
     assert launcher.returncode != 0
     saved = sorted(int(path.name.partition("-")[2]) for path in run.glob("checkpoint-*"))
     # Between the line of a step and the signal's arrival a step may have begun.
