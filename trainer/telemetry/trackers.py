@@ -38,7 +38,7 @@ def open_tracker(config: TrainConfig, folder: Path, name: str, first_step: int) 
     opened: dict[str, Callable[[], TrackerClient]] = {
         "tensorboard": lambda: _TensorBoard(folder, first_step),
         "wandb": lambda: _WeightsAndBiases(config, folder, name),
-        "mlflow": lambda: _MlFlow(config, name),
+        "mlflow": lambda: _MlFlow(config, folder, name),
     }
     return opened[config.track]() if config.track in opened else None
 
@@ -62,10 +62,12 @@ class _WeightsAndBiases:
     def __init__(self, config: TrainConfig, folder: Path, name: str) -> None:
         require("wandb", purpose="--track wandb", extra="wandb")
         wandb: Any = importlib.import_module("wandb")
-        # A run that resumes continues its own curves.
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / "wandb.id"
         self._run = wandb.init(
-            project="phi3v-data", name=name, id=name, resume="allow", dir=str(folder), config=_flat(config)
+            project="phi3v-data", name=name, id=_kept(kept), resume="allow", dir=str(folder), config=_flat(config)
         )
+        kept.write_text(self._run.id)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         self._run.log(dict(metrics), step=step)
@@ -75,18 +77,28 @@ class _WeightsAndBiases:
 
 
 class _MlFlow:
-    def __init__(self, config: TrainConfig, name: str) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, name: str) -> None:
         require("mlflow", purpose="--track mlflow", extra="mlflow")
         self._mlflow: Any = importlib.import_module("mlflow")
         self._mlflow.set_experiment("phi3v-data")
-        self._mlflow.start_run(run_name=name)
-        self._mlflow.log_params(_flat(config))
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / "mlflow.id"
+        known = _kept(kept)
+        run = self._mlflow.start_run(run_id=known, run_name=None if known else name)
+        kept.write_text(run.info.run_id)
+        if known is None:
+            self._mlflow.log_params(_flat(config))
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         self._mlflow.log_metrics(dict(metrics), step=step)
 
     def close(self) -> None:
         self._mlflow.end_run()
+
+
+def _kept(path: Path) -> str | None:
+    """Return the id that the tracker gave this run, which a run that resumes continues."""
+    return path.read_text() if path.exists() else None
 
 
 def _flat(config: TrainConfig) -> dict[str, Any]:
