@@ -141,21 +141,22 @@ def estimate_memory(
     trained = counts.trained * trained_size
     # DeepSpeed updates a copy of the weights; without it, pure bf16 keeps what rounding took from them.
     states = _MOMENTS + (1 if backend in ("zero2", "zero3") or config.model.precision == "bf16-pure" else 0)
-    whole = 0.0
-    if backend == "zero3":
-        # Small tensors are not gathered for each layer, but stay.
-        whole = float(counts.small_trained * trained_size + counts.small_frozen * compute_size)
     # FSDP2 leaves 4-bit weights whole in each process: they know their own form alone.
     frozen = counts.frozen * compute_size / share_weights + counts.quantised * _four_bit(config)
+    if backend == "zero3":
+        # Small tensors are not gathered for each layer, but stay. Of 4-bit weights all but the scales is in shards.
+        frozen += counts.small_trained * trained_size + counts.small_frozen * compute_size
+        frozen += counts.quantised * (1 / gpus - 1) / 2 + counts.small_quantised / 2
+    buckets = _buckets(config, counts, backend)
     return MemoryEstimate(
         strategy=config.strategy,
         backend=backend,
         gpus=gpus,
-        weights=trained / share_weights + frozen + whole,
+        weights=trained / share_weights + frozen,
         gradients=trained / share_states,
         optimizer=states * trained / share_states,
-        communication=_communication(counts, backend, compute_size, trained_size),
-        kept_buckets=_buckets(counts, backend, compute_size, trained_size) if backend == "zero3" else 0.0,
+        communication=_gathered(counts, backend, compute_size, trained_size) + buckets,
+        kept_buckets=buckets if backend == "zero3" else 0.0,
         activations=activation_bytes(config, model, counts, micro_batch, implementation),
     )
 
@@ -253,29 +254,33 @@ def _projector_bytes(model: Phi3VConfig, micro_batch: MicroBatch, compute_size: 
     return tokens * (4 * model.tower_config.hidden_size + 4 * model.hidden_size) * compute_size
 
 
-def _communication(counts: Counts, backend: str, compute_size: int, trained_size: int) -> float:
-    """Return what is gathered and reduced at a time.
+def _gathered(counts: Counts, backend: str, compute_size: int, trained_size: int) -> float:
+    """Return what is gathered at a time.
 
-    FSDP2 holds two layers, gathered in the dtype of computation, and the gradient of one on its way; all that is in no
-    layer (embedding, head, projector) is one unit. ZeRO reduces in buckets of 5e8 values (its default), and ZeRO-3
-    gathers layers, too.
+    FSDP2 and ZeRO-3 hold two layers, gathered in the dtype of computation, and FSDP2 the gradient of one on its way;
+    all that is in no layer (embedding, head, projector) is one unit.
     """
+    if backend not in ("fsdp2", "zero3"):
+        return 0.0
     outside = counts.embedding + counts.head + counts.projector
-    if backend == "fsdp2":
-        unit = max(counts.decoder_layer * counts.trained_share, outside * counts.trained_share)
-        return (2 * counts.decoder_layer + outside) * compute_size + unit * trained_size
-    buckets = _buckets(counts, backend, compute_size, trained_size)
+    gathered = float((2 * counts.decoder_layer + outside) * compute_size)
     if backend == "zero3":
-        return (2 * counts.decoder_layer + outside) * compute_size + buckets
-    return buckets
+        return gathered
+    return gathered + max(counts.decoder_layer, outside) * counts.trained_share * trained_size
 
 
-def _buckets(counts: Counts, backend: str, compute_size: int, trained_size: int) -> float:
-    """Return DeepSpeed's buckets: one, and under autocast a second one, in stage 3 in half precision."""
+def _buckets(config: TrainConfig, counts: Counts, backend: str) -> float:
+    """Return the buckets that DeepSpeed reduces gradients in, one for each dtype that they are sent in.
+
+    Under autocast the weights of linear layers, and so all adapters, are sent in half precision, the others as they
+    are. Stage 2 keeps both in the dtype of the gradients.
+    """
     if backend not in ("zero2", "zero3"):
         return 0.0
-    second = 0 if compute_size == trained_size else trained_size if backend == "zero2" else compute_size
-    return float(min(LARGEST_BUCKET, counts.trained) * (trained_size + second))
+    trained_size, compute_size = _sizes(config)
+    sent = {compute_size} if config.strategy in ("lora", "qlora") else {compute_size, trained_size}
+    value = sum(trained_size if backend == "zero2" else size for size in sent)
+    return float(min(LARGEST_BUCKET, counts.trained) * value)
 
 
 def _sizes(config: TrainConfig) -> tuple[int, int]:

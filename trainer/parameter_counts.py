@@ -29,6 +29,7 @@ class Counts(NamedTuple):
         tower_layer: of one layer of the vision tower.
         small_trained: of the trained ones, in tensors of at most 100,000 values, which ZeRO-3 leaves whole.
         small_frozen: of the frozen ones, likewise.
+        small_quantised: of the quantised ones, likewise; two of them are one value, a byte.
     """
 
     trained: int
@@ -41,6 +42,7 @@ class Counts(NamedTuple):
     tower_layer: int
     small_trained: int
     small_frozen: int
+    small_quantised: int
 
     @property
     def trained_share(self) -> float:
@@ -83,11 +85,12 @@ def count_parameters(config: TrainConfig, model: Phi3VConfig) -> Counts:
         tower_layer=sum(shapes.tower_layer),
         small_trained=_in_small(trained),
         small_frozen=_in_small(frozen),
+        small_quantised=_in_small(quantised, packed=2),
     )
 
 
-def _in_small(sizes: list[int]) -> int:
-    return sum(size for size in sizes if size <= _SMALL)
+def _in_small(sizes: list[int], packed: int = 1) -> int:
+    return sum(size for size in sizes if size // packed <= _SMALL)
 
 
 class _Shapes:

@@ -41,7 +41,7 @@ def start(data: Path, out: Path, stderr: int | None = None) -> subprocess.Popen[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if stderr is None else stderr,
         text=True,
-        env={**rank_environ(), "TERM": "xterm"},
+        env={**rank_environ(), "TERM": "xterm", "COLUMNS": "120"},
     )
 
 
