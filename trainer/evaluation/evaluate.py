@@ -132,4 +132,5 @@ def _label_pair(questions: list[Question], processor: Phi3VProcessor, settings: 
 def _threads(processes: Processes) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     on_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes.world))
-    return max(1, min(_MOST_THREADS, cores // on_node))
+    # One core is the model's: threads that share it hold the lock of Python while they wait for it.
+    return max(1, min(_MOST_THREADS, cores // on_node - 1))
