@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
+
+from .json_result import json_option, print_json
+from .progress import quiet_option, show_progress
 
 if TYPE_CHECKING:
     from ..data_cards.cards.facts import Measured
@@ -23,13 +25,25 @@ __all__ = ["command", "write_card_of", "write_dataset_card", "write_model_card"]
 )
 @click.option(
     "--model",
-    help="Whose tokens and crops: a model folder or a hub id.  [default: microsoft/Phi-3.5-vision-instruct]",
+    help="Model whose tokens and crops are counted: a folder or a hub id.  "
+    "[default: microsoft/Phi-3.5-vision-instruct]",
 )
-@click.option("--num-crops", type=click.IntRange(1), help="Most crops an image.  [default: the model's]")
-@click.option("--out", metavar="DIR", help="Where README.md goes.  [default: the dataset's or run's own folder]")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.option(
+    "--num-crops", type=click.IntRange(1), help="Largest number of crops of an image.  [default: the model's]"
+)
+@click.option(
+    "--out", metavar="DIR", help="Folder that README.md is written to.  [default: the dataset's or run's own folder]"
+)
+@quiet_option
+@json_option
 def command(
-    address: str | None, measure: bool | None, model: str | None, num_crops: int | None, out: str | None, as_json: bool
+    address: str | None,
+    measure: bool | None,
+    model: str | None,
+    num_crops: int | None,
+    out: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Write the card of a dataset or a run: README.md for people and for the hub.
 
@@ -54,16 +68,15 @@ def command(
     check_writable(folder)
     from ..data_cards.cards.facts import measure as measured_facts
 
-    measured = measured_facts(dataset, counting, name, None, _progress) if counting else None
+    with show_progress(quiet) as progress:
+        measured = measured_facts(dataset, counting, name, None, progress) if counting else None
     kept = write_dataset_card(dataset, measured=measured, out=out)
     _print(f"{folder.address}/README.md", kept, measured is not None, as_json)
 
 
 def _print(card: str, kept: list[str], measured: bool, as_json: bool) -> None:
-    import json
-
     if as_json:
-        click.echo(json.dumps({"card": card, "kept": kept, "measured": measured}))
+        print_json({"card": card, "kept": kept, "measured": measured})
         return
     click.echo(f"{card}: written")
     if kept:
@@ -129,8 +142,3 @@ def write_model_card(run: str, out: str | None = None) -> tuple[str, list[str]]:
     check_writable(folder)
     kept = write_card(folder, model_front_matter(files), model_sections(files))
     return f"{folder.address}/README.md", kept
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{done:,} of {total:,} records measured", err=True, nl=done == total)

@@ -10,12 +10,14 @@ import click
 from ..converters.images import ImageFormat, ImageSettings
 from ..schema.wording import counted
 from ..storage import open_folder
-from .progress import progress_bar, quiet_option
+from .json_result import json_option, print_json
+from .progress import quiet_option, show_progress
 from .settings import parse_settings
 from .source_command import SourceCommand, effective_yaml, given_for_source
 
 if TYPE_CHECKING:
-    from ..converters.engine.run import ConvertRequest, Summary
+    from ..converters.engine.run import Summary
+    from ..schema.rules.validate import Summary as Findings
 
 __all__ = ["command"]
 
@@ -31,7 +33,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
         return None
     match = re.fullmatch(r"(\d+)\s*([kKMGT]?)[bB]?", value)
     if match is None or int(match[1]) == 0:
-        raise click.BadParameter(f"{value!r}; expected a number of bytes such as 500000, 100MB or 1GB")
+        raise click.BadParameter(f"{value}: expected a number of bytes such as 500000, 100MB or 1GB")
     factor: int = 1000 ** " KMGT".index(match[2].upper() or " ")
     return int(match[1]) * factor
 
@@ -87,7 +89,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where workers run: on this machine, or on a Ray cluster (RAY_ADDRESS, or one started here).",
+    help="Place where workers run: this machine, or a Ray cluster (RAY_ADDRESS, or one started here).",
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of worker processes.  [default: one per core]")
 @click.option(
@@ -108,6 +110,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the source, by name.")
 @click.option("--config", metavar="FILE", help="YAML file of options; those of the command line override it.")
 @quiet_option
+@json_option
 @click.option("--show-config", is_flag=True, help="Print all options as a file for --config and exit.")
 @click.pass_context
 def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **given: Any) -> None:
@@ -116,9 +119,13 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     Rerun the same command to resume a run that was stopped, whatever stopped it. Each source has options of its own:
     convert --source NAME --help.
     """
+    from ..converters.engine.driver import Progress
     from ..converters.engine.plan import Selection
-    from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest
+    from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest, convert
     from ..converters.registry import ConverterSpec, load_source
+    from ..schema.dataset import open_dataset
+    from ..schema.rules.gate import look_at_conversion
+    from .conversion_progress import ConversionProgress
 
     cls = load_source(source)
     options = given_for_source(ctx, cls, given, parse_settings(settings))
@@ -143,28 +150,18 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         restart=given["restart"],
         retry_quarantined=given["retry_quarantined"],
     )
-    summary = _convert(request, given["quiet"])
-    _report(summary)
+    with show_progress(given["quiet"]) as progress:
+        summary = convert(request, Progress() if given["quiet"] else ConversionProgress(progress))
+    found = None if summary.already_complete else look_at_conversion(open_dataset(summary.out))
+    if given["as_json"]:
+        print_json(_result(summary, found))
+    else:
+        _report(summary, found)
     # A run that was killed behind the end of the dataset has not come to its card.
     if not summary.already_complete or not open_folder(summary.out).exists("README.md"):
         from .card import write_card_of
 
         write_card_of(summary.out)
-
-
-def _convert(request: ConvertRequest, quiet: bool) -> Summary:
-    from ..converters.engine.driver import Progress
-    from ..converters.engine.run import convert
-
-    class Shown(Progress):
-        def log(self, text: str) -> None:
-            click.echo(text, err=True)
-
-        def advance(self, settled: int, total: int, quarantined: int) -> None:
-            show(settled, total, f"{quarantined} quarantined" if quarantined else "")
-
-    with progress_bar("Converting", "items", quiet) as show:
-        return convert(request, Progress() if quiet else Shown())
 
 
 def _image_settings(given: dict[str, Any]) -> ImageSettings:
@@ -180,21 +177,31 @@ def _shard_size(given: dict[str, Any]) -> int | None:
     return None
 
 
-def _report(summary: Summary) -> None:
+def _result(summary: Summary, found: Findings | None) -> dict[str, Any]:
+    columns = ("split", "records", "images", "discovered", "written", "quarantined", "skipped")
+    return {
+        "out": summary.out,
+        "already_complete": summary.already_complete,
+        "splits": [{column: getattr(row, column) for column in columns} for row in summary.manifest.splits],
+        "validated": None if found is None else {"errors": found.errors, "warnings": found.warnings},
+        "notes": summary.empty_splits,
+    }
+
+
+def _report(summary: Summary, found: Findings | None) -> None:
     columns = ("discovered", "written", "quarantined", "skipped", "images")
     width = max(len("split"), *(len(row.split) for row in summary.manifest.splits))
     click.echo("  ".join([f"{'split':<{width}}", *columns]))
     for row in summary.manifest.splits:
         counts = [f"{getattr(row, column):>{len(column)}}" for column in columns]
         click.echo("  ".join([f"{row.split:<{width}}", *counts]))
-    if summary.already_complete:
+    if found is None:
         click.echo(f"{summary.out}: already complete, nothing to do")
     else:
-        click.echo(f"{summary.out}: written")
-        from ..schema.dataset import open_dataset
-        from ..schema.rules.gate import conversion_summary
+        from ..schema.rules.gate import summary_in_words
 
-        click.echo(conversion_summary(open_dataset(summary.out)))
+        click.echo(f"{summary.out}: written")
+        click.echo(f"validated: {summary_in_words(found, summary.out)}")
     quarantined = sum(row.quarantined for row in summary.manifest.splits)
     if quarantined:
         click.echo(f"{counted(quarantined, 'item')} could not be converted; {summary.out}/quarantine.jsonl says why")

@@ -25,7 +25,7 @@ _MARK = "phi3v-data-demo"  # a file that says: all in here was made by the demo
     type=LocalPath(),
     default="demo",
     show_default=True,
-    help="Where everything goes; what an earlier demo left there is made anew.",
+    help="Folder for everything; what an earlier demo left there is made anew.",
 )
 def command(out: Path) -> None:
     """Go the whole way on generated clips: convert, validate, train, evaluate.
@@ -114,12 +114,14 @@ def _places(data: Path, run: Path) -> str:
 
 
 def _next_steps(data: Path, run: Path) -> str:
+    adapters = Path(f"{run}-lora")
     return (
-        "  adapters on the model just trained:\n"
-        f"    phi3v-data train {_quoted(data)} --model {_quoted(run / 'model')} --strategy lora --precision fp32 "
-        f"--out {_quoted(run)}-lora\n"
-        "  the public subset of UCF-101, and Phi-3.5-vision on it, with a GPU:\n"
-        "    phi3v-data convert --source ucf101 --frames 8\n"
-        "    phi3v-data validate\n"
-        "    phi3v-data train\n"
+        "  # adapters on the model just trained\n"
+        f"  phi3v-data train {_quoted(data)} --model {_quoted(run / 'model')} --strategy lora --precision fp32 "
+        f"--out {_quoted(adapters)}\n"
+        f"  phi3v-data predict --checkpoint {_quoted(adapters)} --precision fp32 --data {_quoted(data)} --limit 3\n"
+        "  # the public subset of UCF-101, and Phi-3.5-vision on it, with a GPU\n"
+        "  phi3v-data convert --source ucf101 --frames 8\n"
+        "  phi3v-data validate data/ucf101\n"
+        "  phi3v-data train data/ucf101\n"
     )

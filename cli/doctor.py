@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
+from .json_result import json_option, print_json
+
 __all__ = ["command"]
 
 _MARKS = {"works": ("✓", "green"), "missing": ("·", "white"), "slow": ("!", "yellow"), "fails": ("✗", "red")}
 
 
 @click.command("doctor", short_help="Show what works on this machine, and what would be faster.")
-@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Show what works on this machine, and what would be faster.
@@ -18,13 +20,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Versions, GPUs, attention kernels, extras, the hub, disks: each with what to do about it. No network is reached.
     Exit code 1 where something fails that every command needs.
     """
-    import msgspec
-
     from .doctor_checks import all_checks
 
     groups = dict(all_checks())
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(groups), indent=2))
+        print_json(groups)
     else:
         width = max(len(check.name) for checks in groups.values() for check in checks)
         for group, checks in groups.items():

@@ -14,22 +14,28 @@ from typing import Any, Literal
 import msgspec
 
 from .. import __version__
+from ..schema.wording import counted
 
-__all__ = ["Check", "all_checks"]
+__all__ = ["EXTRAS", "Check", "all_checks"]
 
 Status = Literal["works", "missing", "slow", "fails"]
 
 _DATA = ("av", "opencv-python-headless", "pillow", "numpy", "pyarrow", "datasets", "huggingface_hub", "webdataset")
 _TRAINING = ("torch", "transformers", "peft", "safetensors", "tokenizers", "tensorboard")
-# Module, extra, what it is for.
-_EXTRAS = (
+EXTRAS = (
     ("bitsandbytes", "qlora", "4-bit weights: train --strategy qlora"),
     ("deepspeed", "deepspeed", "ZeRO: optimizer states spread over GPUs"),
-    ("liger_kernel", "liger", "a fused loss: less memory for logits"),
+    ("flash_attn", "flash", "attention on packed samples: train --attention flash_attention_2"),
+    ("liger_kernel", "liger", "a fused loss, less memory for logits: train --set model.fused_loss=true"),
+    ("wandb", "wandb", "curves at Weights & Biases: train --track wandb"),
+    ("mlflow", "mlflow", "curves in MLflow: train --track mlflow"),
     ("ray", "ray", "conversion on a cluster: convert --engine ray"),
     ("s3fs", "s3", "s3:// addresses"),
+    ("zstandard", "zstd", "records compressed by Zstandard: .jsonl.zst"),
     ("decord", "decord", "another decoder of clips: convert --decoder decord"),
 )
+"""Module, extra of this package, what it is for; of the extras beside `train` and `dev`."""
+
 _GIGABYTE = 1e9
 _LITTLE_DISK = 20
 # Weights of Phi-3.5-vision in half precision, and room to train adapters on them.
@@ -64,7 +70,7 @@ def all_checks() -> Iterator[tuple[str, list[Check]]]:
 
 def _versions() -> Iterator[Check]:
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield Check(name="phi3v-data", status="works", detail=f"{__version__}; {where}; {_cores()} cores")
+    yield Check(name="phi3v-data", status="works", detail=f"{__version__}; {where}; {counted(_cores(), 'core')}")
     for package in _DATA:
         version = _version(package)
         if version:
@@ -119,7 +125,7 @@ def _attention(torch: Any) -> Check:
 
 
 def _extras() -> Iterator[Check]:
-    for module, extra, purpose in _EXTRAS:
+    for module, extra, purpose in EXTRAS:
         if _has(module):
             yield Check(name=module, status="works", detail=f"{_version(module)}; {purpose}")
         else:

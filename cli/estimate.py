@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..schema.wording import counted
+from .json_result import json_option, print_json
 from .mixture import mixture_option, open_sources
-from .progress import progress_bar, quiet_option
+from .progress import quiet_option, show_progress
 from .settings import parse_settings, prepare_training_packages, recipe_settings
 
 if TYPE_CHECKING:
@@ -35,26 +37,30 @@ _USUAL_MEMORY = 80e9
 @click.option(
     "--model", help="Hub id, local folder, or 'tiny'; no weights.  [default: microsoft/Phi-3.5-vision-instruct]"
 )
-@click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
+@click.option("--num-crops", type=int, help="Largest number of crops of an image.  [default: the model's]")
 @click.option("--batch-size", type=int, help="Records in one optimizer step.  [default: 16]")
 @click.option("--accumulate", type=int, help="Micro-batches a GPU takes for a step.  [default: by tokens]")
-@click.option("--gpus", "--ranks", "ranks", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
+@click.option(
+    "--gpus", "--ranks", "ranks", type=click.IntRange(min=1), default=1, show_default=True, help="Number of GPUs."
+)
 @click.option(
     "--gpu-memory", type=click.FloatRange(1), help="Memory of a GPU, in GB.  [default: of the one here, else 80]"
 )
 @click.option("--gpu", help="Kind of GPU, such as A100, for the time an epoch takes.  [default: the one here, if any]")
 @click.option(
-    "--utilisation", type=click.FloatRange(0.01, 1), default=0.4, show_default=True, help="Share of its peak (MFU)."
+    "--utilisation",
+    type=click.FloatRange(0.01, 1),
+    default=0.4,
+    show_default=True,
+    help="Share of the GPU's peak that training reaches (MFU).",
 )
-@click.option("--recipe", help="A named run to start from, as for train.")
+@click.option("--recipe", help="Settings of a named run; `phi3v-data recipes` lists them.")
 @click.option("--epochs", type=float, help="Passes over the training split.  [default: 1]")
 @click.option("--max-tokens", type=int, help="List the records that are longer, and leave them out.")
-@click.option("--split", help="Which split.  [default: train]")
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to report."
-)
+@click.option("--split", help="Split to train on.  [default: train]")
 @quiet_option
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
+@json_option
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting that train takes.")
 def command(
     data: str | None,
     mixture: tuple[str, ...],
@@ -63,8 +69,8 @@ def command(
     gpu: str | None,
     utilisation: float,
     recipe: str | None,
-    form: str,
     quiet: bool,
+    as_json: bool,
     settings: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -74,8 +80,6 @@ def command(
     The headers of the images are read, and of the model its tokenizer and configuration; no weights. What was counted
     is kept beside the data, and `train` takes it from there.
     """
-    import msgspec
-
     from ..trainer.config import make_config
 
     given = {_SETTINGS[name]: value for name, value in options.items() if value is not None}
@@ -89,16 +93,15 @@ def command(
 
     counting = Counting.of(load_run_processor(config))
     model = load_model_config(config)
-    with progress_bar("Reading headers", "records", quiet) as advance:
-        found = estimate_data(sources, config, counting, model, ranks, advance)
+    with show_progress(quiet) as progress:
+        found = estimate_data(sources, config, counting, model, ranks, progress)
     here = _gpu_here()
     gpus = Gpus(ranks, gpu_memory * 1e9 if gpu_memory else here[1] if here else _USUAL_MEMORY)
     capacities = strategy_capacities(config, model, found, gpus)
     kind = gpu or (here[0] if here else None)
     duration = epoch_duration(found, gpus, kind, utilisation) if kind else None
-    if form == "json":
-        whole = {"data": found, "gpu_memory": gpus.memory, "strategies": capacities, "epoch": duration}
-        click.echo(msgspec.json.format(msgspec.json.encode(whole), indent=2))
+    if as_json:
+        print_json({"data": found, "gpu_memory": gpus.memory, "strategies": capacities, "epoch": duration})
     else:
         click.echo("\n".join([*_lines(found), "", *_memory_lines(capacities, gpus), *_time_lines(duration, ranks)]))
 
@@ -138,14 +141,14 @@ def _time_lines(duration: Duration | None, gpus: int) -> list[str]:
 def _lines(found: DataEstimate) -> list[str]:
     lines = [f"records: {found.records:,}; epochs: {found.epochs:g}; steps: {found.steps:,} of {found.batch_size}"]
     if found.faulty:
-        lines.append(f"{found.faulty:,} of them cannot be trained on; phi3v-data validate names them")
+        lines.append(f"cannot be trained on: {counted(found.faulty, 'record')}; phi3v-data validate names them")
     if found.unanswered:
-        lines.append(f"{found.unanswered:,} of them have a turn without an answer")
+        lines.append(f"a turn without an answer: in {counted(found.unanswered, 'record')}")
     if found.too_long:
-        lines.append(f"{len(found.too_long):,} of them are too long, and left out below:")
+        lines.append(f"too long, and left out below: {counted(len(found.too_long), 'record')}")
         lines += [f"  {record.id}: {record.tokens:,} tokens" for record in found.too_long[:_LISTED]]
         if len(found.too_long) > _LISTED:
-            lines.append(f"  and {len(found.too_long) - _LISTED:,} more; --format json names all")
+            lines.append(f"  and {len(found.too_long) - _LISTED:,} more; --json names all")
     lines += [
         "",
         f"{'a record':<12}" + "".join(f"{name:>10}" for name in ("mean", "least", "p50", "p90", "p99", "most")),
@@ -158,7 +161,8 @@ def _lines(found: DataEstimate) -> list[str]:
     return [
         *lines,
         "",
-        f"{found.tokens.total:,} tokens, {found.images.total:,} images and {found.crops.total:,} crops in all",
+        f"{counted(found.tokens.total, 'token')}, {counted(found.images.total, 'image')} and "
+        f"{counted(found.crops.total, 'crop')} in all",
         f"{found.teraflop:,.3g} TFLOP to train on a record, forward and backward",
         "",
         f"without padding  {balance.padding:.1%} of the tokens saved, against micro-batches padded to their longest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,8 +11,9 @@ import click
 from ..schema.errors import OutputError, UsageError
 from ..storage import LocalFolder, check_writable
 from ..trainer.config import Precision
+from .json_result import json_option, print_json
 from .local_path import LocalPath
-from .progress import progress_bar, quiet_option
+from .progress import quiet_option, show_progress
 from .settings import parse_settings, prepare_training_packages
 
 __all__ = ["command"]
@@ -25,21 +27,31 @@ _SETTINGS = {
     "metrics": "evaluation.metrics",
 }
 
+# What --json prints of an evaluation: all but the answers, which are in its file.
+_NUMBERS = ("split", "metrics", "primary", "correct", "total", "without_answer")
+
 
 @click.command("evaluate", short_help="Evaluate a model on a dataset, and write every answer out.")
 @click.argument("data", required=False)
 @click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
-@click.option("--split", help="Which split.  [default: val, dev or test]")
-@click.option("--metrics", help="Names with commas between.  [default: all that the data allows]")
-@click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
+@click.option("--split", help="Split to evaluate.  [default: val, dev or test]")
+@click.option("--metrics", help="Metrics to compute, with commas between.  [default: all that the data allows]")
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), help="Precision of weights and arithmetic.  [default: bf16]"
+)
 @click.option("--batch-size", type=click.IntRange(1), help="Questions answered at a time.  [default: 8]")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Longest answer, in tokens.  [default: 64]")
-@click.option("--limit", type=click.IntRange(1), help="At most so many records.")
-@click.option("--out", type=LocalPath(), help="The result's file.  [default: eval_<split>.json there]")
-@click.option("--compare", type=LocalPath(), help="An earlier result, to compare question by question.")
+@click.option("--limit", type=click.IntRange(1), help="Largest number of records.")
+@click.option(
+    "--out",
+    type=LocalPath(),
+    help="File that the result is written to.  [default: eval_<split>.json in the checkpoint's folder]",
+)
+@click.option("--compare", type=LocalPath(), help="Earlier result to compare with, question by question.")
 @click.option("--restart", is_flag=True, help="Ask every question again, also those that were answered before.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting that train takes.")
 @quiet_option
+@json_option
 def command(
     data: str | None,
     checkpoint: str,
@@ -48,6 +60,7 @@ def command(
     restart: bool,
     settings: tuple[str, ...],
     quiet: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Evaluate a model on a dataset, and write every answer out.
@@ -84,26 +97,30 @@ def command(
     if restart:
         processes.by_first(journal.remove)
     model, processor = load_for_evaluation(config)
-    shared = f" on the first of {processes.world} processes" if processes.world > 1 else ""
-    with progress_bar(f"Evaluating {split}{shared}", "questions", quiet or not processes.first) as advance:
+    with show_progress(quiet or not processes.first) as progress:
         found = evaluate(
             model,
             processor,
             dataset,
             split,
             config.evaluation,
-            advance,
+            progress,
             processes,
             config.data.exact_pixels,
             journal,
-            log=click.echo if processes.first else lambda line: None,
+            log=partial(click.echo, err=as_json) if processes.first and not quiet else lambda line: None,
         )
     if processes.first:
         LocalFolder(out.parent).write(out.name, found.as_json())
         journal.remove()
-        click.echo(f"{found.summary()}; answers in {out}")
-        if earlier:
-            click.echo(f"against {compare}: {compared(earlier, found).summary()}")
+        comparison = compared(earlier, found) if earlier else None
+        if as_json:
+            numbers = {name: getattr(found, name) for name in _NUMBERS}
+            print_json({"out": out, **numbers, "comparison": comparison})
+        else:
+            click.echo(f"{found.summary()}; answers in {out}")
+            if comparison:
+                click.echo(f"against {compare}: {comparison.summary()}")
     processes.shutdown()
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
+from ..schema.wording import counted
 from ..storage import LocalFolder, check_writable
+from .json_result import json_option, print_json
 from .local_path import LocalPath
 from .settings import prepare_training_packages
 
@@ -15,21 +18,26 @@ __all__ = ["command"]
 
 @click.command("export", short_help="Write a model or a run as a folder that others can serve.")
 @click.argument("checkpoint")
-@click.option("--out", required=True, type=LocalPath(), help="A new or empty folder.")
-@click.option("--adapter-only", is_flag=True, help="The adapter as it is, not merged into its model.")
+@click.option("--out", required=True, type=LocalPath(), help="New or empty folder to write.")
+@click.option("--adapter-only", is_flag=True, help="Write the adapter as it is, not merged into its model.")
 @click.option(
     "--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="Dtype of the weights.  [default: the base model's]"
 )
-@click.option(
-    "--shard-size", default="5GB", show_default=True, metavar="SIZE", help="Most that a file of weights holds."
-)
+@click.option("--shard-size", default="5GB", show_default=True, metavar="SIZE", help="Largest file of weights.")
 @click.option(
     "--auto-map",
     metavar="beside|OWNER/NAME",
     help="Name the published code: files you put beside the weights, or a hub repository.  [default: no code]",
 )
+@json_option
 def command(
-    checkpoint: str, out: Path, adapter_only: bool, dtype: str | None, shard_size: str, auto_map: str | None
+    checkpoint: str,
+    out: Path,
+    adapter_only: bool,
+    dtype: str | None,
+    shard_size: str,
+    auto_map: str | None,
+    as_json: bool,
 ) -> None:
     """Write a model or a run as a folder that others can serve: it loads wherever the original model loads.
 
@@ -48,9 +56,12 @@ def command(
 
     dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
     options = ExportOptions(adapter_only, dtypes[dtype] if dtype else None, shard_size, auto_map)
-    export_model(checkpoint, out, options, click.echo)
-    sizes = [file.stat().st_size for file in out.iterdir()]
-    click.echo(f"{out}: {sum(sizes):,} bytes in {len(sizes)} files")
+    export_model(checkpoint, out, options, partial(click.echo, err=as_json))
+    sizes = {file.name: file.stat().st_size for file in sorted(out.iterdir())}
+    if as_json:
+        print_json({"out": out, "bytes": sum(sizes.values()), "files": sizes})
+    else:
+        click.echo(f"{out}: {sum(sizes.values()):,} bytes in {counted(len(sizes), 'file')}")
 
 
 def _is_size(text: str) -> bool:

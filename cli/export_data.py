@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from ..schema.wording import counted
+from .json_result import json_option, print_json
+from .progress import quiet_option, show_progress
 
 __all__ = ["command"]
 
@@ -19,7 +21,9 @@ __all__ = ["command"]
     help="Format of the files.",
 )
 @click.option("--out", metavar="DIR", required=True, help="Empty or new folder for the files, local or s3://...")
-def command(data: str | None, form: str, out: str) -> None:
+@quiet_option
+@json_option
+def command(data: str | None, form: str, out: str, quiet: bool, as_json: bool) -> None:
     """Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files: one a split, and the images beside them.
 
     DATA is a dataset folder or one split's JSONL; left out, the one dataset under data/. Images are copied, and rows
@@ -31,6 +35,11 @@ def command(data: str | None, form: str, out: str) -> None:
 
     dataset, folder = the_dataset(data), open_folder(out)
     check_writable(folder)
-    for split in export_chat(dataset, form, folder):
+    with show_progress(quiet) as progress:
+        written = list(export_chat(dataset, form, folder, progress))
+    if as_json:
+        print_json({"out": out, "format": form, "splits": [split._asdict() for split in written]})
+        return
+    for split in written:
         counts = f"{counted(split.records, 'record')}, {counted(split.images, 'image')}"
         click.echo(f"{out}/{split.file}: {counts} copied")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..schema.wording import counted
 from .card import write_card_of
-from .progress import progress_of_phases
+from .progress import show_progress
 from .split_ratio import ratio_option, shares_of
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ FIX_OPTIONS = ("fix", "out", "split_by", "ratio", "seed")
 _OPTIONS = (
     click.option("--fix", is_flag=True, help="Write a clean copy, and validate it."),
     click.option(
-        "--out", metavar="DIR", help="Where --fix writes to.  [default: in place, moving aside what was there]"
+        "--out", metavar="DIR", help="Folder that --fix writes to.  [default: in place, moving aside what was there]"
     ),
     click.option(
         "--split-by", type=click.Choice(["group"]), help="With --fix: divide into splits so that nothing leaks."
     ),
     ratio_option,
-    click.option("--seed", type=int, default=0, show_default=True, help="Of --split-by."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of --split-by."),
 )
 
 
@@ -67,7 +68,7 @@ def fix_all(
         raise UsageError(f"--out {out}: one folder for {len(datasets)} datasets; fix them one by one")
     addresses = []
     for address, dataset in datasets:
-        with progress_of_phases(quiet) as progress:
+        with show_progress(quiet) as progress:
             fixed = fix_one(
                 address,
                 dataset,
@@ -91,7 +92,10 @@ def _lines(fixed: Fixed) -> list[str]:
 
     rules = all_rules()
     step = fixed.manifest.steps()[-1]
-    lines = [f"{fixed.address}: {step.read} records read = {step.selected} written + {step.quarantined} quarantined"]
+    lines = [
+        f"{fixed.address}: {counted(step.read, 'record')} read = {step.selected:,} written + "
+        f"{step.quarantined:,} quarantined"
+    ]
     lines += [f"  repaired {code} {rules[code].name}: {count}" for code, count in sorted(fixed.repaired.items())]
     lines += [f"  quarantined {code} {rules[code].name}: {count}" for code, count in sorted(fixed.quarantined.items())]
     if fixed.splitting is not None:

@@ -19,5 +19,5 @@ class LocalPath(click.ParamType[Path]):
     def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path; see click."""
         if is_remote(value):
-            self.fail(f"{value!r} is on an object store; expected a path on this machine", param, ctx)
+            self.fail(f"{value}: on an object store; expected a path on this machine", param, ctx)
         return Path(value)

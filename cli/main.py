@@ -12,6 +12,7 @@ import click
 from .. import __version__
 from ..schema.errors import Phi3VDataError
 from .signals import ignore_further_signals, stop_code
+from .usage_line import usage_line
 
 __all__ = ["COMMANDS", "answer", "load_command", "main", "run_command"]
 
@@ -52,8 +53,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command {cmd_name!r}; {hint}")
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {cmd_name}; {hint}")
         return load_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -102,19 +103,12 @@ def answer(arguments: list[str]) -> int:
     try:
         return run_command(arguments)
     except Phi3VDataError as error:
-        return _fail(" ".join(str(error).split("\n")), error.exit_code, quiet=not _reports(error))
+        return _fail(" ".join(str(error).split("\n")), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
-    except click.NoSuchOption as error:
-        settable = error.ctx is not None and error.ctx.info_name in ("train", "evaluate", "predict")
-        others = settable and not error.possibilities
-        hint = f" Others are given as --set {error.option_name.lstrip('-')}=VALUE." if others else ""
-        return _fail(error.format_message() + hint, error.exit_code)
-    except click.BadParameter as error:
-        return _fail(_out_of_range(error) or error.format_message(), error.exit_code)
     except click.ClickException as error:
-        return _fail(error.format_message(), error.exit_code)
+        return _fail(usage_line(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         ignore_further_signals()
         code = stop_code(error)
@@ -127,17 +121,6 @@ def answer(arguments: list[str]) -> int:
         return _fail_of_machine(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence; PHI3V_DEBUG=1 lets it through
         return _fail(_unexpected(error), 1)
-
-
-def _out_of_range(error: click.BadParameter) -> str | None:
-    """Return what is wrong with a number that lies outside its option's range; None where that is not the error."""
-    value, outside, _ = error.message.partition(" is not in the range")
-    kind = error.param.type if error.param else None
-    if not outside or error.param is None or not isinstance(kind, (click.IntRange, click.FloatRange)):
-        return None
-    above, below = "above" if kind.min_open else "at least", "below" if kind.max_open else "at most"
-    bounds = [f"{word} {bound:g}" for word, bound in ((above, kind.min), (below, kind.max)) if bound is not None]
-    return f"{error.param.opts[0]} {value}: {', '.join(bounds)}"
 
 
 def _fail_of_machine(error: OSError) -> int:
@@ -161,14 +144,13 @@ def _unexpected(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {first}; PHI3V_DEBUG=1 shows where it comes from"
 
 
-def _fail(message: str, code: int, *, quiet: bool = False) -> int:
-    if not quiet:
-        click.echo(f"phi3v-data: {message}", err=True)
+def _fail(message: str, code: int) -> int:
+    """Print why this process ends; of several that train together and all find the same, one does."""
+    if "RANK" in os.environ:
+        from ..trainer.launch import first_process_reports, write_error_file
+
+        if first_process_reports(os.environ, code):
+            return 0
+        write_error_file(os.environ, f"phi3v-data: {message}")
+    click.echo(f"phi3v-data: {message}", err=True)
     return code
-
-
-def _reports(error: Phi3VDataError) -> bool:
-    """Whether this process prints an error; of several that train together and all have it, one does."""
-    from ..trainer.launch import reports_errors
-
-    return reports_errors(os.environ, error.exit_code)

@@ -58,5 +58,8 @@ def _with_weight(given: str) -> tuple[str, Fraction | None]:
 def _check_weight(given: str) -> None:
     """Tell a mistyped weight from the rest of an address: what stands before it is there, and the whole is not."""
     address, colon, weight = given.rpartition(":")
-    if colon and _with_weight(given)[1] is None and Path(address).exists() and not Path(given).exists():
+    found = _with_weight(given)[1]
+    if found is not None and found <= 0:
+        raise click.UsageError(f"--data {given}: a weight is above 0; leave out the dataset that is not to be shown")
+    if colon and found is None and Path(address).exists() and not Path(given).exists():
         raise click.UsageError(f"--data {given}: {weight!r} is not a weight; expected a number such as 2, 0.5 or 1/3")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
-import msgspec
 
 from ..schema.errors import UsageError
 from ..trainer.config import Attention, Precision
+from .json_result import json_option, print_json
 from .local_path import LocalPath
 from .settings import parse_settings, prepare_training_packages
 
@@ -35,14 +35,16 @@ _SETTINGS = {
 @click.option("--checkpoint", required=True, help="A run's folder, a model or adapter folder, a hub id, or 'tiny'.")
 @click.option("--prompt", help="The question; the images are shown before it, in their order.")
 @click.option("--data", help="Ask the questions of a dataset instead.")
-@click.option("--split", help="Which split of it.  [default: val or test]")
-@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="At most so many records.")
-@click.option("--max-new-tokens", type=int, help="Longest answer.  [default: 64]")
-@click.option("--num-crops", type=int, help="Most crops an image.  [default: the model's]")
-@click.option("--precision", type=click.Choice(get_args(Precision)), help="Weights and arithmetic.  [default: bf16]")
+@click.option("--split", help="Split of that dataset.  [default: val, dev or test]")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Largest number of records.")
+@click.option("--max-new-tokens", type=int, help="Longest answer, in tokens.  [default: 64]")
+@click.option("--num-crops", type=int, help="Largest number of crops of an image.  [default: the model's]")
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), help="Precision of weights and arithmetic.  [default: bf16]"
+)
 @click.option("--attention", type=click.Choice(get_args(Attention)), help="Attention kernel.  [default: auto]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an answer, not streamed.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting, as for train.")
+@json_option
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting that train takes.")
 def command(
     images: tuple[Path, ...],
     checkpoint: str,
@@ -76,18 +78,23 @@ def command(
 
     model, processor = load_for_evaluation(config)
     if data is not None:
-        _ask_dataset(model, processor, data, limit, config, as_json)
+        answers = _ask_dataset(model, processor, data, limit, config, as_json)
+        if as_json:
+            print_json({"answers": answers})
         return
     sample = question(processor, images, prompt or "", config.data.exact_pixels)
     write = _quiet if as_json else _stream
     found = predict(model, processor, sample, config.evaluation.max_new_tokens, write=write)
-    _finish(found, {"images": [str(image) for image in images], "prompt": prompt}, as_json)
+    if as_json:
+        print_json(_answered(found, images=[str(image) for image in images], prompt=prompt))
+    else:
+        _finish(found)
 
 
 def _ask_dataset(
     model: Phi3VForCausalLM, processor: Phi3VProcessor, data: str, limit: int, config: TrainConfig, as_json: bool
-) -> None:
-    """Ask every turn of the first records of a split."""
+) -> list[dict[str, Any]]:
+    """Ask every turn of the first records of a split, and return what --json prints of the answers."""
     from ..schema.dataset import the_dataset
     from ..schema.index import RecordIndex
     from ..trainer.data.samples import SampleSource
@@ -99,6 +106,7 @@ def _ask_dataset(
     if split is None:
         raise UsageError(f"{data}: no split val or test, only {', '.join(dataset.splits)}; name one by --split")
     samples = SampleSource(RecordIndex(dataset, split), processor, config.data.exact_pixels)
+    answers = []
     for number in range(min(limit, len(samples))):
         sample = samples[number]
         for place, turn in enumerate(sample.record.conversations):
@@ -106,7 +114,10 @@ def _ask_dataset(
                 click.echo(f"{sample.record.id}, turn {place + 1}: expected {turn.assistant!r}, answered ", nl=False)
             write = _quiet if as_json else _stream
             found = predict(model, processor, sample, config.evaluation.max_new_tokens, place, write)
-            _finish(found, {"id": sample.record.id, "turn": place, "expected": turn.assistant}, as_json)
+            answers.append(_answered(found, id=sample.record.id, turn=place, expected=turn.assistant))
+            if not as_json:
+                _finish(found)
+    return answers
 
 
 def _stream(text: str) -> None:
@@ -119,10 +130,11 @@ def _quiet(text: str) -> None:
     """Leave a piece of an answer to be written with the whole."""
 
 
-def _finish(found: Prediction, asked: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        answer = {"answer" if name == "text" else name: value for name, value in vars(found).items()}
-        click.echo(msgspec.json.encode({**asked, **answer}))
-    else:
-        click.echo()
-        click.echo(found.timing(), err=True)
+def _answered(found: Prediction, **asked: Any) -> dict[str, Any]:
+    answer = {"answer" if name == "text" else name: value for name, value in vars(found).items()}
+    return {**asked, **answer}
+
+
+def _finish(found: Prediction) -> None:
+    click.echo()
+    click.echo(found.timing(), err=True)

@@ -1,132 +1,118 @@
-"""How far something is: a bar with rate and ETA on a terminal, a line every so often elsewhere."""
+"""How far something is: a bar with rate and time left on a terminal, a line every so often elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TextIO
 
 import click
 
-__all__ = ["Advance", "progress_bar", "progress_of_phases", "quiet_option"]
+from ..schema.progress import Progress, silent
 
-
-class Advance(Protocol):
-    """Takes how many are done, and how many there are, 0 of them where that is not known; and what else to show.
-
-    The first call says from where the rate counts: what a resumed run did before is none of its speed.
-    """
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show it."""
-
+__all__ = ["progress_on", "quiet_option", "show_progress"]
 
 _FIRST_LINE_AFTER = 10.0  # seconds
 _LINE_EVERY = 30.0
 _DRAWN_EVERY = 0.1
 
+_MEGABYTE = 1e6
+
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 
 
-@contextmanager
-def progress_bar(what: str, unit: str, quiet: bool = False) -> Iterator[Advance]:
-    """Show on standard error how far something is, for as long as the block lasts.
+def show_progress(quiet: bool = False) -> AbstractContextManager[Progress]:
+    """Show on standard error how far one thing after another is, for as long as the block lasts.
 
     Args:
-        what: is being done, such as `Reading headers`.
-        unit: is counted, such as `images`.
         quiet: show nothing.
     """
-    if quiet:
-        yield lambda done, total, note="": None
-    elif sys.stderr.isatty():
-        with _bar(what, unit) as advance:
-            yield advance
-    else:
-        yield _Lines(what, unit)
+    return progress_on(None if quiet else sys.stderr)
 
 
 @contextmanager
-def progress_of_phases(quiet: bool = False) -> Iterator[Callable[[str, str, int, int], None]]:
-    """Show how far one thing after another is; see `progress_bar`.
+def progress_on(stream: TextIO | None, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
+    """Show progress on a stream, nothing on None; see `show_progress`.
 
-    Yields:
-        What takes what is done, the unit, how many are done, and how many there are; called for each of them.
+    Args:
+        stream: a terminal, or anything else.
+        clock: gives the time in seconds.
     """
+    if stream is None:
+        yield silent
+        return
     with ExitStack() as stack:
-        yield _Phases(stack, quiet)
+        yield _Phases(stream, stack, clock)
 
 
 class _Phases:
-    def __init__(self, stack: ExitStack, quiet: bool) -> None:
-        self._stack, self._quiet = stack, quiet
+    """Takes progress, one thing after another; a bar is taken away when the next thing begins."""
+
+    def __init__(self, stream: TextIO, stack: ExitStack, clock: Callable[[], float]) -> None:
+        self._stream, self._stack, self._clock = stream, stack, clock
+        self._on_terminal = stream.isatty()
         self._what = ""
-        self._advance: Advance = lambda done, total, note="": None
         self._next = 0.0
 
     def __call__(self, what: str, unit: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if self._quiet or (what == self._what and now < self._next and done != total):
-            return
+        now = self._clock()
         if what != self._what:
-            self._stack.close()
-            self._what = what
-            self._advance = self._stack.enter_context(progress_bar(what, unit))
-        self._next = now + _DRAWN_EVERY
-        self._advance(done, total)
+            self._begin(what, done, now)
+        elif now < self._next and (done != total or not self._on_terminal):
+            return
+        rate = (done - self._before) / (now - self._begun) if now > self._begun else 0.0
+        if self._on_terminal:
+            self._draw(_how_far(unit, done, total, rate), done, total)
+            self._next = now + _DRAWN_EVERY
+        elif now >= self._next:
+            click.echo(f"{what}: {_how_far(unit, done, total, rate)}", file=self._stream)
+            self._next = now + _LINE_EVERY
+
+    def _begin(self, what: str, done: int, now: float) -> None:
+        self._stack.close()
+        self._what, self._before, self._begun = what, done, now
+        self._next = now + _FIRST_LINE_AFTER
+        if self._on_terminal:
+            self._draw = self._stack.enter_context(_bar(self._stream, what))
 
 
 @contextmanager
-def _bar(what: str, unit: str) -> Iterator[Advance]:
+def _bar(stream: TextIO, what: str) -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
 
-    columns = (
-        TextColumn("{task.description}"),
+    # What is printed meanwhile stands above the bar; results that go into a file or a pipe do so still.
+    bars = Bars(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}, {task.fields[rate]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[how_far]}", markup=False),
+        console=Console(file=stream),
+        transient=True,
+        refresh_per_second=4,
+        redirect_stdout=sys.stdout.isatty(),
     )
-    # Nothing is drawn before the first call: what ends at once leaves no trace.
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, visible=False, unit=unit, rate="", note="")
-        first: list[int] = []
-
-        def advance(done: int, total: int, note: str = "") -> None:
-            first[:] = first or [done]
-            elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{(done - first[0]) / elapsed:,.1f}/s" if elapsed else ""
-            bar.update(task, completed=done, total=total or None, visible=True, rate=rate, note=note)
-
-        yield advance
+    with bars:
+        task = bars.add_task(what, total=None, how_far="")
+        yield lambda how_far, done, total: bars.update(task, completed=done, total=total or None, how_far=how_far)
 
 
-class _Lines:
-    def __init__(self, what: str, unit: str) -> None:
-        self._what, self._unit = what, unit
-        self._begun = time.monotonic()
-        self._next = self._begun + _FIRST_LINE_AFTER
-        self._first: int | None = None
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        self._first = done if self._first is None else self._first
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + _LINE_EVERY
-        of_all = f" of {total:,}" if total else ""
-        rate = (done - self._first) / (now - self._begun)
-        left = f", {_duration((total - done) / rate)} left" if total and rate else ""
-        more = f", {note}" if note else ""
-        click.echo(f"{self._what}: {done:,}{of_all} {self._unit}, {rate:,.1f}/s{left}{more}", err=True)
+def _how_far(unit: str, done: int, total: int, rate: float) -> str:
+    """Describe how far it is: `1,200 of 5,000 images, 80.0/s, 48 s left`."""
+    left = f", {_duration((total - done) / rate)} left" if total > done and rate > 0 else ""
+    if unit == "bytes":
+        of_all = f" of {total / _MEGABYTE:,.1f}" if total else ""
+        speed = f", {rate / _MEGABYTE:,.1f} MB/s" if rate > 0 else ""
+        return f"{done / _MEGABYTE:,.1f}{of_all} MB{speed}{left}"
+    of_all = f" of {total:,}" if total else ""
+    speed = f", {rate:,.1f}/s" if rate > 0 else ""
+    return f"{done:,}{of_all} {unit}{speed}{left}"
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{round(seconds)} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min" if minutes else f"{round(seconds)} s"
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .json_result import json_option, print_json
 
 if TYPE_CHECKING:
     from ..data_cards.push import Upload
@@ -16,18 +18,16 @@ __all__ = ["command"]
 @click.argument("path")
 @click.argument("repository", metavar="REPO")
 @click.option("--public", is_flag=True, help="Make a new repository public; what that means is shown first.")
-@click.option("--message", default="Upload by phi3v-data", show_default=True, help="Of the commit.")
+@click.option("--message", default="Upload by phi3v-data", show_default=True, help="Message of the commit.")
 @click.option("--yes", is_flag=True, help="Do not ask before something becomes public.")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and exit.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was uploaded as JSON.")
+@json_option
 def command(path: str, repository: str, public: bool, message: str, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Upload a dataset or a model to the hub; private by default.
 
     PATH is a dataset folder, a model folder (see `export`), or a run, whose model is meant. REPO is OWNER/NAME; it is
     made where there is none. A dataset gets a card first, if it has none. Hidden files stay here.
     """
-    import msgspec
-
     from ..data_cards.push import is_public, plan_upload, push
 
     upload = plan_upload(path, repository)
@@ -40,6 +40,8 @@ def command(path: str, repository: str, public: bool, message: str, yes: bool, d
     for line in _lines(upload):
         click.echo(line, err=as_json)
     if dry_run:
+        if as_json:
+            print_json(_planned(upload))
         return
     there = is_public(upload)
     becomes_public = public if there is None else there
@@ -52,9 +54,20 @@ def command(path: str, repository: str, public: bool, message: str, yes: bool, d
             click.confirm("Upload it?", abort=True, err=True)
     pushed = push(upload, private=not becomes_public, message=message)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(pushed), indent=2))
+        print_json(pushed)
     else:
         click.echo(f"{pushed.address}: uploaded, {'private' if pushed.private else 'public'}")
+
+
+def _planned(upload: Upload) -> dict[str, Any]:
+    return {
+        "repository": upload.repository,
+        "kind": upload.kind,
+        "folder": upload.folder,
+        "files": len(upload.files),
+        "bytes": upload.size,
+        "licence": upload.licence,
+    }
 
 
 def _lines(upload: Upload) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .json_result import json_option, print_json
 from .local_path import LocalPath
 
 if TYPE_CHECKING:
@@ -19,16 +20,14 @@ __all__ = ["command"]
 
 @click.command("recipes", short_help="List the named runs, or their results beside the published ones.")
 @click.argument("name", required=False)
-@click.option("--results", type=LocalPath(), help="A folder of finished runs, to be tabled.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--results", type=LocalPath(), help="Folder of finished runs, whose results are listed.")
+@json_option
 def command(name: str | None, results: Path | None, as_json: bool) -> None:
     """List the named runs, or their results beside the published ones.
 
     Each is a row of the result tables of Microsoft's Phi cookbook, and is started by: phi3v-data train --recipe NAME.
     With NAME, all of one is shown: its settings, its published flags, and what differs.
     """
-    import msgspec
-
     from ..trainer.recipe_results import collect_results
     from ..trainer.recipes import load_recipe, recipe_names
 
@@ -36,11 +35,14 @@ def command(name: str | None, results: Path | None, as_json: bool) -> None:
         raise click.UsageError(f"both NAME ({name}) and --results were given; give one of them")
     if results is not None:
         rows = collect_results(results)
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2) if as_json else _table_of_results(rows))
+        if as_json:
+            print_json({"results": rows})
+        else:
+            click.echo(_table_of_results(rows))
         return
     recipes = [load_recipe(each) for each in ([name] if name is not None else recipe_names())]
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(recipes), indent=2))
+        print_json({"recipes": recipes})
     else:
         click.echo(_described(recipes[0]) if name is not None else _table(recipes))
 

@@ -22,8 +22,12 @@ def reference() -> str:
     """Return the page."""
     parts = [
         "# The command line\n\n"
-        "Every command takes `--help`. `python -m phi3v_data` is the same as `phi3v-data`. With `PHI3V_DEBUG=1` an "
-        "error shows its traceback.\n",
+        "Every command takes `--help`. `python -m phi3v_data` is the same as `phi3v-data`. With `PHI3V_DEBUG=1` an\n"
+        "error shows its traceback.\n\n"
+        "What takes long shows how far it is, with rate and time left: a bar on a terminal, a line every half minute\n"
+        "elsewhere, nothing with `--quiet`. `--json` prints the result of a command as one JSON object on standard\n"
+        "output, and everything else on standard error. `validate --json` prints an object a finding, the summary\n"
+        "last.\n",
         _EXIT_CODES,
         "\n".join(f"- [`{name}`](#{name}): {summary}" for name, summary in COMMANDS.items()) + "\n",
     ]

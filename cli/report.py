@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from .json_result import json_option, print_json
+from .progress import quiet_option, show_progress
 
 if TYPE_CHECKING:
     from ..data_cards.report.dataset_report import ReportSummary
@@ -18,13 +20,15 @@ __all__ = ["command"]
 
 @click.command("report", short_help="Write pages about a dataset or runs, to look at without a network.")
 @click.argument("addresses", metavar="DATA|RUN...", nargs=-1)
-@click.option("--out", metavar="DIR", default="report", show_default=True, help="Where the pages go.")
+@click.option("--out", metavar="DIR", default="report", show_default=True, help="Folder that the pages are written to.")
 @click.option(
     "--model",
-    help="Whose tokenizer and crops are used: a model folder or a hub id.  "
+    help="Model whose tokenizer and crops are used: a folder or a hub id.  "
     "[default: microsoft/Phi-3.5-vision-instruct, if it is here]",
 )
-@click.option("--num-crops", type=click.IntRange(1), help="Most crops an image.  [default: the model's]")
+@click.option(
+    "--num-crops", type=click.IntRange(1), help="Largest number of crops of an image.  [default: the model's]"
+)
 @click.option(
     "--images",
     type=click.Choice(["auto", "link", "copy"]),
@@ -37,10 +41,11 @@ __all__ = ["command"]
     type=click.IntRange(0),
     default=120,
     show_default=True,
-    help="About how many images are kept as the model's own pixels; others are scaled by the browser.",
+    help="Number of images, about, that are kept as the model's own pixels; others are scaled by the browser.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@quiet_option
+@json_option
 def command(
     addresses: tuple[str, ...],
     out: str,
@@ -49,6 +54,7 @@ def command(
     images: str,
     model_pixels: int,
     workers: int | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Write pages about a dataset or runs, to look at without a network.
@@ -71,7 +77,9 @@ def command(
         if len(runs) < len(addresses):
             other = next(address for address in addresses if address not in runs)
             raise click.UsageError(f"{other}: not a run's folder; a report is of runs, or of one dataset")
-        _print(report_runs(runs, out, copy_images, _progress), as_json)
+        with show_progress(quiet) as progress:
+            written = report_runs(runs, out, copy_images, progress)
+        _print(written, as_json)
         return
     if len(addresses) > 1:
         raise click.UsageError(f"{len(addresses)} datasets were given; a report is of one dataset, or of runs")
@@ -87,7 +95,9 @@ def command(
     )
     if counting is not None:
         options = options._replace(geometry=counting.geometry)
-    _print(report_dataset(dataset, out, options, _progress), as_json)
+    with show_progress(quiet) as progress:
+        of_dataset = report_dataset(dataset, out, options, progress)
+    _print(of_dataset, as_json)
 
 
 def _print(written: ReportSummary | RunSummary, as_json: bool) -> None:
@@ -95,13 +105,8 @@ def _print(written: ReportSummary | RunSummary, as_json: bool) -> None:
 
     counts = {name: value for name, value in msgspec.structs.asdict(written).items() if name != "page"}
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(written), indent=2))
+        print_json(written)
         return
     for name, value in counts.items():
         click.echo(f"{name.replace('_', ' ')}: {value:,}")
     click.echo(f"open {Path(written.page).resolve().as_uri()}")
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{done:,} of {total:,} done", err=True, nl=done == total)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .json_result import json_option, print_json
+
 if TYPE_CHECKING:
     from ..schema.rules.rule import Rule
 
@@ -14,19 +16,17 @@ __all__ = ["command"]
 
 @click.command("rules", short_help="List the validator's rules, or explain one.")
 @click.argument("code", required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@json_option
 def command(code: str | None, as_json: bool) -> None:
     """List the validator's rules, or explain one with its examples.
 
     CODE is a rule's code or name, such as P301 or truncated-image.
     """
-    import msgspec
-
     from ..schema.rules.registry import FAMILIES, all_rules, find_rule
 
     rules = [find_rule(code)] if code else list(all_rules().values())
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode([_described(rule) for rule in rules]), indent=2))
+        print_json({"rules": [_described(rule) for rule in rules]})
         return
     if code:
         click.echo("\n".join(explained(rules[0])))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..schema.wording import counted
 from .card import write_card_of
-from .progress import progress_of_phases, quiet_option
+from .json_result import json_option, print_json
+from .progress import quiet_option, show_progress
 from .split_ratio import ratio_option, shares_of
 
 if TYPE_CHECKING:
@@ -18,20 +20,24 @@ __all__ = ["command"]
 
 @click.command("select", short_help="Make a dataset from datasets: keep, drop, sample, split again, join.")
 @click.argument("data", nargs=-1, required=True)
-@click.option("--out", metavar="DIR", required=True, help="An empty or new folder, local or s3://...")
+@click.option("--out", metavar="DIR", required=True, help="Empty or new folder to write, local or s3://...")
 @click.option(
     "--keep",
     multiple=True,
     metavar="WHAT",
-    help="Only these: split=NAME, label=NAME, source=NAME, dataset=NAME, ids=FILE (one id a line), or by rule.",
+    help="Keep only these records: split=NAME, label=NAME, source=NAME, dataset=NAME, ids=FILE (an id a line), a rule.",
 )
-@click.option("--drop", multiple=True, metavar="WHAT", help="All but these, such as P301, split=test or label=cat.")
-@click.option("--where", multiple=True, metavar="CONDITION", help="Only those for which it holds: 'len(answer) < 20'.")
-@click.option("--sample", metavar="N|P%", help="Draw so many records of what is kept.")
-@click.option("--stratify", is_flag=True, help="Draw from each label in proportion.")
+@click.option(
+    "--drop", multiple=True, metavar="WHAT", help="Leave these records out, such as P301, split=test or label=cat."
+)
+@click.option(
+    "--where", multiple=True, metavar="CONDITION", help="Keep only records for which this holds: 'len(answer) < 20'."
+)
+@click.option("--sample", metavar="N|P%", help="Draw so many of the records that are kept.")
+@click.option("--stratify", is_flag=True, help="Draw from each label in proportion to its records.")
 @click.option("--split-by", type=click.Choice(["group", "ratio", "label"]), help="Divide records into splits again.")
 @ratio_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample and of the splits.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sample and of the splits.")
 @click.option(
     "--images",
     type=click.Choice(["link", "copy"]),
@@ -40,7 +46,8 @@ __all__ = ["command"]
     help="Copy images, or give the files a second name (hard links).",
 )
 @quiet_option
-def command(data: tuple[str, ...], out: str, quiet: bool, ratio: str | None, **options: Any) -> None:
+@json_option
+def command(data: tuple[str, ...], out: str, quiet: bool, as_json: bool, ratio: str | None, **options: Any) -> None:
     """Make a dataset from datasets: keep, drop, sample, split again, join.
 
     DATA is a dataset folder, one split's JSONL or a pattern of shards. Of several, ids and image paths begin with the
@@ -60,19 +67,34 @@ def command(data: tuple[str, ...], out: str, quiet: bool, ratio: str | None, **o
         raise UsageError("--stratify says how a sample is drawn; give --sample, too")
     selection = Selection(shares=shares_of(ratio, options["split_by"]), **options)
     datasets = [(address, open_dataset(address)) for address in data]
-    with progress_of_phases(quiet) as progress:
+    with show_progress(quiet) as progress:
         selected = select(datasets, out, selection, progress)
     write_card_of(out)
+    if as_json:
+        print_json(_result(selected, out))
+        return
     for line in _lines(selected, out):
         click.echo(line)
+
+
+def _result(selected: Selected, out: str) -> dict[str, Any]:
+    return {
+        "out": out,
+        "read": selected.read,
+        "splits": [
+            {"split": row.split, "records": row.written, "images": row.images} for row in selected.manifest.splits
+        ],
+        "left_out": dict(selected.left_out),
+        "notes": selected.splitting.lines() if selected.splitting is not None else [],
+    }
 
 
 def _lines(selected: Selected, out: str) -> list[str]:
     rows = selected.manifest.splits
     written = sum(row.written for row in rows)
     left_out = sum(selected.left_out.values())
-    lines = [f"{out}: {selected.read} records read = {written} selected + {left_out} left out"]
-    lines += [f"  {row.split}: {row.written} records, {row.images} images" for row in rows]
+    lines = [f"{out}: {counted(selected.read, 'record')} read = {written} selected + {left_out} left out"]
+    lines += [f"  {row.split}: {counted(row.written, 'record')}, {counted(row.images, 'image')}" for row in rows]
     lines += [f"  left out by {reason}: {count}" for reason, count in selected.left_out.most_common()]
     if selected.splitting is not None:
         lines += [f"  {line}" for line in selected.splitting.lines()]

@@ -10,7 +10,7 @@ from .config_file import read_config
 if TYPE_CHECKING:
     from ..trainer.config import TrainConfig
 
-__all__ = ["read_settings", "settings_yaml"]
+__all__ = ["read_settings", "settings_tree", "settings_yaml"]
 
 
 def read_settings(path: str) -> dict[str, Any]:
@@ -25,14 +25,20 @@ def read_settings(path: str) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in _dotted(read_config(path))}
 
 
-def settings_yaml(config: TrainConfig) -> str:
-    """Write every setting that holds, as a file that `read_settings` reads; those without a value are left out."""
+def settings_tree(config: TrainConfig) -> dict[str, Any]:
+    """Return every setting that holds, as plain values; those without a value are left out."""
     import msgspec
-    import yaml
 
     tree = msgspec.to_builtins(config)
     tree["optimizer"]["lr"] = config.learning_rate
-    return yaml.safe_dump(_filled(tree), sort_keys=False, allow_unicode=True, width=120)
+    return _filled(tree)
+
+
+def settings_yaml(config: TrainConfig) -> str:
+    """Write every setting that holds, as a file that `read_settings` reads."""
+    import yaml
+
+    return yaml.safe_dump(settings_tree(config), sort_keys=False, allow_unicode=True, width=120)
 
 
 def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

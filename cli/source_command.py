@@ -12,6 +12,7 @@ import click
 from ..schema.errors import UsageError
 from .config_file import as_yaml, read_config, settings_from
 from .source_options import SourceOption, source_options, source_values, value_in
+from .usage_line import usage_line
 
 __all__ = ["SourceCommand", "effective_yaml", "given_for_source"]
 
@@ -39,7 +40,7 @@ class SourceCommand(click.Command):
         except click.BadParameter as error:
             name = error.param.name if error.param else None
             if path and name in (ctx.default_map or {}) and ctx.get_parameter_source(str(name)) != _COMMAND_LINE:
-                raise UsageError(f"{path}: {error.format_message()}") from None
+                raise UsageError(f"{path}: {usage_line(error)}") from None
             raise
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .json_result import json_option, print_json
 from .local_path import LocalPath
 
 if TYPE_CHECKING:
@@ -17,11 +17,9 @@ __all__ = ["command"]
 
 
 @click.group("sources", invoke_without_command=True, short_help="List the sources and their options, or start one.")
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="List format."
-)
+@json_option
 @click.pass_context
-def command(ctx: click.Context, form: str) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """List the sources and their options, or start one.
 
     They are what `convert --source` takes. A source of your own is a class in a file (`--source path/to/file.py:Class`;
@@ -33,8 +31,8 @@ def command(ctx: click.Context, form: str) -> None:
     from ..converters.registry import listed_sources
 
     listed = listed_sources()
-    if form == "json":
-        click.echo(json.dumps([_as_json(source) for source in listed], indent=2))
+    if as_json:
+        print_json({"sources": [_described(source) for source in listed]})
         return
     formatter = ctx.make_formatter()
     for source in listed:
@@ -46,7 +44,8 @@ def command(ctx: click.Context, form: str) -> None:
 @command.command("new", short_help="Write a source of your own to start from.")
 @click.argument("name")
 @click.option("--out", metavar="DIR", type=LocalPath(), default=".", show_default=True, help="Folder for its files.")
-def new(name: str, out: Path) -> None:
+@json_option
+def new(name: str, out: Path, as_json: bool) -> None:
     """Write a source of your own to start from: a converter, its test and its card.
 
     NAME is a Python name such as my_source. All three work as they are: change them into what your data needs.
@@ -57,9 +56,13 @@ def new(name: str, out: Path) -> None:
     check_writable(LocalFolder(out))
 
     path, class_name = write_template(name, str(out))
+    test = path.with_name(f"test_{path.name}")
+    if as_json:
+        print_json({"source": f"{path}:{class_name}", "file": path, "test": test, "card": path.with_suffix(".md")})
+        return
     click.echo(f"{path}: a source to start from; beside it, its test and its card")
     click.echo(f"try it: phi3v-data convert --source {path}:{class_name} --input IMAGES")
-    click.echo(f"test it: pytest {path.with_name(f'test_{path.name}')}")
+    click.echo(f"test it: pytest {test}")
 
 
 def _write(source: ListedSource, formatter: click.HelpFormatter) -> None:
@@ -74,7 +77,7 @@ def _write(source: ListedSource, formatter: click.HelpFormatter) -> None:
             formatter.write_dl(rows)
 
 
-def _as_json(source: ListedSource) -> dict[str, Any]:
+def _described(source: ListedSource) -> dict[str, Any]:
     return {
         "name": source.name,
         "package": source.package,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,12 @@ import click
 
 from .fixing import FIX_OPTIONS, fix_all, fix_options
 from .local_path import LocalPath
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from ..schema.index import Counting
     from ..schema.rules.configuration import Configuration
+    from ..schema.rules.reports import Format
     from ..schema.rules.rule import Finding
     from ..schema.rules.settings import Settings
 
@@ -32,11 +33,13 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
     help="How deep to look: the records alone, the header of every image, or all its pixels.  [default: files]",
 )
 @click.option(
-    "--select", multiple=True, metavar="RULES", callback=_words, help="Only these rules, such as R101, P, S6."
+    "--select", multiple=True, metavar="RULES", callback=_words, help="Look for these rules alone, such as R101, P, S6."
 )
-@click.option("--ignore", multiple=True, metavar="RULES", callback=_words, help="Not these rules.")
-@click.option("--num-crops", type=click.IntRange(1), help="Most sub-crops an image.  [default: 4]")
-@click.option("--max-tokens", type=click.IntRange(1), help="Longest record.  [default: the model's context, 131072]")
+@click.option("--ignore", multiple=True, metavar="RULES", callback=_words, help="Leave these rules out.")
+@click.option("--num-crops", type=click.IntRange(1), help="Largest number of crops of an image.  [default: 4]")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), help="Longest record, in tokens.  [default: the model's context, 131072]"
+)
 @click.option(
     "--model",
     metavar="PATH",
@@ -48,27 +51,29 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
     type=click.Choice(["text", "json", "github", "sarif"]),
     default="text",
     show_default=True,
-    help="How to report.",
+    help="Format of the report.",
 )
-@click.option("--statistics", is_flag=True, help="Only how often each rule found something.")
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json: an object a line.")
+@click.option("--statistics", is_flag=True, help="Report only how often each rule found something.")
 @click.option("--baseline", type=LocalPath(), help="Leave out what this report of --format json holds.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where workers run: on this machine, or on a Ray cluster (RAY_ADDRESS, or one started here).",
+    help="Place where workers run: this machine, or a Ray cluster (RAY_ADDRESS, or one started here).",
 )
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option("--adopt", is_flag=True, help="First bring dataset.json up to date with files that were edited by hand.")
 @fix_options
-@click.option("--quiet", is_flag=True, help="No progress, and of the report only the summary.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress, and of the text only the summary.")
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     data: tuple[str, ...],
-    form: str,
+    form: Format,
+    as_json: bool,
     statistics: bool,
     baseline: Path | None,
     adopt: bool,
@@ -88,7 +93,6 @@ def command(
     from ..schema.rules.reports.base import full_path
     from ..schema.rules.targets import open_targets
     from ..schema.rules.validate import Validation
-    from .validate_progress import progress_for
 
     configuration = find_configuration(Path.cwd())
     settings = _settings(configuration, options)
@@ -104,17 +108,17 @@ def command(
         data = fix_all(targets, settings, quiet, wanted=lambda each: not ignored(each, full_path(each)), **fixing)
     elif fixing["out"] or fixing["split_by"] or fixing["ratio"]:
         raise click.UsageError("--out, --split-by and --ratio say what --fix writes; give --fix, too")
-    report = StatisticsReport(click.echo) if statistics or quiet else report_for(form, click.echo)  # type: ignore[arg-type]
+    form = "json" if as_json else form
+    only_counts = statistics or (quiet and form == "text")
+    report = StatisticsReport(click.echo) if only_counts else report_for(form, click.echo)
 
     def wanted(finding: Finding) -> bool:
         return not ignored(finding, full_path(finding)) and not (known is not None and known.knows(finding))
 
-    with progress_for(None if quiet else sys.stderr) as progress:
+    with show_progress(quiet) as progress:
         validation = Validation(open_targets(data), settings, progress)
         report.begin()
-        for finding in validation.findings(
-            lambda each: not ignored(each, full_path(each)) and not (known and known.knows(each))
-        ):
+        for finding in validation.findings(wanted):
             report.add(finding)
     report.end(validation.summary)
     ctx.exit(1 if validation.summary.errors else 0)

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 import msgspec
 
 from ..schema.errors import UsageError
-from ..storage import open_folder
+from ..storage import is_remote, open_folder
 from .base import Converter
 
 __all__ = [
@@ -81,9 +81,8 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"{cls.name}, option {name}={value!r}: {error}{_choices(known[name].type)}") from error
         absent = [name for name, option in known.items() if option.is_required and name not in values]
         if absent:
-            raise UsageError(
-                f"{cls.name} needs the option {absent[0]!r}: {known[absent[0]].help or 'it has no default'}"
-            )
+            flag = f"--{absent[0].replace('_', '-')}"
+            raise UsageError(f"{cls.name} needs {flag}: {known[absent[0]].help or 'it has no default'}")
         made: Converter = cls(input=open_folder(self.input), **values)
         return made
 
@@ -152,6 +151,8 @@ def load_source(source: str) -> type[Any]:
     """
     file, colon, attribute = source.rpartition(":")
     if colon and file.endswith(".py"):
+        if is_remote(file):
+            raise UsageError(f"{source}: code is read from this machine only; copy the file here and name the copy")
         return _checked(_from_file(Path(file), attribute), source)
     for package, point in _entry_points():
         if point.name == source:

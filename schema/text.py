@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .errors import UsageError
+from .wording import counted
 
 __all__ = ["PieceTokenizer", "encode_prompt", "image_numbers", "image_placeholder"]
 
@@ -52,8 +53,8 @@ def encode_prompt(
     found = image_numbers(text)
     if found != expected:
         raise UsageError(
-            f"{len(expected)} images, placeholders numbered {found} in the text: write <|image_1|>, <|image_2|> ... "
-            "once for each image, in the order of the images"
+            f"{counted(len(expected), 'image')}, placeholders numbered {found} in the text: write <|image_1|>, "
+            "<|image_2|> ... once for each image, in the order of the images"
         )
     # The pattern has a group, so the numbers lie between the pieces.
     pieces = _PLACEHOLDER.split(text)[::2]

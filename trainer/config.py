@@ -11,12 +11,13 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from ..schema.errors import UsageError
+from ..schema.wording import expected_choice
 
 __all__ = [
     "Attention",
@@ -248,7 +249,19 @@ def make_config(settings: Mapping[str, Any], flags: Mapping[str, str] = MappingP
         name = place.rstrip("`")
         if name not in settings:
             raise UsageError(f"the configuration: {error}") from error
-        raise UsageError(f"{flags.get(name, name)} {settings[name]}: {_plain(expected)}") from error
+        choices = _choices(name)
+        what = expected_choice(str(settings[name]), choices) if choices else _plain(expected)
+        value = f"{settings[name]:g}" if isinstance(settings[name], float) else settings[name]
+        given = f"{flags[name]} {value}" if name in flags else f"{name}={value}"
+        raise UsageError(f"{given}: {what}") from error
+
+
+def _choices(name: str) -> list[str]:
+    """Return the values of a setting that takes one of a few; none of any other."""
+    hint: Any = TrainConfig
+    for part in name.split("."):
+        hint = get_type_hints(hint)[part]
+    return [str(choice) for each in (hint, *get_args(hint)) if get_origin(each) is Literal for choice in get_args(each)]
 
 
 def _plain(expected: str) -> str:
@@ -266,6 +279,5 @@ _EXPECTED = (
     (r"Expected `int[^`]*`, got .*", "expected a whole number"),
     (r"Expected `float[^`]*`, got .*", "expected a number"),
     (r"Expected `bool[^`]*`, got .*", "expected true or false"),
-    (r"Invalid enum value .*", "not one of the values it takes"),
     (r"Expected `str[^`]*` matching regex .*", "expected A:B, two numbers such as 10:12"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..schema.index import Counting, RecordCosts, RecordIndex, record_costs
+from ..schema.progress import Progress, silent
 from .config import TrainConfig
 from .data.assign import Assignment, Budget, assign, assign_by_budget, imbalance
 from .data.cost_model import sample_cost, sample_sizes, strategy_passes
@@ -110,7 +111,7 @@ def estimate_data(
     counting: Counting,
     model: Phi3VConfig,
     ranks: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> DataEstimate:
     """Measure what a run is going to read.
 
@@ -120,12 +121,12 @@ def estimate_data(
         counting: what tokens follow from.
         model: the model's configuration, for its shapes.
         ranks: processes that train.
-        progress: called now and then with the records measured of a dataset, and those it has.
+        progress: shows how many records of a dataset have been measured.
 
     Raises:
         DatasetError: there is nothing to read, or all records are too long.
     """
-    data = TrainingData(sources, config.data)
+    data = TrainingData(sources, config.data, progress)
     indexes = [RecordIndex(source.dataset, split) for source, split in zip(sources, data.splits, strict=True)]
     costs = [record_costs(index, counting, progress=progress) for index in indexes]
     longest = config.data.max_tokens

@@ -15,6 +15,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 
 from ..schema.errors import ModelFolderError, OutputError, UsageError
+from ..schema.wording import counted
 from .model_folder import save_weights
 from .model_source import TINY, ModelSource, find_model
 from .phi3v.loading import check_model_source, load_model, load_processor
@@ -124,7 +125,7 @@ def _write_whole(source: ModelSource, folder: Path, options: ExportOptions, log:
     dtype = options.dtype or model.dtype
     if source.adapter is not None:
         count = _merge(load_adapter(model, source.adapter, trainable=False), dtype)
-        log(f"merged {count} adapters of {source.adapter} into {source.base}, in float32")
+        log(f"merged {counted(count, 'adapter')} of {source.adapter} into {source.base}, in float32")
     save_weights(model, model.state_dict(), folder, dtype, options.shard_size)
 
 

@@ -10,6 +10,7 @@ import msgspec
 import torch
 
 from ..schema.errors import RunError, UsageError
+from ..schema.progress import Progress, silent
 from .backends import Backend, make_backend
 from .checkpoints import DataState, keep_newest, read_data_state, read_training_state
 from .config import TrainConfig
@@ -30,7 +31,7 @@ from .profiler import StepProfiler
 from .resume import ResumePoint
 from .run_folder import RunFolder, append_row
 from .saver import CheckpointSaver, restore_random_states
-from .strategies import parameter_groups
+from .strategies import check_takes_adapters, parameter_groups
 from .telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def fit(
     processes: Processes,
     log: Callable[[str], None],
     before: Callable[[], None],
+    progress: Progress = silent,
 ) -> FitResult:
     """Take all steps that are left, and save the model.
 
@@ -75,6 +77,7 @@ def fit(
         processes: those that train.
         log: called with a line for a person.
         before: called once the folder is the run's, before its model is loaded.
+        progress: shows how far it is.
 
     Raises:
         DatasetError: records that cannot be trained on.
@@ -86,9 +89,10 @@ def fit(
     shapes = load_model_config(config)
     processor = load_run_processor(config)
     if config.model.init_adapter is not None:
+        check_takes_adapters(config)
         adapter_source(config.model.init_adapter)
     known = point.again or point.checkpoint is not None
-    measured = processes.on_node_first(lambda: data.measure(processor, log, resumed=known))
+    measured = processes.on_node_first(lambda: data.measure(processor, log, progress, resumed=known))
     plan = measured.plan(config.batch_size, config.seed)
     outline = outline_steps(config, data, plan)
     start = _start(config, measured, point, outline.steps)
@@ -110,7 +114,7 @@ def fit(
 
     budget = choose_budget(config, shapes, backend, budget_tokens if config.micro_batch_tokens == "auto" else None)
     shared = f", on {processes.world} processes by {type(backend).__name__}" if processes.world > 1 else ""
-    log(f"{outline.records} samples an epoch, {outline.steps} steps of {config.batch_size}{shared}")
+    log(f"{outline.in_words(config)}{shared}")
     if budget is not None:
         log(f"micro-batches of up to {budget.tokens:,} tokens and {budget.crops:,} crops")
     steps = range(start.step, outline.steps)
@@ -119,7 +123,9 @@ def fit(
     bad = start.bad_samples
     with (
         StepBatches(measured, plan, steps, spread, processor, config, processes) as batches,
-        Telemetry(config, folder, steps, processes.world, backend.device, log if processes.first else None) as meter,
+        Telemetry(
+            config, folder, steps, processes.world, backend.device, log if processes.first else None, progress
+        ) as meter,
         CheckpointSaver(config, folder.path, backend, model, processor, processes) as saver,
     ):
         training = Training(
@@ -131,7 +137,15 @@ def fit(
             learning_rate=LearningRate(outline.steps, outline.warmup_steps),
             telemetry=meter,
             evaluation=PeriodicEvaluation(
-                config, steady(data.sources, config.data)[0], outline.eval_split, folder, backend, model, processor, log
+                config,
+                steady(data.sources, config.data)[0],
+                outline.eval_split,
+                folder,
+                backend,
+                model,
+                processor,
+                log,
+                progress,
             ),
             saver=saver,
             profiler=StepProfiler(config, folder, processes.rank),

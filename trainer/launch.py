@@ -6,15 +6,20 @@ as Azure ML calls it, the processes are there already: each takes its rank from 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ..schema.errors import UsageError
 
-__all__ = ["check_gpus", "is_launched", "launch", "rank_environment", "reports_errors"]
+__all__ = ["check_gpus", "first_process_reports", "is_launched", "launch", "rank_environment", "write_error_file"]
 
 # What torch.distributed reads (its `env://` rendezvous), and torchrun sets.
 _RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -62,13 +67,38 @@ def rank_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def reports_errors(environ: Mapping[str, str], exit_code: int) -> bool:
-    """Tell whether this process prints an error with which it ends.
+def first_process_reports(environ: Mapping[str, str], exit_code: int, timeout: float = 30.0) -> bool:
+    """Wait for the first process to print the error with which this one ends, if it is one that both must find.
 
-    What a user can correct is found by every process of a run: the first one prints it. Anything else may have happened
-    to this process alone.
+    What a user can correct is found by every process of a run, and the first one prints it. torchrun ends the others as
+    soon as one has exited; so these wait to be ended, lest the first is before it has printed anything. What only this
+    process finds, such as data that is missing on its machine, does not end in time, and is its own to print.
+
+    Args:
+        environ: of this process.
+        exit_code: with which it is going to end.
+        timeout: seconds to wait for the first process.
+
+    Returns:
+        Whether the run was ended meanwhile: then there is nothing left to print.
     """
-    return exit_code != UsageError.exit_code or environ.get("RANK", "0") == "0"
+    if exit_code != UsageError.exit_code or environ.get("RANK", "0") == "0":
+        return False
+    try:
+        threading.Event().wait(timeout)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def write_error_file(environ: Mapping[str, str], message: str) -> None:
+    """Tell torchrun why this process ends, where `torchrun --log-dir` asks for it; its own report then shows that."""
+    path = environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        # What torch.distributed.elastic.multiprocessing.errors.ProcessFailure reads.
+        content = {"message": message, "timestamp": str(int(time.time()))}
+        with contextlib.suppress(OSError):
+            Path(path).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _translated(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..schema.errors import ModelFolderError, UsageError
+from ..storage import is_remote
 from .config import TrainConfig
 from .strategies.adapter_folder import is_adapter, read_adapter_config
 
@@ -40,8 +41,10 @@ def find_model(name: str) -> ModelSource:
         name: a run's folder, its checkpoint, a model or adapter folder, a hub id, or 'tiny'.
 
     Raises:
-        ModelFolderError: a run that saved no model, or a broken adapter.
+        ModelFolderError: a run that saved no model, a broken adapter, or an address of an object store.
     """
+    if is_remote(name):
+        raise ModelFolderError(f"{name}: models are read from this machine; copy that folder here and name the copy")
     folder = Path(name)
     if name == TINY or not folder.is_dir():
         return ModelSource(name, None, name, None)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..schema.errors import ModelFolderError
+from ..schema.wording import counted
+from ..storage import is_remote
 from .config import TrainConfig
 from .data.plan import Plan
 from .data.sources import Source
@@ -37,6 +39,10 @@ class Outline:
     eval_split: str | None
     steps: int
     warmup_steps: int
+
+    def in_words(self, config: TrainConfig) -> str:
+        """Return in words how much there is to train on."""
+        return f"{counted(self.records, 'sample')} an epoch, {counted(self.steps, 'step')} of {config.batch_size}"
 
     def evaluation(self, config: TrainConfig) -> str:
         """Return in words what is evaluated, or why nothing is."""
@@ -85,6 +91,8 @@ def locate_model(config: TrainConfig) -> str:
         ModelFolderError: there is no model at the path that was named.
     """
     name = config.model.name
+    if is_remote(name):
+        raise ModelFolderError(f"--model {name}: models are read from this machine; copy that folder here")
     folder = Path(name)
     if name == "tiny":
         return "tiny: made here"

@@ -15,6 +15,7 @@ from ..schema.errors import InputError, UsageError
 from ..schema.prompt import encode_record
 from ..schema.record import Record, Turn
 from ..schema.special_tokens import special_tokens_of
+from ..schema.wording import counted
 from .data.collate import join_images
 from .data.crops import ScaledImage, scaled_image
 from .data.samples import Sample
@@ -47,7 +48,8 @@ class Prediction:
 
     def timing(self) -> str:
         """Say how long it took, in one line."""
-        first = f"{self.prompt_tokens} tokens in, {self.tokens} out; the first after {self.seconds_to_first:.2f} s"
+        tokens = f"{counted(self.prompt_tokens, 'token')} in, {self.tokens:,} out"
+        first = f"{tokens}; the first after {self.seconds_to_first:.2f} s"
         return first if self.tokens < 2 else f"{first}, then {1000 * self.seconds_a_token:.0f} ms a token"
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
+from ..schema.progress import Progress, silent
+from ..schema.wording import counted
 from .config import TrainConfig
 from .data.sources import Source, steady
 from .data.training_data import TrainingData
 from .evaluation import Evaluation, check_evaluation, evaluate
 from .evaluation.comparison import compare
 from .evaluation.journal import AnswerJournal, evaluation_identity
-from .evaluation.progress_log import ProgressLog
 from .fit import FitResult, fit
 from .model_folder import load_for_evaluation
 from .outline import Outline, outline_steps
@@ -36,18 +37,41 @@ class RunResult:
     """What a run came to.
 
     Args:
+        folder: what it left behind.
+        steps: optimizer steps it took.
         losses: the logged training losses, in order.
         before: the evaluation before training; None where there is no split for it.
         after: and after.
         trained: number of parameters that were trained.
         bad_samples: how many samples could not be read.
+        already_finished: nothing was left to do.
     """
 
+    folder: RunFolder
+    steps: int
     losses: list[float]
     before: Evaluation | None
     after: Evaluation | None
     trained: int
     bad_samples: int
+    already_finished: bool = False
+
+    def lines(self) -> list[str]:
+        """Describe it for a person."""
+        folder = self.folder
+        if self.already_finished:
+            other = "another --out starts another run"
+            return [f"{folder.path}: this run is finished, its model is in {folder.model}; {other}"]
+        lines = [f"model in {folder.model}; watch the losses with: tensorboard --logdir {folder.logs}"]
+        if self.bad_samples:
+            left_out = f"{counted(self.bad_samples, 'sample')} could not be read and left out"
+            lines.insert(0, f"{left_out}; named in {folder.bad_samples}")
+        if self.before and self.after and self.before.accuracy is not None and self.after.accuracy is not None:
+            lines[:0] = [
+                f"accuracy {self.before.accuracy:.3f} before, {self.after.accuracy:.3f} after",
+                f"question by question: {compare(self.before, self.after).summary()}",
+            ]
+        return lines
 
 
 def train(
@@ -56,6 +80,7 @@ def train(
     out: Path,
     log: Callable[[str], None] = lambda line: None,
     resume: str = "auto",
+    progress: Progress = silent,
 ) -> RunResult:
     """Fine-tune, evaluate before and after, and save; or resume a run that ended early.
 
@@ -68,6 +93,7 @@ def train(
         out: the run's folder; new, empty, or this run's own.
         log: called with a line for a person, in the first process.
         resume: `auto`, `never`, or a checkpoint's path; see `find_resume_point`.
+        progress: shows how far it is, in the first process.
 
     Raises:
         DatasetError: the data cannot be trained on.
@@ -80,8 +106,9 @@ def train(
     """
     processes = Processes.init()
     log = log if processes.first else lambda line: None
+    progress = progress if processes.first else silent
     folder = RunFolder(out)
-    data = processes.on_node_first(lambda: TrainingData(sources, config.data))
+    data = processes.on_node_first(lambda: TrainingData(sources, config.data, progress))
     # What can be wrong with splits is found before the folder is taken.
     outline = outline_steps(config, data, data.plan(config.batch_size, config.seed))
     source, eval_split = steady(sources, config.data)[0], outline.eval_split
@@ -89,9 +116,8 @@ def train(
         processes.on_node_first(lambda: check_evaluation(source.dataset, eval_split, config.evaluation))
     point = processes.by_first(lambda: find_resume_point(folder, config, resume))
     if point.finished:
-        log(f"{out}: this run is finished, its model is in {folder.model}; another --out starts another run")
         processes.shutdown()
-        return _result(folder)
+        return replace(_result(folder), already_finished=True)
     if point.trained:
         log(f"{out}: all steps are done; what is missing is the evaluation of the model in {folder.model}")
     else:
@@ -99,22 +125,16 @@ def train(
         start = config.model.init_adapter or config.model.name
 
         def before() -> None:
-            _evaluate(config, start, source, outline, folder, _BEFORE, processes, log)
+            _evaluate(config, start, source, outline, folder, _BEFORE, processes, log, progress)
 
-        fitted = fit(config, data, point, folder, processes, log, before)
+        fitted = fit(config, data, point, folder, processes, log, before, progress)
         if processes.first:
             folder.describe(config, sources, _summary(config, fitted, folder))
-    _evaluate(config, str(out), source, outline, folder, _AFTER, processes, log)
+    _evaluate(config, str(out), source, outline, folder, _AFTER, processes, log, progress)
 
     result = processes.by_first(lambda: _result(folder))
     if processes.first:
         folder.describe(config, sources, {**folder.result(), **_accuracies(result)})
-    if result.before and result.after and result.before.accuracy is not None and result.after.accuracy is not None:
-        log(f"accuracy {result.before.accuracy:.3f} before, {result.after.accuracy:.3f} after")
-        log(f"question by question: {compare(result.before, result.after).summary()}")
-    if result.bad_samples:
-        log(f"{result.bad_samples} samples could not be read and were left out; they are named in {folder.bad_samples}")
-    log(f"model in {folder.model}; watch the losses with: tensorboard --logdir {folder.logs}")
     processes.shutdown()
     return result
 
@@ -128,6 +148,7 @@ def _evaluate(
     name: str,
     processes: Processes,
     log: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     """Evaluate a model as `phi3v-data evaluate` does, and write it down; not if an earlier try of the run has."""
     if outline.eval_split is None or processes.by_first(lambda: _written(folder, name)) is not None:
@@ -142,7 +163,7 @@ def _evaluate(
         source.dataset,
         outline.eval_split,
         config.evaluation,
-        ProgressLog(outline.eval_split, log, processes.world),
+        progress,
         processes,
         config.data.exact_pixels,
         journal,
@@ -168,6 +189,8 @@ def _written(folder: RunFolder, name: str) -> Evaluation | None:
 def _result(folder: RunFolder) -> RunResult:
     summary = folder.result()
     return RunResult(
+        folder,
+        summary["steps"],
         logged_losses(folder.history),
         _written(folder, _BEFORE),
         _written(folder, _AFTER),

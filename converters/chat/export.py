@@ -12,6 +12,7 @@ import msgspec
 from ...schema.dataset import Dataset
 from ...schema.errors import DatasetError, OutputError
 from ...schema.layout import IMAGES
+from ...schema.progress import Progress, followed, silent
 from ...schema.record import Record
 from ...storage import Folder
 from ...storage.outage import one_line, outage
@@ -29,7 +30,7 @@ class ExportedSplit(NamedTuple):
     images: int
 
 
-def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSplit]:
+def export_chat(dataset: Dataset, form: str, out: Folder, progress: Progress = silent) -> Iterator[ExportedSplit]:
     """Write every split of a dataset, one after the other, as `<split>.json` or `<split>.jsonl`.
 
     Images are copied to `images/`, under the paths that records show them by, and rows name them relative to `out`:
@@ -39,6 +40,7 @@ def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSp
         dataset: what is exported.
         form: one of `FORMATS`.
         out: a folder that is empty or not there yet.
+        progress: shows how many records are written.
 
     Raises:
         OutputError: the folder holds something, or cannot be written.
@@ -53,7 +55,7 @@ def export_chat(dataset: Dataset, form: str, out: Folder) -> Iterator[ExportedSp
         before = len(copied)
         name = f"{split}{FORMATS[form].suffix}"
         with _output_errors(out):
-            records = _write(dataset, split, FORMATS[form], out, name, copied)
+            records = _write(dataset, split, FORMATS[form], out, name, copied, progress)
         yield ExportedSplit(split, name, records, len(copied) - before)
 
 
@@ -74,11 +76,15 @@ def _output_errors(out: Folder) -> Iterator[None]:
         ) from error
 
 
-def _write(dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str]) -> int:
+def _write(
+    dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str], progress: Progress
+) -> int:
+    manifest = dataset.manifest
     start, between, end = (b"[\n", b",\n", b"\n]\n") if form.suffix == ".json" else (b"", b"\n", b"\n")
-    number = 0
+    number, total = 0, next((row.records for row in manifest.splits if row.split == split), 0) if manifest else 0
+    records = followed(dataset.records(split), progress, f"Writing {split}", "records", total)
     with out.create(name) as stream:
-        for number, record in enumerate(dataset.records(split), start=1):
+        for number, record in enumerate(records, start=1):
             _copy_images(dataset, record, out, copied)
             stream.write(start if number == 1 else between)
             stream.write(msgspec.json.encode(form.row(record, lambda image: f"{IMAGES}/{image}")))

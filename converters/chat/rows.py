@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...schema.errors import ItemError
+from ...schema.wording import counted
 from ..rows import Row
 from ..rows.image_ref import ImageRef
 from ..sample import Sample, SampleTurn
@@ -54,7 +55,7 @@ def read_chat(row: Row, system: Misplaced = "front", marks: Misplaced = "front")
     meta: dict[str, Any] | UnsetType = own.meta if own else unread_keys(values)
     answers = own.answers if own and own.answers is not UNSET else [None] * len(pairs)
     if len(answers) != len(pairs):
-        raise ItemError(f"{OWN_KEY}.answers are of {len(answers)} turns; there are {len(pairs)}")
+        raise ItemError(f"{OWN_KEY}.answers are of {counted(len(answers), 'turn')}; there are {len(pairs)}")
     turns = [
         SampleTurn(
             user=question.text or "",

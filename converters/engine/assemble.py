@@ -21,8 +21,10 @@ from ...schema.layout import (
     encode_manifest,
     records_name,
 )
+from ...schema.progress import Progress, followed, silent
 from ...schema.record import decode_record
 from ...schema.shards import sample_columns
+from ...schema.wording import counted
 from ...storage import Folder
 from ..base import Item
 from . import fault_injection
@@ -76,7 +78,7 @@ class _Assembly:
         self.failed: dict[str, bool] = {}  # what their images' names start with: whether others may show these, too
         self.rows: list[SplitRow] = []
 
-    def write(self, journal: Journal) -> None:
+    def write(self, journal: Journal, progress: Progress) -> None:
         """Write every split's JSONL and quarantine.jsonl; they appear together, or not at all."""
         with contextlib.ExitStack() as stack:
             files = {
@@ -84,7 +86,8 @@ class _Assembly:
                 for split in self._plan.splits
             }
             quarantine: IO[bytes] | None = None
-            for index, planned in enumerate(self._plan):
+            whole = followed(self._plan, progress, "Writing records", "items", len(self._plan))
+            for index, planned in enumerate(whole):
                 outcome = None if planned.skipped or planned.failure else journal.outcome(index)
                 failure = outcome.failure if isinstance(outcome, Failed) else planned.failure
                 if isinstance(outcome, Done):
@@ -117,8 +120,8 @@ class _Assembly:
         if self._changed:
             raise ConversionStopped(
                 f"{self._out.address}: images were removed or changed while the conversion was at work (of "
-                f"{len(self._changed)} items, the first {self._changed[0]}); rerun: progress is kept, they are "
-                "made again"
+                f"{counted(len(self._changed), 'item')}, the first {self._changed[0]}); rerun: progress is kept, they "
+                "are made again"
             )
 
     def records(self) -> Iterator[bytes]:
@@ -127,7 +130,13 @@ class _Assembly:
 
 
 def assemble(
-    out: Folder, images: str, plan: Plan, journal: Journal, settings: Settings, packing: Packing | None
+    out: Folder,
+    images: str,
+    plan: Plan,
+    journal: Journal,
+    settings: Settings,
+    packing: Packing | None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Write every split's JSONL, quarantine.jsonl, the shards if asked for, and, last of all, the manifest.
 
@@ -138,19 +147,20 @@ def assemble(
         journal: what became of it.
         settings: what made the records.
         packing: how shards are made; None for no shards.
+        progress: shows how far it is.
 
     Raises:
         RunError: the conservation law does not hold; nothing is declared finished.
         ConversionStopped: an image is not there with the size it was written with.
     """
     assembly = _Assembly(out, images, plan, settings.source)
-    assembly.write(journal)
+    assembly.write(journal, progress)
     fault_injection.point("records-written")
     remove_orphans(out, images, assembly.failed, assembly.records)
     fault_injection.point("orphans-removed")
     shards: dict[str, list[str]] = {}
     if packing is not None:
-        shards = pack(out, packing, assembly.rows, settings.source, sorted(assembly.columns))
+        shards = pack(out, packing, assembly.rows, settings.source, sorted(assembly.columns), progress)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         source=settings.source,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...schema.errors import ConversionStopped
+from ...schema.wording import counted
 from .journal import Journal
 from .messages import Failed, Failure, Halted, Work, decode_outcome
 from .plan import Plan
@@ -25,6 +26,9 @@ class Progress:
 
     def log(self, text: str) -> None:
         """Take one line about the run as a whole."""
+
+    def show(self, what: str, unit: str, done: int, total: int) -> None:
+        """Take how far what comes before and after the items is; see `schema.progress.Progress`."""
 
     def advance(self, settled: int, total: int, quarantined: int) -> None:
         """Take how many of the items asked for are settled, and how many of these are quarantined."""
@@ -65,7 +69,7 @@ class Driver:
         if self.journal.damaged:
             self.progress.log(f"damaged lines in the journal: {self.journal.damaged}; their items are converted again")
         if done or failed:
-            self.progress.log(f"resuming: {self._settled} of {total} items are settled")
+            self.progress.log(f"resuming: {self._settled:,} of {counted(total, 'item')} settled")
         if self._settled == total:
             return
         with executor(total - self._settled) as workers:

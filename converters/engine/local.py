@@ -22,6 +22,7 @@ from tempfile import TemporaryFile
 import msgspec
 
 from ...schema.errors import Phi3VDataError
+from ...schema.wording import counted
 from ...storage.outage import one_line
 from .messages import Halted, Job, Work, encode
 from .pool import WorkerExit, WorkerHandle, WorkerPool
@@ -59,7 +60,8 @@ class OutputLog:
         if self._left == 0:
             self._log("further output of workers is not shown")
         else:
-            self._log(f"{where}: printed in its worker: {first[:300]}{f' (+{len(more)} lines)' if more else ''}")
+            others = f" (+{counted(len(more), 'line')})" if more else ""
+            self._log(f"{where}: printed in its worker: {first[:300]}{others}")
         self._left -= 1
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...schema.jsonl import read_lines
 from ...schema.layout import SHARDS, SplitRow
+from ...schema.progress import Progress, followed, silent
 from ...schema.record import decode_record
 from ...schema.shards import Sample, Shard, ShardWriter
 from ...storage import Folder, LocalFolder
@@ -28,7 +29,12 @@ class Packing(NamedTuple):
 
 
 def pack(
-    out: Folder, packing: Packing, splits: Sequence[SplitRow], source: str, columns: Sequence[str]
+    out: Folder,
+    packing: Packing,
+    splits: Sequence[SplitRow],
+    source: str,
+    columns: Sequence[str],
+    progress: Progress = silent,
 ) -> dict[str, list[str]]:
     """Write the shards of every split.
 
@@ -38,6 +44,7 @@ def pack(
         splits: the splits, whose JSONL files are written.
         source: the converter's name.
         columns: every column that an image of the dataset has, see `sample_columns`.
+        progress: shows how far it is.
 
     Returns:
         The names of each split's shards.
@@ -46,7 +53,8 @@ def pack(
     names = {}
     for row in splits:
         with ShardWriter(out, source, row.split, size=packing.size, columns=columns) as writer:
-            for sample in _samples(out, packing.images, (line.data for line in read_lines(out, row.file))):
+            samples = _samples(out, packing.images, (line.data for line in read_lines(out, row.file)))
+            for sample in followed(samples, progress, f"Writing shards of {row.split}", "records", row.records):
                 writer.add(sample)
                 fault_injection.point("shard-half-written")
         names[row.split] = writer.names

@@ -15,6 +15,7 @@ from typing import IO, Literal, NamedTuple
 import msgspec
 
 from ...schema.errors import InputError, UsageError
+from ...schema.progress import Progress, followed, silent
 from ...schema.record import ImagePath
 from ...storage import name_key
 from ...storage.outage import one_line
@@ -79,13 +80,14 @@ class Plan:
 _decoder = msgspec.json.Decoder(Planned)
 
 
-def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> Plan:
+def make_plan(converter: Converter, selection: Selection, stream: IO[bytes], progress: Progress = silent) -> Plan:
     """Walk a source once and settle what becomes of each item.
 
     Args:
         converter: the source.
         selection: what is asked for of it.
         stream: an empty temporary file; it stays open as long as the plan is read.
+        progress: shows how many items have been found.
 
     Raises:
         InputError: the source holds nothing, or a split whose name cannot be a file name.
@@ -96,7 +98,7 @@ def make_plan(converter: Converter, selection: Selection, stream: IO[bytes]) -> 
     digest = hashlib.sha256()
     failed, first_failed = 0, None
     with Names() as names:
-        for item in _discovered(converter):
+        for item in followed(_discovered(converter), progress, "Looking for samples", "items found"):
             split = splits.get(item.split) or splits.setdefault(_split_name(item, splits), SplitPlan())
             planned = _settle(item, split, selection, names, converter.input.address)
             if planned.failure is not None:

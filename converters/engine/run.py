@@ -134,7 +134,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
     shown = progress or Progress()
     with _open_state(out) as state, TemporaryFile(prefix="phi3v-data-plan-") as spooled:
         spec = _resolved(request, unbound, state)
-        plan = make_plan(spec.build(), request.selection, spooled)
+        plan = make_plan(spec.build(), request.selection, spooled, shown.show)
         header = RunHeader(settings=settings, input=_identity(request, spec, state), plan=plan.digest)
         images = IMAGES if request.image_files else STAGING
         retry = request.retry_quarantined
@@ -155,7 +155,7 @@ def convert(request: ConvertRequest, progress: Progress | None = None) -> Summar
         Driver(plan, journal, request.on_error, shown).run(lambda items: _executor(request, job, items, shown))
         state.check_kept()
         packing = Packing(request.shard_size, images) if request.shard_size is not None else None
-        manifest = assemble(out, images, plan, journal, settings, packing)
+        manifest = assemble(out, images, plan, journal, settings, packing, shown.show)
         state.finish()
     _check_not_empty(request.out, out, manifest)
     return Summary(request.out, manifest, empty_splits=tuple(_empty_splits(unbound, request.selection, manifest)))

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from ...schema.wording import counted
 from ...storage import Folder
 from .row import LONGEST_ROW, Row
 
@@ -52,7 +53,12 @@ def _rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
 
 def _row(place: str, number: int, columns: list[str], cells: list[str]) -> Row:
     if len(cells) != len(columns):
-        return Row(place, number, None, f"{len(cells)} cells; the first line names {len(columns)} columns")
+        return Row(
+            place,
+            number,
+            None,
+            f"{counted(len(cells), 'cell')}; the first line names {counted(len(columns), 'column')}",
+        )
     if any(map(_is_undecoded, cells)):
         return Row(place, number, None, "not UTF-8; save the file in this encoding")
     return Row(place, number, dict(zip(columns, cells, strict=True)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ from ...schema.dataset import Dataset
 from ...schema.index import Counting, RecordIndex, record_costs
 from ...schema.jsonl import read_lines
 from ...schema.layout import QUARANTINE
+from ...schema.progress import Progress, silent
 from ...schema.record import Record
 from ...schema.rules.validate import find_all
 
@@ -126,13 +127,13 @@ def measure(
     counting: Counting,
     tokenizer: str,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Measured:
     """Measure images and tokens from headers, and run the validator; what was measured is kept beside the data."""
     sizes: list[npt.NDArray[np.int64]] = []
     tokens = {}
     for split in _with_records(dataset):
-        costs = record_costs(RecordIndex(dataset, split), counting, workers, progress)
+        costs = record_costs(RecordIndex(dataset, split, progress), counting, workers, progress)
         tokens[split] = (*_spread(costs.tokens), int(costs.tokens.sum()))
         sizes += [np.array(costs.sizes(number), np.int64).reshape(-1, 2) for number in range(len(costs))]
     shown = np.concatenate(sizes) if sizes else np.empty((0, 2), np.int64)

@@ -20,6 +20,7 @@ from ...schema.index.cache import tables_folder
 from ...schema.index.facts_table import FactsTable
 from ...schema.index.workers import in_order
 from ...schema.layout import IMAGES
+from ...schema.progress import Progress, silent
 from ...schema.rules.registry import all_rules
 from ...schema.rules.settings import Limits
 from ...schema.vision_tokens import VisionGeometry
@@ -94,7 +95,7 @@ def report_dataset(
     dataset: Dataset,
     out: str,
     options: ReportOptions,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> ReportSummary:
     """Write a report of a dataset.
 
@@ -102,7 +103,7 @@ def report_dataset(
         dataset: the data.
         out: the report's folder; new, empty, or an earlier report.
         options: how it is shown.
-        progress: called now and then with the records looked at, and those in all.
+        progress: shows how many records have been looked at.
 
     Raises:
         OutputError: the folder holds something that is no report.
@@ -110,7 +111,7 @@ def report_dataset(
     """
     folder = open_folder(out)
     claim(folder, "dataset")
-    indexes = _indexes(dataset)
+    indexes = _indexes(dataset, progress)
     total = sum(map(len, indexes))
     if not total:
         raise DatasetError(f"{dataset.folder.address}: no records to report on")
@@ -127,6 +128,7 @@ def report_dataset(
     tallies = [SplitTally(index.split) for index in indexes]
     numbers: list[dict[str, int]] = [{} for _ in range(BUCKETS)]
     done = 0
+    progress("Looking at records", "records", done, total)
     samples: list[dict[int, bytes]] = [{} for _ in indexes]
     chunks = list(_chunks(indexes))
     looks = in_order(partial(Looker, dataset, viewing), chunks, options.workers if len(chunks) > 1 else 1)
@@ -137,7 +139,7 @@ def report_dataset(
             # Of records with one id, which is a finding, the first is meant.
             numbers[bucket(identity)].setdefault(identity, done)
             done += 1
-        progress(done, total)
+        progress("Looking at records", "records", done, total)
     tally = Tally(tallies)
     for place, of_ids in enumerate(numbers):
         write_data(folder, f"ids/{place}", of_ids)
@@ -199,9 +201,9 @@ def report_dataset(
     )
 
 
-def _indexes(dataset: Dataset) -> list[RecordIndex]:
+def _indexes(dataset: Dataset, progress: Progress) -> list[RecordIndex]:
     empty = {row.split for row in dataset.manifest.splits if not row.records} if dataset.manifest else set()
-    return [RecordIndex(dataset, split) for split in dataset.splits if split not in empty]
+    return [RecordIndex(dataset, split, progress) for split in dataset.splits if split not in empty]
 
 
 def _chunks(indexes: list[RecordIndex]) -> Iterator[Chunk]:

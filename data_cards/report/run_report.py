@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ...schema.errors import UsageError
+from ...schema.progress import Progress, silent
 from ...storage import open_folder
 from ..run_files import RunFiles, read_run
 from .data_files import write_data
@@ -42,7 +43,7 @@ def report_runs(
     addresses: Sequence[str],
     out: str,
     copy_images: bool | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> RunSummary:
     """Write a report of runs: curves, settings, and what they answer.
 
@@ -50,7 +51,7 @@ def report_runs(
         addresses: the runs' folders.
         out: the report's folder; new, empty, or an earlier report.
         copy_images: whether images are copied into the report; None: only where a page cannot reach them.
-        progress: called now and then with the questions written, and those in all.
+        progress: shows how many questions are written.
 
     Raises:
         InputError: one is no run's folder, or a file of it is damaged.
@@ -66,6 +67,7 @@ def report_runs(
     rows = asked(columns)
     questions = Questions(runs, folder, out, copy_images)
     questions.look_up((row.split, row.id) for row in rows)
+    progress("Writing questions", "questions", 0, len(rows))
     for first in range(0, len(rows), _CHUNK):
         chunk = rows[first : first + _CHUNK]
         shown = [(row, questions.question(row.split, row.id, row.turn)) for row in chunk]
@@ -74,7 +76,7 @@ def report_runs(
             part = chunk[place : place + SPRITE]
             small = [questions.thumbnail(row.split, row.id, row.turn) for row in part]
             folder.write(f"data/sprites/{(first + place) // SPRITE}.webp", sprite(small))
-        progress(first + len(chunk), len(rows))
+        progress("Writing questions", "questions", first + len(chunk), len(rows))
     matrices = {str(place): confusion(column.evaluation) for place, column in enumerate(columns)}
     title = names[0] if len(names) == 1 else f"{len(names)} runs"
     summary = {

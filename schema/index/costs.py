@@ -14,6 +14,7 @@ from ...storage import LocalFolder
 from ...storage.retry import RetryPolicy
 from ..errors import DatasetError
 from ..layout import encode_manifest
+from ..progress import Progress, silent
 from .counting import Counting
 from .facts_table import FactsWriter, discard_damaged
 from .measure import COSTS, Chunk, Measurer
@@ -77,7 +78,7 @@ def record_costs(
     index: RecordIndex,
     counting: Counting,
     workers: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
     retry_policy: RetryPolicy = _RETRY,
 ) -> RecordCosts:
     """Measure every record of a split, or take what is kept beside the data from the last time.
@@ -91,7 +92,7 @@ def record_costs(
         index: the records.
         counting: what tokens and crops follow from.
         workers: processes; by default one a core that this process may use.
-        progress: called now and then with the records measured so far, and those in all.
+        progress: shows how many records have been measured.
         retry_policy: how long a store may be away.
 
     Raises:
@@ -106,17 +107,20 @@ def record_costs(
     def make(known: LocalFolder | None) -> Callable[[], Measurer]:
         return partial(Measurer, index.dataset.folder, known, counting, retry_policy)
 
+    what = f"Counting tokens of {index.split}"
+
     def build() -> Iterator[pa.RecordBatch]:
         # Here once, for all processes that read it.
         discard_damaged(tables)
         facts = FactsWriter(tables)
         done = 0
+        progress(what, "records", done, len(index))
         for batch, new in in_order(make(tables), _chunks(index), _processes(workers, len(index))):
             if done == 0:
                 _refuse_if_all_fail(index, batch)
             facts.add(new)
             done += batch.num_rows
-            progress(done, len(index))
+            progress(what, "records", done, len(index))
             yield batch
         facts.finish()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import IO, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from ..dataset import Dataset
 from ..errors import DatasetError, RecordError
 from ..jsonl import read_lines
 from ..layout import IMAGES
+from ..progress import Progress, followed, silent
 from ..record import Record, decode_record
 from ..shard_index import ShardEntry, read_index
 from .cache import TableCache
@@ -40,6 +42,7 @@ class RecordIndex:
     Args:
         dataset: where they lie.
         split: which of them.
+        progress: shows how far the pass is.
 
     Raises:
         DatasetError: there is no such split, it is empty, or a shard's index is missing or damaged.
@@ -47,7 +50,7 @@ class RecordIndex:
         OutputError: the index can be kept nowhere.
     """
 
-    def __init__(self, dataset: Dataset, split: str) -> None:
+    def __init__(self, dataset: Dataset, split: str, progress: Progress = silent) -> None:
         if split not in dataset.splits:
             raise DatasetError(f"{dataset.folder.address}: no split {split!r}; there are: {', '.join(dataset.splits)}")
         self.dataset = dataset
@@ -58,9 +61,9 @@ class RecordIndex:
         """What the records are read from."""
         self.cache = TableCache(dataset, split)
         if self.shards:
-            self._table = self.cache.table("shards-1", "", _IN_SHARDS, self._read_shards)
+            self._table = self.cache.table("shards-1", "", _IN_SHARDS, partial(self._read_shards, progress))
         else:
-            self._table = self.cache.table("lines-1", "", _IN_LINES, self._read_lines)
+            self._table = self.cache.table("lines-1", "", _IN_LINES, partial(self._read_lines, progress))
         self.digest = self.cache.digest
         """SHA-256 over what tells the records, in hex; see `TableCache.digest`."""
         if not len(self):
@@ -151,9 +154,11 @@ class RecordIndex:
     def _cell(self, column: str, number: int) -> Any:
         return self._table[column][number].as_py()
 
-    def _read_lines(self) -> Iterator[pa.RecordBatch]:
+    def _read_lines(self, progress: Progress) -> Iterator[pa.RecordBatch]:
         name = self.files[0]
         rows: list[tuple[str, int, int]] = []
+        what, total = f"Indexing {self.split}", self.dataset.folder.size(name)
+        progress(what, "bytes", 0, total)
         for line in read_lines(self.dataset.folder, name):
             try:
                 identity = _identity.decode(line.data).id
@@ -163,11 +168,13 @@ class RecordIndex:
             if len(rows) == _ROWS:
                 yield _batch(_IN_LINES, rows)
                 rows = []
+                progress(what, "bytes", line.offset, total)
         if rows:
             yield _batch(_IN_LINES, rows)
 
-    def _read_shards(self) -> Iterator[pa.RecordBatch]:
-        for number, name in enumerate(self.shards):
+    def _read_shards(self, progress: Progress) -> Iterator[pa.RecordBatch]:
+        shards = followed(self.shards, progress, f"Indexing {self.split}", "shards", len(self.shards))
+        for number, name in enumerate(shards):
             entries = read_index(self.dataset.folder, name)
             if entries:
                 yield _batch(_IN_SHARDS, [_row(number, entry) for entry in entries])

@@ -8,6 +8,7 @@ from ..dataset import Dataset
 from ..errors import DatasetError
 from ..jsonl import read_records
 from ..layout import MANIFEST, SplitRow, encode_manifest
+from ..wording import counted
 
 __all__ = ["adopt"]
 
@@ -28,7 +29,8 @@ def adopt(dataset: Dataset) -> list[str]:
         raise DatasetError(f"{dataset.folder.address}: no {MANIFEST} to bring up to date; nothing was changed")
     rows = [_adopted(dataset, row) for row in manifest.splits]
     said = [
-        f"{new.split}: {old.records} records, now {new.records}; {old.images} images, now {new.images}"
+        f"{new.split}: {counted(old.records, 'record')}, now {new.records:,}; "
+        f"{counted(old.images, 'image')}, now {new.images:,}"
         for old, new in zip(manifest.splits, rows, strict=True)
         if old != new
     ]

@@ -12,6 +12,7 @@ from ..errors import DatasetError
 from ..index.facts_table import image_key
 from ..layout import IMAGES, MANIFEST, QUARANTINE, SplitRow
 from ..shards import Shard
+from ..wording import counted
 from .corpus import At, Source
 from .examples import DATA, Drawing, Example, line
 from .rule import RuleSet
@@ -100,7 +101,10 @@ def wrong_counts(folder: Folder) -> Iterator[At]:
         records = folder.source.records[row.split]
         images = folder.source.images[row.split]
         if row.records != records or (row.images != images and not folder.source.unreadable[row.split]):
-            stated, found = f"{row.records} records, {row.images} images", f"{records} records, {images} images"
+            stated, found = (
+                f"{counted(number, 'record')}, {counted(shown, 'image')}"
+                for number, shown in ((row.records, row.images), (records, images))
+            )
             yield At(f"dataset.json says {stated}; found {found}", -1, folder.number, row.file)
 
 
@@ -118,7 +122,7 @@ def not_conserved(folder: Folder) -> Iterator[At]:
             parts = f"{row.written} written + {row.quarantined} quarantined + {row.skipped} skipped"
             yield At(f"split {row.split}: {row.discovered} discovered, but {parts}", -1, folder.number, MANIFEST)
         if row.written != row.records:
-            said = f"split {row.split}: {row.written} written, but {row.records} records"
+            said = f"split {row.split}: {row.written:,} written, but {counted(row.records, 'record')}"
             yield At(said, -1, folder.number, MANIFEST)
 
 
@@ -138,9 +142,10 @@ def wrong_quarantine(folder: Folder) -> Iterator[At]:
     if dataset.folder.exists(QUARANTINE):
         with dataset.folder.open(QUARANTINE) as stream:
             listed = sum(1 for each in stream if each.strip())
-    counted = sum(row.quarantined for row in dataset.manifest.splits)
-    if listed != counted:
-        yield At(f"dataset.json counts {counted} quarantined items; {listed} are listed", -1, folder.number, QUARANTINE)
+    stated = sum(row.quarantined for row in dataset.manifest.splits)
+    if listed != stated:
+        found = f"dataset.json counts {counted(stated, 'quarantined item')}; listed are {listed:,}"
+        yield At(found, -1, folder.number, QUARANTINE)
 
 
 @FOLDERS.rule(
@@ -258,7 +263,7 @@ def _first_difference(folder: Folder, row: SplitRow) -> str:
                     if shard.sample(number).record != expected:
                         return f"{name}: sample {number + 1} ({entry.id}) is not line {count} of {row.file}"
         missing = sum(1 for _ in lines)
-    return f"{missing} records of {row.file} are in no shard" if missing else ""
+    return f"in no shard: {counted(missing, 'record')} of {row.file}" if missing else ""
 
 
 @FOLDERS.rule(

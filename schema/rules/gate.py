@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from ...storage import is_remote
 from ..dataset import Dataset
 from ..errors import DatasetError
+from ..progress import Progress, silent
 from ..wording import counted
 from .registry import codes_for
 from .reports.base import full_path
 from .rule import Level
 from .settings import Settings
-from .validate import Progress, Summary, Validation
+from .validate import Summary, Validation
 
-__all__ = ["conversion_summary", "refuse_errors"]
+__all__ = ["look_at_conversion", "refuse_errors", "summary_in_words"]
 
 # What reads no pixels, and compares nothing but groups.
 _CHEAP = ("R", "T", "F", "K", "S601")
 
 
-def refuse_errors(datasets: Sequence[Dataset], progress: Progress = lambda what, done, total: None) -> None:
+def refuse_errors(datasets: Sequence[Dataset], progress: Progress = silent) -> None:
     """Make sure that datasets have no errors that a training run would end over.
 
     Args:
@@ -46,13 +47,13 @@ def refuse_errors(datasets: Sequence[Dataset], progress: Progress = lambda what,
     )
 
 
-def conversion_summary(dataset: Dataset) -> str:
-    """Validate what a conversion wrote, and say in one line what was found."""
+def look_at_conversion(dataset: Dataset) -> Summary:
+    """Validate what a conversion wrote."""
     # What a conversion leaves is the same to the byte, wherever and whenever it ran.
-    validation = _cheap([dataset], (*_CHEAP, "D"), lambda what, done, total: None, keep_facts=False)
+    validation = _cheap([dataset], (*_CHEAP, "D"), silent, keep_facts=False)
     for _ in validation.findings():
         pass
-    return f"validated: {_in_words(validation.summary, dataset.folder.address)}"
+    return validation.summary
 
 
 def _cheap(datasets: Sequence[Dataset], select: Sequence[str], progress: Progress, *, keep_facts: bool) -> Validation:
@@ -63,7 +64,8 @@ def _cheap(datasets: Sequence[Dataset], select: Sequence[str], progress: Progres
     return Validation(opened, Settings(level, codes_for(level, select), keep_facts=keep_facts), progress)
 
 
-def _in_words(summary: Summary, address: str) -> str:
+def summary_in_words(summary: Summary, address: str) -> str:
+    """Describe in a few words what was found in a dataset, and where to see it."""
     if not summary.findings:
         return "clean"
     found = f"{counted(summary.errors, 'error')}, {counted(summary.warnings, 'warning')}"

@@ -23,6 +23,7 @@ from ..index.facts_table import FactsWriter, discard_damaged
 from ..index.ray_workers import in_order_on_ray
 from ..index.workers import core_count, in_order
 from ..jsonl import JSONL_SUFFIXES
+from ..progress import Progress, silent
 from .corpus import At, Corpus, Source
 from .dataset import FOLDERS, Folder
 from .lines import Task, tasks_of
@@ -34,7 +35,7 @@ from .shown import ShownImages
 from .splits import TOGETHER
 from .tokens import COSTS, costs_of
 
-__all__ = ["Progress", "Summary", "Validation", "find_all"]
+__all__ = ["Summary", "Validation", "find_all"]
 
 # Bytes of records a task: less where each image takes long.
 _TASK = {"records": 1 << 21, "files": 1 << 18, "pixels": 1 << 15}
@@ -68,13 +69,6 @@ class Summary:
         return sum(self.findings.values()) - self.errors
 
 
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
-
-
-def _silent(what: str, done: int, total: int) -> None: ...
-
-
 class Validation:
     """One run over datasets; `summary` is complete behind the last finding.
 
@@ -85,7 +79,7 @@ class Validation:
     """
 
     def __init__(
-        self, datasets: Sequence[tuple[str, Dataset]], settings: Settings, progress: Progress = _silent
+        self, datasets: Sequence[tuple[str, Dataset]], settings: Settings, progress: Progress = silent
     ) -> None:
         self._settings = settings
         self._progress = progress
@@ -111,7 +105,7 @@ class Validation:
             with corpus.closing():
                 for number, source in enumerate(self._sources):
                     yield from self._read(number, source, corpus, Path(place))
-                self._progress("comparing", 0, 0)
+                self._progress("Comparing", "images", 0, 0)
                 for rule in _selected(TOGETHER.rules, self._settings):
                     for at in rule.check(corpus):
                         yield self._placed(rule, at, corpus)
@@ -140,6 +134,7 @@ class Validation:
         total = sum(size for _, _, size in files)
         facts = FactsWriter(source.tables) if source.tables is not None else None
         done = 0
+        self._progress("Reading", "bytes", done, total)
         # Every part belongs to a file: the names travel beside the tasks, in their order.
         names: list[tuple[str, str]] = []
 
@@ -165,7 +160,7 @@ class Validation:
             corpus.append(part, line)
             line += part.lines
             done += part.size
-            self._progress("reading", done, total)
+            self._progress("Reading", "bytes", done, total)
         if facts is not None:
             source.facts = facts.finish()
 

@@ -18,6 +18,7 @@ from ...storage import Folder
 from ..errors import RecordError
 from ..index.image_reader import ImageReader
 from ..layout import IMAGES
+from ..progress import Progress
 from ..record import Record, decode_record, encode_record
 from ..rules.files import IMAGES as IMAGE_RULES
 from ..rules.files import PATHS, SUFFIXES
@@ -35,7 +36,7 @@ from .joining import Input
 from .output_images import OutputImage
 from .reading import InputLine
 from .repairs import REPAIRED, NewNames, repaired_turn, upright
-from .selection import Progress, image_of
+from .selection import image_of
 
 __all__ = ["RecordFixer", "RepairedRecord"]
 
@@ -85,7 +86,7 @@ class RecordFixer:
         validation = Validation(
             [(source.address, source.dataset)],
             settings,
-            lambda what, done, total: progress("Validating", "bytes", done, total),
+            progress,
         )
         found = validation.findings(lambda each: _matters(each) and (each.rule in needed or wanted(each)))
         self._found = Found(found, in_shards)

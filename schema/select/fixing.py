@@ -14,6 +14,7 @@ from ...storage import Folder
 from ..dataset import Dataset
 from ..errors import DatasetError, UsageError
 from ..layout import QUARANTINE, Manifest, Quarantined, ReadData, records_name
+from ..progress import Progress, silent
 from ..rules.registry import codes_for
 from ..rules.rule import Finding
 from ..rules.settings import Settings
@@ -25,7 +26,6 @@ from .joining import Input, named_inputs, source_of_all
 from .output_images import ImageMode
 from .place import aside, in_place_of, new_folder
 from .reading import InputLine, input_lines
-from .selection import Progress, silent
 from .splitting import Splitting, resplit
 from .writing import DatasetWriter, Form
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 import xxhash
 
 from ..errors import UsageError
+from ..wording import counted
 
 __all__ = ["SampleSize", "apportioned", "drawn", "in_drawn_order", "parse_sample_size"]
 
@@ -37,7 +38,9 @@ class SampleSize:
         if self.records is None:
             return int(self.share * total + Fraction(1, 2))
         if self.records > total:
-            raise UsageError(f"--sample {self.records}: there are {total} records to draw from; ask for fewer")
+            raise UsageError(
+                f"--sample {self.records}: more than the {counted(total, 'record')} to draw from; ask for fewer"
+            )
         return self.records
 
 

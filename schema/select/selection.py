@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...storage import Folder, LocalFolder
 from ..dataset import Dataset
 from ..errors import DatasetError, RecordError, UsageError
 from ..layout import IMAGES, LeftOut, Manifest, ReadData, records_name
+from ..progress import Progress, silent
 from ..record import Record, decode_record, encode_record
 from ..rules.settings import Settings
 from ..rules.validate import Validation
 from ..shards import sample_columns
+from ..wording import counted
 from .components import Components, Together
 from .criteria import Criteria
 from .fields import label_of
@@ -30,14 +32,7 @@ from .sampling import drawn, parse_sample_size
 from .splitting import SplitBy, Splitting, resplit
 from .writing import DatasetWriter, Form
 
-__all__ = ["Progress", "Selected", "Selection", "image_of", "select", "silent"]
-
-Progress: TypeAlias = Callable[[str, str, int, int], None]
-"""Told what is done, what is counted, how many are done, and how many there are (0: not known)."""
-
-
-def silent(what: str, unit: str, done: int, total: int) -> None:
-    """Show no progress."""
+__all__ = ["Selected", "Selection", "image_of", "select"]
 
 
 @dataclass(frozen=True)
@@ -188,7 +183,7 @@ def _found(source: Input, criteria: Criteria, progress: Progress) -> Found:
     validation = Validation(
         [(source.address, source.dataset)],
         Settings(level, criteria.codes),
-        lambda what, done, total: progress(f"Looking at {source.name}", "bytes", done, total),
+        lambda what, unit, done, total: progress(f"{what} in {source.name}", unit, done, total),
     )
     return Found(validation.findings(), in_shards=bool(source.dataset.shards))
 
@@ -248,7 +243,7 @@ def _sample(rows: _Rows, selection: Selection) -> None:
         if row not in chosen:
             rows.reasons[row] = f"--sample {selection.sample}"
     if not chosen:
-        raise UsageError(f"--sample {selection.sample}: of {len(kept)} records none is drawn; ask for more")
+        raise UsageError(f"--sample {selection.sample}: none of {counted(len(kept), 'record')} is drawn; ask for more")
 
 
 def _split(rows: _Rows, selection: Selection, together: Components | None) -> Splitting | None:

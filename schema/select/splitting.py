@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from ..errors import UsageError
+from ..wording import counted
 from .components import Components
 from .sampling import in_drawn_order
 
@@ -44,7 +45,7 @@ class Splitting:
         for split, wanted in self.wanted.items():
             got = self.got[split]
             shares = f"{got / total:.2%}; the ratio asks for {float(wanted / total):.2%}"
-            lines.append(f"{split}: {got} of {len(self.splits)} records, {shares}")
+            lines.append(f"{split}: {got:,} of {counted(len(self.splits), 'record')}, {shares}")
         worst = max((abs(self.got[split] - wanted) for split, wanted in self.wanted.items()), default=Fraction(0))
         held = f"; the largest set that stays together has {self.largest} records" if self.largest > 1 else ""
         lines.append(f"at most {float(worst):.1f} records off the ratio{held}")

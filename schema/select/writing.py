@@ -33,6 +33,7 @@ from ..layout import (
     encode_manifest,
 )
 from ..shards import Sample, ShardWriter
+from ..wording import counted
 from .joining import Input
 from .output_images import ImageMode, OutputImage, opened, read_image
 
@@ -311,6 +312,6 @@ def _check_conservation(step: Step) -> None:
     left_out = sum(step.left_out.values())
     if step.read != step.selected + step.quarantined + left_out:
         raise RunError(
-            f"{step.read} records read, but {step.selected} selected + {step.quarantined} quarantined + {left_out} "
-            "left out; the data changed meanwhile, or this is a bug in phi3v-data; nothing was kept"
+            f"{counted(step.read, 'record')} read, but {step.selected} selected + {step.quarantined} quarantined + "
+            f"{left_out} left out; the data changed meanwhile, or this is a bug in phi3v-data; nothing was kept"
         )

@@ -104,7 +104,7 @@ ALLOWED = {("evaluate", "file")}
 
 REMEDIES = (
     "expected", "give", "name ", "pass ", "choose", "set AWS_", "make one", "write one", "check ", "make it", "fix",
-    "takes", "needs", "copy it", "unset", "add", "put", "started by", "not a dataset", "no model folder",
+    "takes", "needs", "copy it", "copy that", "unset", "add", "put", "started by", "not a dataset", "no model folder",
 )  # fmt: skip
 
 
@@ -147,6 +147,7 @@ def refused(capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], place
     assert len(lines) == 1, answer.err
     assert lines[0].startswith("phi3v-data: ")
     assert "unexpected" not in lines[0]
+    assert "s3:/" not in lines[0].replace("s3://", "")
     assert any(remedy in lines[0] for remedy in REMEDIES), lines[0]
     assert answer.code == 2
     assert files() == before

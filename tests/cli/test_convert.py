@@ -35,7 +35,7 @@ def patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_source_in_a_local_file_lands_under_data_by_its_own_name_and_prints_the_law(patches: Path) -> None:
     result = run("--source", f"{PATCHES}:Patches", "--input", "raw", "--set", "side=5")
     assert result.exit_code == 0, result.output
-    assert [line.split() for line in result.output.splitlines()[:3]] == [
+    assert [line.split() for line in result.stdout.splitlines()[:3]] == [
         ["split", "discovered", "written", "quarantined", "skipped", "images"],
         ["train", "3", "2", "1", "0", "2"],
         ["val", "2", "1", "1", "0", "1"],
@@ -110,7 +110,7 @@ def test_sources_lists_every_source_with_its_options() -> None:
     assert "\nucf101  Clips of UCF-101" in text
     assert re.search(r"--fold INTEGER RANGE [^[]*\[default: 1\] \[1<=x<=3\]", " ".join(text.split()))
     assert "--turns [question|document]" in text
-    listed = json.loads(CliRunner().invoke(sources, ["--format", "json"]).output)
+    listed = json.loads(CliRunner().invoke(sources, ["--json"]).output)["sources"]
     assert {"name", "package", "summary", "failure", "options"} == set(listed[0])
     (ucf101,) = (source for source in listed if source["name"] == "ucf101")
     assert {"frames", "sampling", "decoder", "fold"} <= {option["name"] for option in ucf101["options"]}

@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def whole(capsys: pytest.CaptureFixture[str], data: str, *arguments: str) -> Any:
-    assert run_command(["estimate", data, "--model", "tiny", "--format", "json", *arguments]) == 0
+    assert run_command(["estimate", data, "--model", "tiny", "--json", *arguments]) == 0
     return json.loads(capsys.readouterr().out)
 
 

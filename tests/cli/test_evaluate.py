@@ -83,6 +83,6 @@ def test_answers_of_an_evaluation_that_was_stopped_are_kept_unless_it_is_restart
         stopped()
         found = typed(capfd, "evaluate", data, *TINY, "--out", str(out), *options)
         assert found.code == 0, found.err
-        assert ("1 of 3 questions were answered before, and are not asked again" in found.out) is is_kept
+        assert ("1 of 3 questions answered before, and not asked again" in found.out) is is_kept
         assert (read_evaluation(out).answers[1].given == "from before") is is_kept
         assert not out.with_suffix(".answers").exists()

@@ -50,16 +50,43 @@ def test_every_option_says_what_it_does(name: str) -> None:
     context = _group.make_context("phi3v-data", [name, "--help"], resilient_parsing=True)
     command = _group.get_command(context, name)
     assert command is not None
-    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+    helps = [(p.name, p.help or "") for p in command.params if isinstance(p, click.Option) and p.name != "help"]
+    assert [name for name, text in helps if not text] == []
+    # A phrase that stands alone: it names the thing, and does not lean on the option's name.
+    leaning = ("Of", "Whose", "Which", "Where", "Not", "Only", "Most", "At", "All", "There")
+    assert [name for name, text in helps if text.split()[0] in leaning or not text[0].isupper()] == []
+    assert [name for name, text in helps if not text.partition("  [")[0].endswith(".")] == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["validat"], "phi3v-data: no command 'validat'; did you mean 'validate'?"),
+        (["validat"], "phi3v-data: no command validat; did you mean validate?"),
         (["validate"], "phi3v-data: no dataset under data/; name one, or make one with: "),
         (["validate", "nowhere"], "phi3v-data: nowhere: no such dataset folder; make one with: "),
-        (["validate", "--level", "deep"], "phi3v-data: Invalid value for '--level': 'deep' is not one of "),
+        (["validate", "--level", "deep"], "phi3v-data: --level deep: expected records, files or pixels\n"),
+        (
+            ["validate", "--level", "file"],
+            "phi3v-data: --level file: expected records, files or pixels; did you mean f",
+        ),
+        (["train", "--set", "strategy=loro"], "phi3v-data: strategy=loro: expected full, frozen-vision, lora or qlora"),
+        (["train", "--lr", "x"], "phi3v-data: --lr x: expected a number\n"),
+        (["train", "--lr"], "phi3v-data: --lr needs a value: --lr VALUE\n"),
+        (["train", "--dry-run=1"], "phi3v-data: --dry-run takes no value; give it alone\n"),
+        (["export-data", "x", "--out", "y"], "phi3v-data: --format is missing: expected llava, sharegpt, openai or "),
+        (["export-data", "x", "--format", "trl"], "phi3v-data: --out is missing; phi3v-data export-data --help says "),
+        (["completion"], "phi3v-data: SHELL is missing: expected bash, zsh or fish\n"),
+        (["completion", "bsh"], "phi3v-data: SHELL bsh: expected bash, zsh or fish; did you mean bash?\n"),
+        (["train", "a", "b c"], "phi3v-data: unexpected argument b c: train takes DATA; put a value with spaces in "),
+        (["sources", "nw"], "phi3v-data: no command nw; did you mean new?\n"),
+        (
+            ["evaluate", "--checkpoint", "tiny", "--compare", "s3://a/b"],
+            "phi3v-data: --compare s3://a/b: on an object ",
+        ),
+        (
+            ["convert", "--source", "table", "--shard-size", "big"],
+            "phi3v-data: --shard-size big: expected a number of ",
+        ),
         (["train", "nowhere.jsonl"], "phi3v-data: nowhere.jsonl: no such file"),
         (["train", "--set", "lr"], "phi3v-data: --set lr: expected KEY=VALUE"),
         (["train", "--set", "optimizer.rate=1"], "phi3v-data: no setting 'optimizer.rate'; "),

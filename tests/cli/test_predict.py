@@ -54,7 +54,7 @@ def test_questions_of_a_dataset_get_the_answers_of_its_evaluation(
     colours = write_dataset(tmp_path, {"val": colour_records("val", 3)})
     expected = evaluate(tiny_model(), tiny_processor(), colours, "val", EvaluationConfig(max_new_tokens=8))
     assert run_command([*_TINY, "--data", colours.folder.address, "--limit", "2", "--json"]) == 0
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = json.loads(capsys.readouterr().out)["answers"]
     by_id = {answer.id: answer.given for answer in expected.answers}
     assert [row["answer"] for row in found] == [by_id[row["id"]] for row in found]
     assert [row["id"] for row in found] == ["val-0", "val-1"]

@@ -27,7 +27,7 @@ def test_select_says_what_was_read_selected_and_left_out(tmp_path: Path, capsys:
     assert lines == [
         f"{out}: 10 records read = 5 selected + 5 left out",
         "  train: 4 records, 4 images",
-        "  val: 1 records, 1 images",
+        "  val: 1 record, 1 image",
         "  left out by --where label == 'cat': 5",
         "  train: 4 of 5 records, 80.00%; the ratio asks for 80.00%",
         "  val: 1 of 5 records, 20.00%; the ratio asks for 20.00%",

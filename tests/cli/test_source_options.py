@@ -192,7 +192,7 @@ def test_what_is_shown_gives_the_same_run(tmp_path: Path) -> None:
     [
         ("source: made.py:Made\nwrds: [a]\n", "run.yaml: no option 'wrds'; did you mean 'words'?"),
         ("source: made.py:Made\nqqqqq: 1\n", "run.yaml: no option 'qqqqq'; it takes: source, input, "),
-        ("source: made.py:Made\ncount: 10\n", "run.yaml: Invalid value for '--count': 10 is not in the range"),
+        ("source: made.py:Made\ncount: 10\n", "run.yaml: --count 10: at least 1, at most 9"),
         ("source: made.py:Made\nkind: yes\n", "run.yaml: kind: YAML reads this as true; put the text in quotes"),
         ("source: made.py:Made\ncount: {a: 1}\n", "run.yaml: count: expected a single value"),
         ("source: docvaq\nturns: page\n", "no source 'docvaq'; did you mean 'docvqa'?"),

@@ -66,7 +66,7 @@ def test_a_plug_in_that_works_is_listed_with_its_package(site: Path, started: Pa
     install(site, "good-pack", (started / "my_pages.py").read_text(), pages="MyPages")
     text = sources().output
     assert "pages (of the package good-pack)  Images with an answer beside each." in text
-    (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["name"] == "pages")
+    (listed,) = (row for row in json.loads(sources("--json").output)["sources"] if row["name"] == "pages")
     assert (listed["package"], listed["failure"]) == ("good-pack", "")
     assert "question" in [option["name"] for option in listed["options"]]
 
@@ -100,7 +100,7 @@ def test_a_plug_in_that_cannot_be_used_is_named_with_the_reason_and_hides_no_oth
     assert reason in line
     assert "pages (of the package good-pack)  Images with" in result.output
     assert "\nucf101  Clips of UCF-101" in result.output
-    (listed,) = (row for row in json.loads(sources("--format", "json").output) if row["failure"])
+    (listed,) = (row for row in json.loads(sources("--json").output)["sources"] if row["failure"])
     assert reason in listed["failure"]
     assert listed["options"] == []
     with pytest.raises(UsageError):
@@ -126,7 +126,7 @@ def test_other_sources_convert_beside_a_plug_in_that_is_broken(
     monkeypatch.setenv("PYTHONPATH", str(site))
     (tmp_path / "raw/cat").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "raw/cat/a.png")
-    line = ("convert", "--input", "raw", "--out", "out", "--workers", "1", "--source")
+    line = ("convert", "--quiet", "--input", "raw", "--out", "out", "--workers", "1", "--source")
     done = phi3v(*line, "image-folder", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     broken = phi3v(*line, "page", cwd=tmp_path)

@@ -103,7 +103,7 @@ def test_a_split_that_is_trained_on_is_evaluated_on_only_if_it_is_named(
 def test_a_number_out_of_bounds_is_named_as_it_was_given(here: Path) -> None:
     with pytest.raises(UsageError, match=r"^--batch-size 0: at least 1$"):
         run_command(["train", "a", "--batch-size", "0"])
-    with pytest.raises(UsageError, match=r"^optimizer\.beta1 2: less than 1$"):
+    with pytest.raises(UsageError, match=r"^optimizer\.beta1=2: less than 1$"):
         run_command(["train", "a", "--set", "optimizer.beta1=2"])
 
 

@@ -211,7 +211,7 @@ def test_an_option_that_cannot_be_is_refused(tmp_path: Path, options: dict[str, 
 
 
 def test_an_option_without_a_default_must_be_given(own: Path) -> None:
-    with pytest.raises(UsageError, match="notes needs the option 'must': what to say"):
+    with pytest.raises(UsageError, match="notes needs --must: what to say"):
         spec(f"{own}:Needy", own.parent).build()
     assert spec(f"{own}:Needy", own.parent, must="hello").build().must == "hello"  # type: ignore[attr-defined]  # its own
 

@@ -10,7 +10,7 @@ import pytest
 
 from phi3v_data import __version__
 from phi3v_data.schema.errors import UsageError
-from phi3v_data.trainer.launch import check_gpus, is_launched, rank_environment
+from phi3v_data.trainer.launch import check_gpus, first_process_reports, is_launched, rank_environment
 
 SLURM = {
     "SLURM_NTASKS": "16",
@@ -97,3 +97,30 @@ def test_a_launched_command_runs_once_a_process() -> None:
     environ = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
     assert done.stdout.splitlines() == [f"phi3v-data, version {__version__}"] * 2
+
+
+def test_the_first_process_reports_what_all_find_and_each_what_it_alone_finds() -> None:
+    assert not first_process_reports({"RANK": "0"}, 2)
+    assert not first_process_reports({}, 2)
+    assert not first_process_reports({"RANK": "3"}, 1)
+    assert not first_process_reports({"RANK": "3"}, 2, timeout=0.0)
+
+
+def test_a_process_that_waits_for_the_first_is_ended_by_a_signal() -> None:
+    program = (
+        "import signal, sys, threading, traceback\n"
+        "from phi3v_data.cli.signals import raise_on_sigterm\n"
+        "from phi3v_data.trainer.launch import first_process_reports\n"
+        "raise_on_sigterm()\n"
+        "main = threading.main_thread().ident\n"
+        "def end():\n"
+        "    names = []\n"
+        "    while names[:1] + names[-1:] != ['wait', 'first_process_reports']:\n"
+        "        stack = traceback.walk_stack(sys._current_frames()[main])\n"
+        "        names = [frame.f_code.co_name for frame, _ in stack][:-1]\n"
+        "    signal.pthread_kill(main, signal.SIGTERM)\n"
+        "threading.Thread(target=end).start()\n"
+        "print(first_process_reports({'RANK': '1'}, 2, timeout=60))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -96,7 +96,8 @@ def test_the_command_lists_all_and_shows_one() -> None:
     shown = CliRunner().invoke(command, ["docvqa-lora"]).output
     assert "phi3v-data train data/docvqa --recipe docvqa-lora" in shown
     assert "--use_lora --lora_rank 32" in shown
-    assert [each["name"] for each in json.loads(CliRunner().invoke(command, ["--json"]).output)] == recipe_names()
+    listed = json.loads(CliRunner().invoke(command, ["--json"]).output)["recipes"]
+    assert [each["name"] for each in listed] == recipe_names()
 
 
 PHI3V = "microsoft/Phi-3-vision-128k-instruct"

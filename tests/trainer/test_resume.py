@@ -24,7 +24,7 @@ from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation import evaluate
 from phi3v_data.trainer.model_folder import load_for_evaluation
 from phi3v_data.trainer.run_folder import RunFolder
-from phi3v_data.trainer.train import RunResult, train
+from phi3v_data.trainer.train import train
 
 pytestmark = pytest.mark.slow  # together; each takes a second or two
 
@@ -114,8 +114,11 @@ def test_a_finished_run_says_so_and_is_left_alone(colours: Dataset, tiny_run: Ru
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     logged: list[str] = []
     result = train(tiny_run(SETTINGS), [Source(colours)], run, logged.append)
-    assert logged == [f"{run}: this run is finished, its model is in {run / 'model'}; another --out starts another run"]
-    assert result == RunResult([row["loss"] for row in history(run)], None, None, result.trained, 0)
+    assert logged == []
+    assert result.lines() == [
+        f"{run}: this run is finished, its model is in {run / 'model'}; another --out starts another run"
+    ]
+    assert (result.already_finished, result.losses) == (True, [row["loss"] for row in history(run)])
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 

@@ -33,7 +33,7 @@ def choose_backend(config: TrainConfig, world: int) -> BackendName:
     if named == "single" and world > 1:
         raise UsageError(f"--backend single with {world} processes; use --backend ddp, fsdp2, zero2 or zero3")
     if named != "single" and world == 1:
-        hint = "start it as: torchrun --nproc-per-node N -m phi3v_data.cli train ..., or leave --backend out"
+        hint = "give --gpus N, start it by torchrun (also on CPUs), or leave --backend out"
         raise UsageError(f"--backend {named} with one process; {hint}")
     return named
 

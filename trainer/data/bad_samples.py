@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...schema.errors import RunError
+from ...schema.wording import counted
 
 __all__ = ["BadSample", "BadSamples"]
 
@@ -59,6 +60,6 @@ class BadSamples(msgspec.Struct, kw_only=True):
             self.last = [*self.last, sample.id[:_LONGEST_NAME]][-_NAMED:]
             if self.in_a_row >= limit:
                 raise RunError(
-                    f"{self.in_a_row} samples in a row could not be read, the last of them {sample.id} "
+                    f"{counted(self.in_a_row, 'sample')} in a row could not be read, the last of them {sample.id} "
                     f"({sample.reason}); is the data still there? --set data.bad_samples_in_a_row allows more"
                 )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ...schema.errors import DatasetError
 from ...schema.index import Counting, RecordCosts, RecordIndex, record_costs
+from ...schema.progress import Progress, silent
 from ..config import DataConfig
 from .cost_model import SampleSize, sample_sizes
 from .plan import Plan, SampleRef, Stream
@@ -32,17 +33,18 @@ class TrainingData:
     Args:
         sources: the datasets.
         config: names the split, and how shards are read.
+        progress: shows how far the index of the records is.
 
     Raises:
         DatasetError: a dataset has no such split, or no records in it.
     """
 
-    def __init__(self, sources: Sequence[Source], config: DataConfig) -> None:
+    def __init__(self, sources: Sequence[Source], config: DataConfig, progress: Progress = silent) -> None:
         self.config = config
         self.sources = sources
         self.splits = [training_split(source.dataset, config.train_split) for source in sources]
         self.indexes = [
-            RecordIndex(source.dataset, split)
+            RecordIndex(source.dataset, split, progress)
             for source, split in zip(steady(sources, config), self.splits, strict=True)
         ]
 
@@ -66,13 +68,19 @@ class TrainingData:
         return Plan(streams, batch_size, seed)
 
     def measure(
-        self, processor: Phi3VProcessor, log: Callable[[str], None] = lambda line: None, *, resumed: bool = False
+        self,
+        processor: Phi3VProcessor,
+        log: Callable[[str], None] = lambda line: None,
+        progress: Progress = silent,
+        *,
+        resumed: bool = False,
     ) -> MeasuredData:
         """Count tokens and crops of every record, and refuse what cannot be trained on.
 
         Args:
             processor: the model's own.
             log: called with a line about what is left out.
+            progress: shows how many records have been measured.
             resumed: whether images that vanished meanwhile are left to be met as bad samples.
 
         Raises:
@@ -84,7 +92,7 @@ class TrainingData:
         for source, split in zip(self.sources, self.splits, strict=True):
             # By the folder itself: headers alone are read, not whole shards.
             index = RecordIndex(source.dataset, split)
-            costs = record_costs(index, counting)
+            costs = record_costs(index, counting, progress=progress)
             where = f"{index.dataset.folder.address}, split {split}"
             _refuse_unanswered(where, index, costs)
             _refuse_faulty(where, index, costs, log, resumed=resumed)

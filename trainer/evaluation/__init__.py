@@ -12,7 +12,6 @@
     confidence   scores                 -> intervals by bootstrap, and two evaluations compared pair by pair
     result       all of it              -> `eval_<split>.json`
     periodic     a run that trains      -> evaluations every so many steps, the best model, an early end
-    progress_log an evaluation of a run -> a line of its log every so often
 
 `evaluate` is the one function that goes through all of them.
 """

@@ -12,6 +12,8 @@ import msgspec
 from ...schema.dataset import Dataset
 from ...schema.errors import UsageError
 from ...schema.index import Counting, RecordIndex, record_costs
+from ...schema.progress import Progress, silent
+from ...schema.wording import counted
 from ..config import EvaluationConfig
 from ..data.samples import SampleSource
 from ..processes import Processes
@@ -37,7 +39,7 @@ def evaluate(
     dataset: Dataset,
     split: str,
     settings: EvaluationConfig,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
     processes: Processes | None = None,
     exact_pixels: bool = False,
     journal: AnswerJournal | None = None,
@@ -55,7 +57,7 @@ def evaluate(
         dataset: the data.
         split: which split of it.
         settings: batch size, longest answer, limit, metrics.
-        progress: called after each batch with the questions answered so far by this rank, and those it has.
+        progress: shows how many of its questions this rank has answered.
         processes: the ranks that share the questions; each of them returns the whole evaluation.
         exact_pixels: as for `SampleSource`.
         journal: where answers are written as they come, and those of an earlier try are found; None for nowhere.
@@ -68,17 +70,20 @@ def evaluate(
         OutputError: the answers cannot be written.
     """
     processes = processes or Processes()
-    index, tokens = processes.on_node_first(lambda: _measured(dataset, split, processor))
+    index, tokens = processes.on_node_first(lambda: _measured(dataset, split, processor, progress))
     questions = questions_of(index, settings.limit)
     check_metrics(settings, split, questions)
     with_loss = with_loss or wants_loss(settings)
     pair = _label_pair(questions, processor, settings)
     answered = processes.by_first(journal.read) if journal else {}
     if before := sum(question.key in answered for question in questions):
-        log(f"{before} of {len(questions)} questions were answered before, and are not asked again")
+        log(f"{before:,} of {counted(len(questions), 'question')} answered before, and not asked again")
     batches = batches_of_rank(questions, tokens, answered, settings.batch_size, processes.rank, processes.world)
     total, done = sum(map(len, batches)), 0
     new: list[Answer] = []
+    shared = f" on the first of {processes.world} processes" if processes.world > 1 else ""
+    what = f"Evaluating {split}{shared}"
+    progress(what, "questions", done, total)
     with ExitStack() as stack:
         stream = stack.enter_context(journal.writing(processes.rank)) if journal else None
         stack.enter_context(evaluating(model))
@@ -95,7 +100,7 @@ def evaluate(
                 stream.flush()
             new += of_batch
             done += len(batch)
-            progress(done, total)
+            progress(what, "questions", done, total)
     answered.update((answer.key, answer) for of_rank in processes.gather(new) for answer in of_rank)
     return scored(split, questions, [answered[question.key] for question in questions], settings)
 
@@ -111,9 +116,11 @@ def check_evaluation(dataset: Dataset, split: str, settings: EvaluationConfig) -
         check_metrics(settings, split, questions_of(RecordIndex(dataset, split), settings.limit))
 
 
-def _measured(dataset: Dataset, split: str, processor: Phi3VProcessor) -> tuple[RecordIndex, list[int]]:
-    index = RecordIndex(dataset, split)
-    return index, record_costs(index, Counting.of(processor)).tokens.tolist()
+def _measured(
+    dataset: Dataset, split: str, processor: Phi3VProcessor, progress: Progress
+) -> tuple[RecordIndex, list[int]]:
+    index = RecordIndex(dataset, split, progress)
+    return index, record_costs(index, Counting.of(processor), progress=progress).tokens.tolist()
 
 
 def _label_pair(questions: list[Question], processor: Phi3VProcessor, settings: EvaluationConfig) -> LabelPair | None:

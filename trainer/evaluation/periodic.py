@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...schema.progress import Progress, silent
+from ...schema.wording import counted
 from ...storage import LocalFolder
 from ..backends import Backend
 from ..config import TrainConfig
@@ -24,7 +26,6 @@ from ..precision import autocast
 from ..run_folder import RunFolder, append_row
 from .evaluate import evaluate
 from .journal import AnswerJournal
-from .progress_log import ProgressLog
 from .result import Evaluation, is_better
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PeriodicEvaluation:
         model: what the backend took over, for its configuration.
         processor: the model's own.
         log: called with a line for a person.
+        progress: shows how far an evaluation is.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class PeriodicEvaluation:
         model: Phi3VForCausalLM,
         processor: Phi3VProcessor,
         log: Callable[[str], None],
+        progress: Progress = silent,
     ) -> None:
         self._config, self._source, self._split, self._folder = config, source, split, folder
-        self._backend, self._model, self._processor, self._log = backend, model, processor, log
+        self._backend, self._model, self._processor = backend, model, processor
+        self._log, self._progress = log, progress
         # Written before a checkpoint, so that a resumed run knows what its first part found.
         self._rows: list[_Row] = backend.processes.by_first(self._read)
 
@@ -113,7 +117,7 @@ class PeriodicEvaluation:
                 self._source.dataset,
                 self._split,
                 config.evaluation,
-                ProgressLog(f"{self._split} after step {done}", self._log, processes.world),
+                self._progress,
                 processes,
                 config.data.exact_pixels,
                 journal,
@@ -158,7 +162,8 @@ class PeriodicEvaluation:
             if is_better(primary, value, best):
                 best, since = value, 0
         if since >= most:
-            self._log(f"no better {primary} for {since} evaluations: the run ends; the best is in best/")
+            how_long = counted(since, "evaluation")
+            self._log(f"no better {primary} for {how_long}: the run ends; the best is in best/")
         return since >= most
 
     def _read(self) -> list[_Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...schema.errors import UsageError
+from ...schema.wording import counted
 
 __all__ = ["images_of_rows"]
 
@@ -29,13 +30,13 @@ def images_of_rows(image_tokens: list[int], tokens_per_image: list[int]) -> list
             taken += 1
         if filled != wanted:
             raise UsageError(
-                f"row {row} has {wanted} image tokens, its images make {filled}: give every image as many tokens "
-                "as the processor's num_img_tokens says"
+                f"row {row} has {counted(wanted, 'image token')}, its images make {filled}: give every image as many "
+                "tokens as the processor's num_img_tokens says"
             )
         assigned.append(list(range(first, taken)))
     if taken != len(tokens_per_image):
         raise UsageError(
-            f"{len(tokens_per_image)} images, {len(tokens_per_image) - taken} of them without image tokens: "
+            f"{counted(len(tokens_per_image), 'image')}, {len(tokens_per_image) - taken} of them without image tokens: "
             "put a placeholder for each"
         )
     return assigned

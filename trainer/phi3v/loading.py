@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoProcessor, GenerationConfig, 
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from ...schema.errors import HubError, ModelFolderError, Phi3VDataError
+from ...schema.wording import counted
 from .configuration import Phi3VConfig
 from .image_processing import Phi3VImageProcessor
 from .modeling import Phi3VForCausalLM
@@ -57,8 +58,8 @@ def load_model(source: str | Path, **options: Any) -> Phi3VForCausalLM:
     if mismatched:
         name, found, expected = mismatched[0]
         raise ModelFolderError(
-            f"{source} has {len(mismatched)} tensors of another shape than config.json says ({name} is {list(found)}, "
-            f"not {list(expected)}): take both from one model"
+            f"{source} has {counted(len(mismatched), 'tensor')} of another shape than config.json says ({name} is "
+            f"{list(found)}, not {list(expected)}): take both from one model"
         )
     if not isinstance(model, Phi3VForCausalLM):
         raise ModelFolderError(f"{source} holds a {type(model).__name__}; expected Phi-3-vision")
@@ -161,7 +162,7 @@ def _check_hub_model(source: str, options: dict[str, Any]) -> None:
     try:
         settings, _ = PreTrainedConfig.get_config_dict(source, **of_the_hub)
     except OSError as error:
-        manually = f"download it by hand, hf download {source} --local-dir DIR, and pass --model DIR"
+        manually = f"download it by hand, hf download {source} --local-dir DIR, and name DIR"
         if HF_HUB_OFFLINE:
             raise HubError(
                 f"no folder {source} here, nothing of it in the cache, and HF_HUB_OFFLINE is set: unset it to fetch "

@@ -11,6 +11,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from ...schema.errors import UsageError
 from ...schema.text import encode_prompt, image_placeholder
+from ...schema.wording import counted
 from .configuration import IMAGE_TOKEN_ID
 from .image_processing import ImageInput, Phi3VImageProcessor
 from .padding import Side, attention_mask, pad_rows
@@ -125,7 +126,8 @@ class Phi3VProcessor(ProcessorMixin):
             raise UsageError("no prompts to process: pass at least one")
         per_prompt = [_of_one_prompt(images)] if isinstance(text, str) else _by_prompt(images, len(texts))
         if len(per_prompt) != len(texts):
-            raise UsageError(f"{len(texts)} prompts and {len(per_prompt)} lists of images: pass one list a prompt")
+            given = f"{counted(len(texts), 'prompt')} and {counted(len(per_prompt), 'list')} of images"
+            raise UsageError(f"{given}: pass one list a prompt")
         flat = [image for of_prompt in per_prompt for image in of_prompt]
         made = self.image_processor.preprocess(flat, num_crops, return_tensors) if flat else BatchFeature({})
         counts = iter(made.pop("num_img_tokens", []))

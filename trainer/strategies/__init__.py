@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from .apply import apply_strategy
+from .apply import apply_strategy, check_takes_adapters
 from .groups import Part, parameter_groups, part_of
 from .quantisation import keep_weight_format, quantisation
 from .targets import adapter_targets
@@ -19,6 +19,7 @@ __all__ = [
     "Part",
     "adapter_targets",
     "apply_strategy",
+    "check_takes_adapters",
     "keep_weight_format",
     "parameter_groups",
     "part_of",

@@ -13,7 +13,17 @@ from .adapters import add_adapters, continue_adapter
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM
 
-__all__ = ["apply_strategy"]
+__all__ = ["apply_strategy", "check_takes_adapters"]
+
+
+def check_takes_adapters(config: TrainConfig) -> None:
+    """Make sure that a run goes on from an adapter by a strategy that trains adapters.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if config.strategy not in ("lora", "qlora"):
+        raise UsageError(f"--init-adapter with --strategy {config.strategy}; expected lora or qlora")
 
 
 def apply_strategy(model: Phi3VForCausalLM, config: TrainConfig, init_adapter: Path | None = None) -> Phi3VForCausalLM:
@@ -33,8 +43,8 @@ def apply_strategy(model: Phi3VForCausalLM, config: TrainConfig, init_adapter: P
         ModelFolderError: `init_adapter` is not an adapter for this model.
     """
     with_adapters = config.strategy in ("lora", "qlora")
-    if init_adapter is not None and not with_adapters:
-        raise UsageError(f"--init-adapter with --strategy {config.strategy}; expected lora or qlora")
+    if init_adapter is not None:
+        check_takes_adapters(config)
     if with_adapters:
         model = add_adapters(model, config.lora) if init_adapter is None else continue_adapter(model, init_adapter)
     else:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ...schema.progress import Progress, silent
 from ..config import TrainConfig
 from ..data.cost_model import StepSize
 from ..precision import dtypes_of
@@ -23,6 +22,7 @@ from .trackers import open_tracker
 __all__ = ["Telemetry", "duration"]
 
 _MINUTE, _HOUR = 60, 3600
+_TRAINING = "Training"
 
 Item = TypeVar("Item")
 
@@ -46,6 +46,7 @@ class Telemetry:
         world: how many processes share a step.
         device: this process's.
         log: takes a line for a person; None where this process reports nothing.
+        progress: shows how far the steps are, on a terminal; elsewhere the lines say it.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Telemetry:
         world: int,
         device: torch.device,
         log: Callable[[str], None] | None,
+        progress: Progress = silent,
     ) -> None:
         self._config, self._folder, self._steps, self._world, self._device = config, folder, steps, world, device
         self._log = log
+        self._progress = progress if sys.stderr.isatty() else silent
         self._peak = peak_flops(device, dtypes_of(config.model.precision).compute)
         self._opened = contextlib.ExitStack()
-        self._bar: Progress | None = None
         self._losses: list[float] = []
         self._sizes: list[StepSize] = []
         self._waited = 0.0
@@ -74,10 +76,7 @@ class Telemetry:
         self._tracker = open_tracker(self._config, self._folder.logs, self._folder.path.name, self._steps.start)
         if self._tracker is not None:
             self._opened.callback(self._tracker.close)
-        if sys.stderr.isatty():
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
-            self._bar = self._opened.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-            self._task = self._bar.add_task("", total=self._steps.stop, completed=self._steps.start, note="")
+        self._progress(_TRAINING, "steps", self._steps.start, self._steps.stop)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,8 +111,7 @@ class Telemetry:
         """
         self._losses.append(loss)
         self._sizes.append(size)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, note=f"loss {loss:.4f}")
+        self._progress(_TRAINING, f"steps, loss {loss:.4f}", done, self._steps.stop)
         if done in (1, self._steps.stop) or done % self._config.log_every == 0 or saving:
             self._report(done, grad_norm, rates)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...wording import counted
 from ..rule import Finding
 from ..validate import Summary
 from .base import Write, full_path
@@ -29,7 +30,8 @@ class GithubReport:
         """Write what was not looked at, and how many findings there were."""
         for note in summary.notes:
             self._write(f"::notice title=phi3v-data validate::{_data(note)}")
-        self._write(f"::notice title=phi3v-data validate::{summary.errors} errors, {summary.warnings} warnings")
+        said = f"{counted(summary.errors, 'error')}, {counted(summary.warnings, 'warning')}"
+        self._write(f"::notice title=phi3v-data validate::{said}")
 
 
 def _data(text: str) -> str:

@@ -27,7 +27,7 @@ def test_a_tsv_has_tabs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"1", "1 cells; the first line names 2 columns"),
+        (b"1", "1 cell; the first line names 2 columns"),
         (b"1,2,3", "3 cells; the first line names 2 columns"),
         (b'"1"x,2', "not a row of cells"),
         (b"1,\xff", "not UTF-8"),

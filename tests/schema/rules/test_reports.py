@@ -12,7 +12,7 @@ from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
 from phi3v_data.schema.rules.dataset import manifest_example
 from phi3v_data.schema.rules.examples import Drawing, Example, line
-from phi3v_data.schema.rules.gate import conversion_summary, refuse_errors
+from phi3v_data.schema.rules.gate import look_at_conversion, refuse_errors, summary_in_words
 
 BAD = [line("a", user="One."), line("b", user="<|end|>"), line("c", assistant="Cafe\u0301"), *[line("d")] * 8]
 
@@ -105,7 +105,7 @@ def test_a_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     run_command(["rules", "special-token"])
     assert capsys.readouterr().out.startswith("T401 special-token (error, from level records on)\nA text holds")
     run_command(["rules", "--json"])
-    assert {"code", "name", "remedy", "bad", "good"} <= json.loads(capsys.readouterr().out)[0].keys()
+    assert {"code", "name", "remedy", "bad", "good"} <= json.loads(capsys.readouterr().out)["rules"][0].keys()
 
 
 def test_an_edited_file_is_adopted_and_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,9 +133,8 @@ def test_training_on_data_with_errors_is_refused_in_one_line(folder: Path) -> No
 
 def test_a_conversion_says_what_was_found_and_leaves_nothing_behind(folder: Path) -> None:
     before = sorted(folder.iterdir())
-    assert conversion_summary(open_dataset(str(folder))).startswith(
-        "validated: 8 errors, 1 warning; phi3v-data validate "
-    )
+    found = look_at_conversion(open_dataset(str(folder)))
+    assert summary_in_words(found, "data/x") == "8 errors, 1 warning; phi3v-data validate data/x shows them"
     (folder / "x_train.jsonl").write_text(line("c") + "\n")
-    assert conversion_summary(open_dataset(str(folder))) == "validated: clean"
+    assert summary_in_words(look_at_conversion(open_dataset(str(folder))), "data/x") == "clean"
     assert sorted(folder.iterdir()) == before

@@ -56,5 +56,5 @@ def test_sizes_are_numbers_or_percentages() -> None:
     for text in ("0", "-3", "x", "", "0%", "101%", "1/0%", "1.5", "%", "٣"):
         with pytest.raises(UsageError, match="expected a number of records such as 1000"):
             parse_sample_size(text)
-    with pytest.raises(UsageError, match="there are 4 records to draw from"):
+    with pytest.raises(UsageError, match="more than the 4 records to draw from"):
         parse_sample_size("5").of(4)

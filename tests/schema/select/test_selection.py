@@ -157,8 +157,8 @@ def test_a_list_of_ids_keeps_or_drops(data: Path, tmp_path: Path) -> None:
         ({"drop": ["S601"]}, "S601 is not about single records; --split-by group"),
         ({"keep": ["ids=/no/such"]}, r"cannot be read \(No such file or directory\)"),
         ({"where": ["label == 'cow'"]}, "no record is left of 10"),
-        ({"sample": "11"}, "there are 10 records to draw from"),
-        ({"sample": "1%"}, "of 10 records none is drawn"),
+        ({"sample": "11"}, "more than the 10 records to draw from"),
+        ({"sample": "1%"}, "none of 10 records is drawn"),
     ],
 )
 def test_what_cannot_be_chosen_is_one_line_and_nothing_is_written(

@@ -15,6 +15,7 @@ from colours import colour_records, turn, write_dataset
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import DatasetError, OutputError
 from phi3v_data.schema.index import RecordIndex
+from phi3v_data.schema.progress import Progress
 from phi3v_data.schema.record import Record
 from phi3v_data.storage import LocalFolder
 from phi3v_data.trainer.config import TrainConfig
@@ -195,11 +196,11 @@ class _Stopped(Exception):
     """Ends an evaluation after a batch."""
 
 
-def stop_after(count: int) -> Callable[[int, int], None]:
+def stop_after(count: int) -> Progress:
     calls: Iterator[int] = itertools.count(1)
 
-    def advance(done: int, total: int) -> None:
-        if next(calls) == count:
+    def advance(what: str, unit: str, done: int, total: int) -> None:
+        if unit == "questions" and done and next(calls) == count:
             raise _Stopped
 
     return advance
@@ -218,7 +219,13 @@ def test_an_evaluation_that_was_stopped_asks_only_what_is_left(
         stream.write(b'{"id": "train-')  # the process was killed in the middle of a line
     progress: list[tuple[int, int]] = []
     continued = evaluate(
-        model, tiny_processor(), colours, "train", settings, lambda *step: progress.append(step), journal=journal
+        model,
+        tiny_processor(),
+        colours,
+        "train",
+        settings,
+        lambda what, unit, *step: progress.append(step),
+        journal=journal,
     )
     assert progress[-1] == (5, 5)
     assert continued == whole

@@ -13,7 +13,6 @@ from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import UsageError
 from phi3v_data.trainer.data.sources import Source
 from phi3v_data.trainer.evaluation import evaluate
-from phi3v_data.trainer.evaluation.progress_log import ProgressLog
 from phi3v_data.trainer.evaluation.result import is_better, read_evaluation
 from phi3v_data.trainer.model_folder import load_for_evaluation
 from phi3v_data.trainer.train import train
@@ -121,15 +120,3 @@ def test_a_metric_that_the_data_does_not_allow_ends_a_run_before_it_begins(
     with pytest.raises(UsageError, match=message):
         train(tiny_config(settings), [Source(colours)], tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_how_far_an_evaluation_is_goes_to_the_log_every_so_often() -> None:
-    lines: list[str] = []
-    times = iter([0.0, 9.0, 10.0, 39.0, 41.0])
-    advance = ProgressLog("val after step 4", lines.append, 2, lambda: next(times))
-    for done in range(1, 5):
-        advance(1000 * done, 5000)
-    assert lines == [
-        "evaluating val after step 4: 2,000 of 5,000 questions, the first of 2 processes",
-        "evaluating val after step 4: 4,000 of 5,000 questions, the first of 2 processes",
-    ]

@@ -155,7 +155,7 @@ def _index_leads_out_of_the_folder(folder: Path) -> None:
         (_cut_weights, "is damaged"),
         (_weights_are_text, "is damaged"),
         (_without_a_tensor, r"lacks 1 of the model's tensors \(lm_head.weight ...\)"),
-        (_tensor_of_another_shape, "1 tensors of another shape than config.json says"),
+        (_tensor_of_another_shape, "1 tensor of another shape than config.json says"),
         (_without_a_shard, "lacks model-00002-of-00002.safetensors, one of 2 files of weights"),
         (_index_is_none, "is not an index of weights"),
         (_index_names_no_files, "is not an index of weights"),

@@ -164,7 +164,7 @@ def test_saving_into_the_folder_it_came_from_keeps_it(processor: Phi3VProcessor,
 def test_a_batch_says_which_images_are_whose(processor: Phi3VProcessor, images: list[Image.Image]) -> None:
     with pytest.raises(UsageError, match="a list of images for each"):
         processor([_ONE, _NONE], images[:1])
-    with pytest.raises(UsageError, match="2 prompts and 1 lists of images"):
+    with pytest.raises(UsageError, match="2 prompts and 1 list of images"):
         processor([_ONE, _NONE], [images[:1]])
 
 
