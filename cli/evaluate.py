@@ -108,7 +108,7 @@ def command(
             processes,
             config.data.exact_pixels,
             journal,
-            log=partial(click.echo, err=as_json) if processes.first and not quiet else lambda line: None,
+            log=partial(click.echo, err=as_json) if processes.first else lambda line: None,
         )
     if processes.first:
         LocalFolder(out.parent).write(out.name, found.as_json())

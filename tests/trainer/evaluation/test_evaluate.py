@@ -95,9 +95,9 @@ def test_an_answer_is_generated_from_the_ids_that_training_sees(
 def test_a_limit_asks_the_first_records_only(model: Phi3VForCausalLM, colours: Dataset, tiny_run: Run) -> None:
     progress: list[tuple[int, int]] = []
     settings = tiny_run({"evaluation.limit": 2, "evaluation.batch_size": 1}).evaluation
-    found = evaluate(model, tiny_processor(), colours, "val", settings, lambda *step: progress.append(step))
+    found = evaluate(model, tiny_processor(), colours, "val", settings, questions_into(progress))
     assert [answer.id for answer in found.answers] == ["val-0", "val-1"]
-    assert progress == [(1, 2), (2, 2)]
+    assert progress == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_evaluation_leaves_the_model_training_if_it_was(
@@ -196,6 +196,14 @@ class _Stopped(Exception):
     """Ends an evaluation after a batch."""
 
 
+def questions_into(steps: list[tuple[int, int]]) -> Progress:
+    def note(what: str, unit: str, done: int, total: int) -> None:
+        if unit == "questions":
+            steps.append((done, total))
+
+    return note
+
+
 def stop_after(count: int) -> Progress:
     calls: Iterator[int] = itertools.count(1)
 
@@ -224,7 +232,7 @@ def test_an_evaluation_that_was_stopped_asks_only_what_is_left(
         colours,
         "train",
         settings,
-        lambda what, unit, *step: progress.append(step),
+        questions_into(progress),
         journal=journal,
     )
     assert progress[-1] == (5, 5)
@@ -246,7 +254,7 @@ def test_answers_of_another_model_are_not_continued(
         colours,
         "val",
         tiny_run().evaluation,
-        lambda *step: progress.append(step),
+        questions_into(progress),
         journal=AnswerJournal(folder, "another"),
     )
     assert progress[-1] == (3, 3)
@@ -264,7 +272,7 @@ def test_answers_that_can_be_written_nowhere_are_not_asked_for(
             colours,
             "val",
             tiny_run().evaluation,
-            lambda *step: pytest.fail("a question was asked"),
+            stop_after(1),
             journal=AnswerJournal(tmp_path / "file" / "answers", "one"),
         )
 

@@ -77,8 +77,7 @@ def test_a_run_that_does_not_improve_ends_early(colours: Dataset, tmp_path: Path
     assert [row["step"] for row in rows(tmp_path / "run")] == [1, 2, 3]
     assert any("no better accuracy for 2 evaluations: the run ends" in line for line in lines)
     assert (tmp_path / "run" / "model").is_dir()
-    train(tiny_config(settings), [Source(colours)], tmp_path / "run", lines.append)
-    assert "this run is finished" in lines[-1]
+    assert train(tiny_config(settings), [Source(colours)], tmp_path / "run", lines.append).already_finished
 
 
 def test_the_best_by_loss_is_the_lowest_and_a_rising_loss_ends_the_run(colours: Dataset, tmp_path: Path) -> None:
