@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
 
 from phi3v_data.schema.errors import RunError
@@ -37,6 +41,29 @@ def test_an_error_in_a_task_is_raised_as_it_is() -> None:
 def test_a_process_that_dies_is_one_clear_error() -> None:
     with pytest.raises(RunError, match="a process that built the index died"):
         list(in_order(MAKE_EXIT, [1], 2))
+
+
+_ANSWERS_FOR_EVER = """
+import itertools, os
+from functools import partial
+from phi3v_data.schema.index.workers import in_order
+
+if __name__ == "__main__":
+    for _ in in_order(partial(partial, divmod, 100), itertools.repeat(7), 2):
+        print("working", flush=True)
+"""
+
+
+def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "for_ever.py"
+    script.write_text(_ANSWERS_FOR_EVER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(workers) >= 2
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
 def test_no_tasks_have_no_answers() -> None:
