@@ -3,7 +3,8 @@
     python benchmarks/report.py [--records N] [--workers N]
 
 N records of one image each, in two splits and 101 classes, are generated (600 photographs' worth of pixels, written
-under N names), then reported on in a process of its own; memory is that of all its processes together, at its most.
+under N names), then reported on in a process of its own; memory is that of all its processes together, at its most,
+where what several of them share (libraries, mapped files) counts once (PSS; where the system tells none, RSS).
 The pages are opened in the machine's Chromium, where there is one, by playwright.
 """
 
@@ -103,7 +104,7 @@ def _measured(command: list[str]) -> tuple[float, float, int]:
             held = 0
             try:
                 for process in (top, *top.children(recursive=True)):
-                    held += process.memory_info().rss
+                    held += _memory(process)
                     times = process.cpu_times()
                     used[process.pid] = times.user + times.system
             except psutil.NoSuchProcess:
@@ -118,6 +119,11 @@ def _measured(command: list[str]) -> tuple[float, float, int]:
     if code:
         raise SystemExit(f"{' '.join(command)}: ended with exit code {code}")
     return time.perf_counter() - began, sum(used.values()), most
+
+
+def _memory(process: psutil.Process) -> int:
+    found = process.memory_full_info()
+    return int(getattr(found, "pss", found.rss))
 
 
 def _first_views(page: Path) -> dict[str, float]:
