@@ -92,11 +92,13 @@ def _clip(path: Path, seed: int) -> Path:
 
 
 def _questions(root: Path) -> None:
-    for name in ("DocVQA/documents/a.png", "scans/a.png", "llava/a.png", "a.png"):
+    for name in ("scans/a.png", "llava/a.png", "a.png"):
         write_image(root / name, 1, (96, 72))
-    asked = {"questionId": 1, "question": "What is shown?", "image": "documents/a.png", "docId": 1}
-    for split in ("train", "val"):
-        (root / f"DocVQA/{split}_v1.0_withQT.json").write_bytes(as_document({**asked, "answers": ["noise"]}))
+    for number, split in enumerate(("train", "val")):
+        write_image(root / f"DocVQA/documents/{split}.png", number, (96, 72))
+        page = {"image": f"documents/{split}.png", "docId": number}
+        asked = {"questionId": number, "question": f"What does page {number} show?", "answers": ["noise"]}
+        (root / f"DocVQA/{split}_v1.0_withQT.json").write_bytes(as_document({**asked, **page}))
     for name in ("questions.csv", "scans/questions.csv"):
         (root / name).write_text("file,question,answers,page\na.png,What is shown?,noise,1\n")
     said = [{"from": "human", "value": "<image>\nWhat is shown?"}, {"from": "gpt", "value": "noise"}]
