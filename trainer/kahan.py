@@ -64,5 +64,10 @@ def exact_weights(weight: Tensor, state: dict[str, Any]) -> Tensor:
 @torch.no_grad()
 def set_exact_weights(weight: Tensor, state: dict[str, Any], exact: Tensor) -> None:
     """Set weights, and what rounding takes from them."""
-    weight.copy_(exact)
-    state.setdefault(_ERROR, torch.zeros_like(weight)).copy_(exact - weight)
+    error = state.setdefault(_ERROR, torch.zeros_like(weight))
+    for _ in range(2):
+        # An error that is itself rounded may come to half a step, and their sum be rounded the other way: set a second
+        # time, weight and error are those that a checkpoint of their sum gives back.
+        weight.copy_(exact)
+        error.copy_(exact - weight)
+        exact = exact_weights(weight, state)

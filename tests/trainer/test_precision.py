@@ -84,13 +84,12 @@ def test_half_precision_follows_float32_and_moves_its_weights_and_plain_adamw_ov
     assert plain.moved < 0.1
 
 
-def test_pure_bf16_resumes_with_what_rounding_took(data: Dataset, tmp_path: Path) -> None:
+def test_pure_bf16_resumes_with_what_rounding_took_bit_for_bit(data: Dataset, tmp_path: Path) -> None:
     settings = {"model.precision": "bf16-pure", "epochs": 6, "save_every": 3, "evaluation.enabled": False}
     config = tiny_config({**settings, "optimizer.lr": 1e-4, "track": "none"})
     train(config, [Source(data)], tmp_path / "whole")
     train(config, [Source(data)], tmp_path / "run", resume=str(tmp_path / "whole" / "checkpoint-3"))
-    expected = [row["loss"] for row in history(tmp_path / "whole")][3:]
-    assert [row["loss"] for row in history(tmp_path / "run")] == pytest.approx(expected, rel=1e-4)
+    assert history(tmp_path / "run") == history(tmp_path / "whole")[3:]
 
 
 def test_fp16_learns_with_its_loss_scaled_and_follows_float32(data: Dataset, tmp_path: Path) -> None:
