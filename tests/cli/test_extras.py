@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -58,8 +59,10 @@ def test_what_is_not_installed_is_one_line_with_the_extra_that_brings_it(
     write_dataset(tmp_path / "data", {"train": colour_records("train", 2)})
     (tmp_path / "packed_train.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     monkeypatch.chdir(tmp_path)
-    # As where it is not installed: it is neither found nor imported.
+    # As where it is not installed: it is neither found nor imported, and no earlier test has left it to fsspec.
     monkeypatch.setitem(sys.modules, module, None)
+    known = vars(importlib.import_module("fsspec.registry"))["_registry"]
+    monkeypatch.delitem(known, extra, raising=False)
     answer = typed(capfd, *line.split())
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith("phi3v-data: ")
