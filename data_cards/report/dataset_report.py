@@ -150,7 +150,7 @@ def report_dataset(
         return numbers[bucket(identity)].get(identity)
 
     limits = Limits(num_crops=options.num_crops, geometry=options.geometry)
-    problems = findings_of(dataset, limits, options.counting, options.workers)
+    problems = findings_of(dataset, limits, options.counting, options.workers, progress)
     rules = _write_findings(folder, problems, number_of)
     pairs = near_duplicates(
         FactsTable(tables_folder(dataset.folder)),

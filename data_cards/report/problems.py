@@ -11,6 +11,7 @@ from ...schema.dataset import Dataset
 from ...schema.index import Counting
 from ...schema.jsonl import read_lines
 from ...schema.layout import QUARANTINE
+from ...schema.progress import Progress, silent
 from ...schema.rules.registry import codes_for
 from ...schema.rules.settings import Limits, Settings
 from ...schema.rules.validate import Validation
@@ -36,7 +37,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-def findings_of(dataset: Dataset, limits: Limits, counting: Counting | None, workers: int) -> list[Problem]:
+def findings_of(
+    dataset: Dataset, limits: Limits, counting: Counting | None, workers: int, progress: Progress = silent
+) -> list[Problem]:
     """Run the validator over the records and the pixels of their images; what is found out of images is kept.
 
     Args:
@@ -44,6 +47,7 @@ def findings_of(dataset: Dataset, limits: Limits, counting: Counting | None, wor
         limits: from where on something is too much.
         counting: counts the tokens of texts; without it those of images alone are known.
         workers: processes.
+        progress: shows how far it is.
     """
     settings = Settings("pixels", codes_for("pixels", ()), limits, workers, counting)
     return [
@@ -54,7 +58,7 @@ def findings_of(dataset: Dataset, limits: Limits, counting: Counting | None, wor
             place=finding.place,
             id=finding.id,
         )
-        for finding in Validation([(dataset.folder.address, dataset)], settings).findings()
+        for finding in Validation([(dataset.folder.address, dataset)], settings, progress).findings()
     ]
 
 
