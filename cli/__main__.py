@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -17,7 +18,8 @@ def main() -> None:
     except KeyboardInterrupt as error:
         from .signals import stop_code
 
-        print("phi3v-data: stopped before it began", file=sys.stderr)  # noqa: T201 - click may not be imported yet
+        if os.environ.get("RANK", "0") == "0":
+            print("phi3v-data: stopped before it began", file=sys.stderr)  # noqa: T201 - click may not be imported yet
         sys.exit(stop_code(error))
     run()
 

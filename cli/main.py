@@ -112,6 +112,9 @@ def answer(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt) as error:
         ignore_further_signals()
         code = stop_code(error)
+        if os.environ.get("RANK", "0") != "0":
+            # torchrun ends the others when one has exited, and that one has said why.
+            return code
         return _fail(f"{'terminated' if code == 143 else 'interrupted'}; what was done so far is kept", code)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said to them.

@@ -201,13 +201,13 @@ def test_an_error_that_a_user_can_correct_is_one_line_of_one_process(tmp_path: P
 
 
 @pytest.mark.slow
-def test_under_bare_torchrun_the_line_comes_first_and_the_report_names_one_process_and_repeats_it(
-    tmp_path: Path,
-) -> None:
+def test_under_bare_torchrun_the_line_comes_first_and_the_report_repeats_it(tmp_path: Path) -> None:
     command = [*TORCHRUN, "--log-dir", str(tmp_path / "logs"), "-m", "phi3v_data.cli", "train", "nowhere"]
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environ)
     line = "phi3v-data: nowhere: no such dataset folder; make one with: phi3v-data convert --out nowhere"
     assert done.returncode == 1
-    assert [text.strip() for text in done.stderr.splitlines() if line in text] == [line, f"traceback : {line}"]
-    assert "<NO_OTHER_FAILURES>" in done.stderr
+    assert [text.strip() for text in done.stderr.splitlines() if "phi3v-data: " in text] == [
+        line,
+        f"traceback : {line}",
+    ]
