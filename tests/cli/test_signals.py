@@ -16,7 +16,8 @@ _STOPPING_IMPORT = "import os, signal\nos.kill(os.getpid(), signal.{name})\nsign
 def test_a_signal_during_the_first_imports_is_one_line(tmp_path: Path, name: str, code: int) -> None:
     (tmp_path / "click.py").write_text(_STOPPING_IMPORT.format(name=name))
     path = os.pathsep.join([str(tmp_path), *sys.path])
-    command = [sys.executable, "-m", "phi3v_data", "--help"]
+    # A shell's background jobs ignore SIGINT, and so would what they start.
+    command = ["env", f"--default-signal={name}", sys.executable, "-m", "phi3v_data", "--help"]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=60
     )

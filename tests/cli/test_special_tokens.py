@@ -44,4 +44,4 @@ def test_a_special_token_in_a_text_is_refused(
 @pytest.mark.slow
 def test_an_estimate_counts_what_holds_a_special_token(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     answer = typed(capfd, "estimate", str(data), "--model", "tiny")
-    assert "1 of them cannot be trained on; phi3v-data validate names" in answer.out
+    assert "cannot be trained on: 1 record; phi3v-data validate names" in answer.out

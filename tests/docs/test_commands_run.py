@@ -64,7 +64,10 @@ ELSEWHERE = [
     Elsewhere(r"git clone <this repository>", "this is the clone"),
     Elsewhere(r"make demo", "tests/integration/test_demo.py runs it"),
     Elsewhere(r"pip install ", "changes the machine"),
-    Elsewhere(r"torchrun ", "eight GPUs; tests/trainer/test_multi_process.py runs torchrun on the CPU"),
+    Elsewhere(
+        r"(python -m phi3v_data\.trainer\.)?torchrun ",
+        "eight GPUs; tests/trainer/test_multi_process.py runs torchrun on the CPU",
+    ),
     Elsewhere(r".*\bs3://", "an object store; tests/converters/engine and tests/trainer run on one"),
     Elsewhere(r"(PYTHONPATH=PEERS )?python benchmarks/", "minutes each"),
 ]
