@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ def test_the_demo_ends_with_a_model_that_tells_the_classes_apart(tmp_path: Path)
     command = [sys.executable, "-m", "phi3v_data.cli", "demo", "--out", "demo"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=880)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # What takes long shows its progress, and nothing warns.
+    assert [line for line in done.stderr.splitlines() if not re.match(r"[A-Z][a-z ]+: [\d,.]+ ", line)] == []
     before, after = (
         json.loads((tmp_path / "demo" / "run" / f"eval_{when}.json").read_text())["metrics"]["accuracy"]["value"]
         for when in ("before", "after")
