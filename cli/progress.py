@@ -17,6 +17,7 @@ __all__ = ["progress_on", "quiet_option", "show_progress"]
 _FIRST_LINE_AFTER = 10.0  # seconds
 _LINE_EVERY = 30.0
 _DRAWN_EVERY = 0.1
+_BAR_WIDTH = 40  # columns
 
 _MEGABYTE = 1e6
 
@@ -83,11 +84,13 @@ def _bar(stream: TextIO, what: str) -> Iterator[Callable[[str, int, int], None]]
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
     # What is printed meanwhile stands above the bar; results that go into a file or a pipe do so still.
     bars = Bars(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        # On a narrow terminal the bar gives way, not the words.
+        BarColumn(bar_width=None, table_column=Column(max_width=_BAR_WIDTH)),
         TextColumn("{task.fields[how_far]}", markup=False),
         console=Console(file=stream),
         transient=True,

@@ -132,7 +132,7 @@ def continued(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Contin
 
 def test_progress_is_shown_while_two_ranks_evaluate(continued: Continued) -> None:
     assert "Evaluating val on the first of 2 processes" in continued.shown
-    assert f"/{QUESTIONS // 2}" in continued.shown
+    assert f" of {QUESTIONS // 2} questions" in continued.shown
 
 
 def test_what_was_answered_before_a_kill_is_not_asked_again(continued: Continued) -> None:
