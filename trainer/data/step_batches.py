@@ -93,6 +93,8 @@ class StepBatches:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # The batches refer to this object: without this, the workers would live until a garbage collection.
+        self._batches = iter(())
         self._opened.close()
 
     def of_step(self, step: int) -> Iterator[tuple[MicroBatch, bool]]:
