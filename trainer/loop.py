@@ -106,11 +106,10 @@ def take_steps(run: Training, steps: range) -> None:
                     torch.stack([loss for _, loss in shown]).sum(),
                     sum(batch.supervised for batch, _ in shown),
                     sum(len(batch.bad) for batch, _ in shown),
-                    float(signals.checkpoint or run.saver.is_overdue),
+                    float(signals.checkpoint() or run.saver.is_overdue),
                     float(signals.stop),
                 ]
             )
-            signals.checkpoint = False
             bad = [sample for batch, _ in shown for sample in batch.bad]
             if unread:
                 bad = [sample for of_rank in processes.gather(bad) for sample in of_rank]
@@ -121,7 +120,7 @@ def take_steps(run: Training, steps: range) -> None:
                 raise _not_finite(run, step, mean, shown)
 
             done = step + 1
-            saving = done < steps.stop and bool(checkpoint or run.saver.is_due(done))
+            saving = done < steps.stop and bool(checkpoint or stop or run.saver.is_due(done))
             run.telemetry.step_done(done, mean, grad_norm, backend.learning_rates(share), size, saving=saving)
             # Before the checkpoint, so that a run that resumes there need not evaluate again.
             is_over = run.evaluation.is_due(done) and run.evaluation(done)

@@ -14,8 +14,8 @@ class Signals:
     """Notes signals while it is open, to be acted upon between two steps. A context manager."""
 
     def __init__(self) -> None:
-        self.checkpoint = False
-        """Whether a checkpoint was asked for."""
+        self._asked = 0
+        self._answered = 0
         self.stop = False
         """Whether the run was asked to end."""
         self._before: dict[signal.Signals, Any] = {}
@@ -33,6 +33,15 @@ class Signals:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    def checkpoint(self) -> bool:
+        """Tell whether a checkpoint was asked for since this was last called."""
+        # A count, not a flag to be lowered: a signal may arrive at any moment, and none is to be lost.
+        asked, answered = self._asked, self._answered
+        self._answered = asked
+        return asked > answered
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.checkpoint = True
-        self.stop |= number == signal.SIGTERM
+        if number == signal.SIGTERM:
+            self.stop = True
+        else:
+            self._asked += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -9,7 +10,7 @@ import pickle
 import shutil
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,26 @@ def test_sigusr1_saves_a_checkpoint_and_the_run_goes_on(data: Dataset, tmp_path:
     train(tiny_config({**SETTINGS, "save_every": 100}), [Source(data)], tmp_path / "run", ask)
     assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
     assert (tmp_path / "run" / "model" / "config.json").exists()
+
+
+@pytest.mark.parametrize(("number", "stops"), [(signal.SIGUSR1, False), (signal.SIGTERM, True)])
+def test_a_signal_while_processes_exchange_their_flags_is_obeyed_after_the_next_step(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, stops: bool
+) -> None:
+    exchange, exchanged = Processes.sum, []
+
+    def interrupted(processes: Processes, values: Sequence[torch.Tensor | float]) -> list[float]:
+        result = exchange(processes, values)
+        exchanged.append(result)
+        if len(exchanged) == 2:
+            os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(Processes, "sum", interrupted)
+    config = tiny_config({**SETTINGS, "save_every": 100})
+    with pytest.raises(RunStopped, match="after step 3;") if stops else contextlib.nullcontext():
+        train(config, [Source(data)], tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
 
 
 def test_checkpoints_are_saved_by_the_clock_too(data: Dataset, tmp_path: Path) -> None:
