@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 QUESTIONS = int(os.environ.get("PHI3V_QUESTIONS", "60"))
 KILLED_AFTER = QUESTIONS // 6  # answers
 NEW_TOKENS = 6
+SHOWN = f" of {QUESTIONS // 2} questions"
 MARK = 0.25  # as the `positive` of an answer, which no question of three colours gets
 
 
@@ -46,22 +47,25 @@ def start(data: Path, out: Path, stderr: int | None = None) -> subprocess.Popen[
 
 
 @contextmanager
-def terminal() -> Iterator[tuple[int, list[bytes]]]:
-    """A terminal to write to, and what was written to it."""
+def terminal() -> Iterator[tuple[int, list[bytes], threading.Event]]:
+    """A terminal to write to, what was written to it, and whether progress was among that."""
     ours, theirs = pty.openpty()
     written: list[bytes] = []
+    shown = threading.Event()
 
     def read() -> None:
         try:
             while chunk := os.read(ours, 4096):
                 written.append(chunk)
+                if SHOWN.encode() in b"".join(written):
+                    shown.set()
         except OSError:  # nobody has it open any more
             pass
 
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        yield theirs, written
+        yield theirs, written, shown
     finally:
         os.close(theirs)
         reader.join()
@@ -108,10 +112,11 @@ class Continued:
         answers.mkdir()
         for rank in range(2):
             (answers / f"rank-{rank}.jsonl").touch()  # of a file that is not there, `tail` would hear late
-        with terminal() as (stderr, written):
+        with terminal() as (stderr, written, shown):
             launcher = start(data, out, stderr)
             try:
                 wait_for_answers(answers, KILLED_AFTER)
+                shown.wait(60)
             finally:
                 kill_ranks(launcher)
         self.shown = b"".join(written).decode(errors="replace")
@@ -132,7 +137,7 @@ def continued(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Contin
 
 def test_progress_is_shown_while_two_ranks_evaluate(continued: Continued) -> None:
     assert "Evaluating val on the first of 2 processes" in continued.shown
-    assert f" of {QUESTIONS // 2} questions" in continued.shown
+    assert SHOWN in continued.shown
 
 
 def test_what_was_answered_before_a_kill_is_not_asked_again(continued: Continued) -> None:
