@@ -147,13 +147,14 @@ def test_two_processes_killed_while_a_checkpoint_is_written_are_continued_from_t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["ddp", "fsdp2"])
 def test_sigusr1_and_sigterm_to_one_of_two_processes_save_a_checkpoint_of_both(
-    short: tuple[Dataset, Path], tmp_path: Path
+    short: tuple[Dataset, Path], tmp_path: Path, backend: str
 ) -> None:
     data, _ = short
     whole, run = tmp_path / "whole", tmp_path / "run"
     train(tiny_config(LONG), [Source(data)], whole)
-    launcher = start(Path(data.folder.address), run, {**LONG, "backend": "fsdp2", "save_every": 100})
+    launcher = start(Path(data.folder.address), run, {**LONG, "backend": backend, "save_every": 100})
     signals = [signal.SIGUSR1, signal.SIGTERM]
     logged: list[str] = []
     try:
