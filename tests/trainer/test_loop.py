@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -112,6 +114,16 @@ def test_a_signal_while_processes_exchange_their_flags_is_obeyed_after_the_next_
     with pytest.raises(RunStopped, match="after step 3;") if stops else contextlib.nullcontext():
         train(config, [Source(data)], tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
+
+
+def test_the_workers_of_a_run_end_with_it(data: Dataset, tmp_path: Path) -> None:
+    before = {child.pid for child in multiprocessing.active_children()}
+    gc.disable()  # it would end them, some time
+    try:
+        train(tiny_config({**SETTINGS, "data.workers": 1}), [Source(data)], tmp_path / "run")
+        assert {child.pid for child in multiprocessing.active_children()} <= before
+    finally:
+        gc.enable()
 
 
 def test_checkpoints_are_saved_by_the_clock_too(data: Dataset, tmp_path: Path) -> None:
