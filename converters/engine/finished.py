@@ -10,7 +10,7 @@ import msgspec
 
 from ...schema.errors import DatasetError
 from ...schema.jsonl import read_lines
-from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, Manifest, Quarantined, read_manifest
+from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, Manifest, Quarantined
 from ...schema.record import decode_record
 from ...schema.shard_index import read_whole_index
 from ...schema.wording import counted
@@ -39,10 +39,10 @@ def missing_files(out: Folder, manifest: Manifest, images: str) -> str:
     Raises:
         DatasetError: a JSONL file was changed.
     """
+    _check_unchanged(out, manifest)
     files = [row.file for row in manifest.splits if not out.exists(row.file)]
     if files:
         return files[0]
-    _check_unchanged(out, manifest)
     shards = [shard for row in manifest.splits for shard in row.shards if not _is_whole(out, shard)]
     if shards:
         return f"{counted(len(shards), 'shard')}, the first {shards[0]}"
@@ -66,6 +66,7 @@ def _is_whole(out: Folder, shard: str) -> bool:
 
 
 def _check_unchanged(out: Folder, manifest: Manifest) -> None:
+    """Make sure that the JSONL files that are there are the manifest's."""
     for row in manifest.splits:
         if out.exists(row.file) and out.sha256(row.file) != row.sha256:
             raise DatasetError(
@@ -74,22 +75,18 @@ def _check_unchanged(out: Folder, manifest: Manifest) -> None:
             )
 
 
-def outcomes(out: Folder, images: str, plan: Plan, *, retry: bool) -> Iterator[bytes]:
+def outcomes(out: Folder, manifest: Manifest, images: str, plan: Plan, *, retry: bool) -> Iterator[bytes]:
     """Yield an outcome for each item of a finished dataset that is settled: all but those whose files are missing.
 
     Records and quarantined items lie in the plan's order, so one pass over each file is enough.
 
     Args:
-        out: the dataset folder.
+        out: the dataset folder, which `missing_files` has looked through.
+        manifest: its manifest.
         images: the folder in it that images go to while it is made.
         plan: every item.
         retry: quarantined items are not settled.
-
-    Raises:
-        DatasetError: a JSONL file was changed.
     """
-    manifest = read_manifest(out)
-    _check_unchanged(out, manifest)
     if images != IMAGES:
         unpack(out, [shard for row in manifest.splits for shard in row.shards if _is_whole(out, shard)], images)
     records = {row.split: _Heads(_records(out, row.file)) for row in manifest.splits}

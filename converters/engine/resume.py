@@ -107,7 +107,7 @@ def _resume_finished(
         raise _made_otherwise(out, f"a finished dataset{' with files missing' if missing else ''}", differences)
     if missing:
         log(f"missing from the finished dataset: {missing}; what is missing is converted again")
-    state.start_from_records(header, journal_lines(outcomes(out, images, plan, retry=retry)))
+    state.start_from_records(header, journal_lines(outcomes(out, manifest, images, plan, retry=retry)))
     return True
 
 
