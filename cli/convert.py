@@ -10,6 +10,7 @@ import click
 from ..converters.images import ImageFormat, ImageSettings
 from ..schema.wording import counted
 from ..storage import open_folder
+from .engine_option import engine_option
 from .json_result import json_option, print_json
 from .progress import quiet_option, show_progress
 from .settings import parse_settings
@@ -84,13 +85,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int
     help="Largest size of a shard, such as 100MB or 1GB.  [default: 256MB]",
 )
 @click.option("--no-images", is_flag=True, help="Keep images only in the shards (needs --shards).")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Place where workers run: this machine, or a Ray cluster (RAY_ADDRESS, or one started here).",
-)
+@engine_option
 @click.option("--workers", type=click.IntRange(1), help="Number of worker processes.  [default: one per core]")
 @click.option(
     "--on-error",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .engine_option import engine_option
 from .fixing import FIX_OPTIONS, fix_all, fix_options
 from .local_path import LocalPath
 from .progress import show_progress
@@ -56,13 +57,7 @@ def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json: an object a line.")
 @click.option("--statistics", is_flag=True, help="Report only how often each rule found something.")
 @click.option("--baseline", type=LocalPath(), help="Leave out what this report of --format json holds.")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Place where workers run: this machine, or a Ray cluster (RAY_ADDRESS, or one started here).",
-)
+@engine_option
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option("--adopt", is_flag=True, help="First bring dataset.json up to date with files that were edited by hand.")
 @fix_options
