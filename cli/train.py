@@ -164,7 +164,9 @@ def command(
         _print_outline(config, sources, out, as_json)
         return
     # The processes of one run share their data and its place: the first looks at them.
-    is_first = _is_first()
+    from ..trainer.launch import is_first_process
+
+    is_first = is_first_process(os.environ)
     if is_first:
         check_writable(LocalFolder(out))
         _check_data(sources, no_validate=no_validate, quiet=quiet)
@@ -188,13 +190,6 @@ def command(
     else:
         for line in result.lines():
             click.echo(line)
-
-
-def _is_first() -> bool:
-    """Tell whether this is the first process of its run, whatever has started it."""
-    from ..trainer.launch import rank_environment
-
-    return {**os.environ, **rank_environment(os.environ)}.get("RANK", "0") == "0"
 
 
 def _print_outline(config: TrainConfig, sources: Sequence[Source], out: Path, as_json: bool) -> None:

@@ -19,7 +19,15 @@ from typing import NoReturn
 
 from ..schema.errors import UsageError
 
-__all__ = ["check_gpus", "first_process_reports", "is_launched", "launch", "rank_environment", "write_error_file"]
+__all__ = [
+    "check_gpus",
+    "first_process_reports",
+    "is_first_process",
+    "is_launched",
+    "launch",
+    "rank_environment",
+    "write_error_file",
+]
 
 # What torch.distributed reads (its `env://` rendezvous), and torchrun sets.
 _RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -30,7 +38,16 @@ _FIRST_PORT, _PORTS = 20_000, 10_000
 
 def is_launched(environ: Mapping[str, str]) -> bool:
     """Tell whether a launcher has started this process as one of several."""
-    return "WORLD_SIZE" in {**environ, **rank_environment(environ)}
+    return "WORLD_SIZE" in _ranked(environ)
+
+
+def is_first_process(environ: Mapping[str, str]) -> bool:
+    """Tell whether this is the first process of its run, whatever has started it."""
+    return _ranked(environ).get("RANK", "0") == "0"
+
+
+def _ranked(environ: Mapping[str, str]) -> dict[str, str]:
+    return {**environ, **rank_environment(environ)}
 
 
 def rank_environment(environ: Mapping[str, str]) -> dict[str, str]:
