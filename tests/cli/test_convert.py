@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from phi3v_data.cli.convert import command
-from phi3v_data.cli.sources import command as sources
+from phi3v_data.cli.main import load_command
 from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.errors import OutputError, Phi3VDataError, UsageError
 
@@ -18,7 +17,7 @@ PATCHES = Path(__file__).parent.parent / "support" / "patches.py"
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command, list(arguments), catch_exceptions=True)
+    return CliRunner().invoke(load_command("convert"), list(arguments), catch_exceptions=True)
 
 
 @pytest.fixture
@@ -106,11 +105,11 @@ def test_clips_become_frames(tmp_path: Path) -> None:
 
 
 def test_sources_lists_every_source_with_its_options() -> None:
-    text = CliRunner().invoke(sources, []).output
+    text = CliRunner().invoke(load_command("sources"), []).output
     assert "\nucf101  Clips of UCF-101" in text
     assert re.search(r"--fold INTEGER RANGE [^[]*\[default: 1\] \[1<=x<=3\]", " ".join(text.split()))
     assert "--turns [question|document]" in text
-    listed = json.loads(CliRunner().invoke(sources, ["--json"]).output)["sources"]
+    listed = json.loads(CliRunner().invoke(load_command("sources"), ["--json"]).output)["sources"]
     assert {"name", "package", "summary", "failure", "options"} == set(listed[0])
     (ucf101,) = (source for source in listed if source["name"] == "ucf101")
     assert {"frames", "sampling", "decoder", "fold"} <= {option["name"] for option in ucf101["options"]}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from phi3v_data.cli.convert import command
+from phi3v_data.cli.main import load_command
 from phi3v_data.schema.errors import UsageError
 
 PATCHES = Path(__file__).parent.parent / "support" / "patches.py"
@@ -16,7 +16,7 @@ PATCHES = Path(__file__).parent.parent / "support" / "patches.py"
 
 def run(raw: Path, *flags: str) -> Result:
     given = ["--source", f"{PATCHES}:Patches", "--input", str(raw), "--out", str(raw.parent / "out"), "--workers", "1"]
-    return CliRunner().invoke(command, [*given, *flags])
+    return CliRunner().invoke(load_command("convert"), [*given, *flags])
 
 
 @pytest.fixture

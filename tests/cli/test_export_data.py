@@ -8,14 +8,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from phi3v_data.cli.export_data import command
-from phi3v_data.cli.main import run_command
+from phi3v_data.cli.main import load_command, run_command
 from phi3v_data.converters.chat.writing import FORMATS
 from phi3v_data.schema.errors import DatasetError, OutputError
 
 
 def export(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(load_command("export-data"), [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_left_out_data_is_the_one_dataset_there_is(
 
 
 def test_the_formats_are_those_that_can_be_written() -> None:
-    (option,) = (param for param in command.params if param.name == "form")
+    (option,) = (param for param in load_command("export-data").params if param.name == "form")
     assert list(option.type.choices) == list(FORMATS)  # type: ignore[attr-defined]  # it is a choice
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from phi3v_data.cli.convert import command
+from phi3v_data.cli.main import load_command
 from phi3v_data.converters.registry import load_source, options_of, source_names
 from phi3v_data.schema.errors import UsageError
 
@@ -53,11 +53,11 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command, ["--source", "made.py:Made", *arguments])
+    return CliRunner().invoke(load_command("convert"), ["--source", "made.py:Made", *arguments])
 
 
 def effective(*arguments: str) -> dict[str, Any]:
-    result = CliRunner().invoke(command, [*arguments, "--show-config"])
+    result = CliRunner().invoke(load_command("convert"), [*arguments, "--show-config"])
     assert result.exit_code == 0, result.output or result.exception
     shown: dict[str, Any] = yaml.safe_load(result.output)
     return shown
@@ -83,7 +83,7 @@ def test_every_option_of_a_source_is_a_flag() -> None:
 
 @pytest.mark.parametrize("name", source_names())
 def test_help_shows_every_option_of_the_source(name: str) -> None:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(command, ["--source", name, "--help"])
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(load_command("convert"), ["--source", name, "--help"])
     assert result.exit_code == 0
     for option in options_of(load_source(name)):
         assert f"--{option.name.replace('_', '-')} " in result.output
@@ -116,14 +116,14 @@ def test_a_flag_that_cannot_work_is_refused(arguments: list[str], said: str) -> 
 
 
 def test_without_a_source_its_options_are_unknown() -> None:
-    result = CliRunner().invoke(command, ["--zzzzz", "1"])
+    result = CliRunner().invoke(load_command("convert"), ["--zzzzz", "1"])
     assert result.exit_code == 2
     assert "options of a source need --source NAME" in result.output
 
 
 def test_an_unknown_source_is_named_before_its_options() -> None:
     for more in (["--help"], ["--turns", "page"]):
-        result = CliRunner().invoke(command, ["--source", "docvaq", *more])
+        result = CliRunner().invoke(load_command("convert"), ["--source", "docvaq", *more])
         assert isinstance(result.exception, UsageError)
         assert "did you mean 'docvqa'?" in str(result.exception)
 
@@ -172,14 +172,14 @@ def test_a_file_holds_the_options_and_the_command_line_goes_before_it(tmp_path: 
 
 def test_what_is_shown_gives_the_same_run(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(CONFIG)
-    first = CliRunner().invoke(command, ["--config", "run.yaml", "--show-config"]).output
+    first = CliRunner().invoke(load_command("convert"), ["--config", "run.yaml", "--show-config"]).output
     (tmp_path / "again.yaml").write_text(first)
-    assert CliRunner().invoke(command, ["--config", "again.yaml", "--show-config"]).output == first
+    assert CliRunner().invoke(load_command("convert"), ["--config", "again.yaml", "--show-config"]).output == first
     (tmp_path / "raw").mkdir()
     manifests = []
     for name in ("run", "again"):
         arguments = ["--config", f"{name}.yaml", "--input", "raw", "--out", name]
-        done = CliRunner().invoke(command, arguments)
+        done = CliRunner().invoke(load_command("convert"), arguments)
         assert done.exit_code == 0, done.output or done.exception
         manifests.append(json.loads((tmp_path / name / "dataset.json").read_text()))
     assert manifests[0] == manifests[1]
@@ -204,13 +204,13 @@ def test_what_is_shown_gives_the_same_run(tmp_path: Path) -> None:
 )
 def test_a_file_that_cannot_work_is_refused_by_its_name(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "run.yaml").write_text(content)
-    result = CliRunner().invoke(command, ["--config", "run.yaml"])
+    result = CliRunner().invoke(load_command("convert"), ["--config", "run.yaml"])
     assert isinstance(result.exception, UsageError)
     assert said in str(result.exception)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    result = CliRunner().invoke(command, ["--config", "none.yaml"])
+    result = CliRunner().invoke(load_command("convert"), ["--config", "none.yaml"])
     assert isinstance(result.exception, UsageError)
     assert "none.yaml: cannot be read" in str(result.exception)
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from phi3v_data.cli.sources import command
+from phi3v_data.cli.main import load_command
 from phi3v_data.converters.registry import ENTRY_POINTS, ConverterSpec, load_source
 from phi3v_data.schema.errors import OutputError, UsageError
 
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def sources(*arguments: str) -> Result:
-    return CliRunner().invoke(command, list(arguments))
+    return CliRunner().invoke(load_command("sources"), list(arguments))
 
 
 def phi3v(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from phi3v_data.cli.recipes import command
-from phi3v_data.cli.train import command as train_command
+from phi3v_data.cli.main import load_command
 from phi3v_data.schema.dataset import Dataset, open_dataset
 from phi3v_data.schema.errors import DatasetError, UsageError
 from phi3v_data.schema.jsonl import write_records
@@ -91,12 +90,12 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
 
 
 def test_the_command_lists_all_and_shows_one() -> None:
-    listed = CliRunner().invoke(command, [])
+    listed = CliRunner().invoke(load_command("recipes"), [])
     assert all(name in listed.output for name in recipe_names())
-    shown = CliRunner().invoke(command, ["docvqa-lora"]).output
+    shown = CliRunner().invoke(load_command("recipes"), ["docvqa-lora"]).output
     assert "phi3v-data train data/docvqa --recipe docvqa-lora" in shown
     assert "--use_lora --lora_rank 32" in shown
-    listed = json.loads(CliRunner().invoke(command, ["--json"]).output)["recipes"]
+    listed = json.loads(CliRunner().invoke(load_command("recipes"), ["--json"]).output)["recipes"]
     assert [each["name"] for each in listed] == recipe_names()
 
 
@@ -129,7 +128,7 @@ def test_finished_runs_are_tabled_beside_the_published_results(tmp_path: Path) -
     assert result.before is not None
     assert result.after is not None
     assert (result.before.value, result.after.value) == (0.25, 0.75)
-    table = CliRunner().invoke(command, ["--results", str(tmp_path)]).output
+    table = CliRunner().invoke(load_command("recipes"), ["--results", str(tmp_path)]).output
     assert "0.250 (0.150-0.350)  0.750 (0.650-0.850)  0.8246" in table
 
 
@@ -141,7 +140,7 @@ def test_a_run_of_another_model_has_no_published_result_beside_it(tmp_path: Path
         finished_run(tmp_path / name, "docvqa-lora", 0.75, model)
     copy, other = collect_results(tmp_path)
     assert (copy.published, other.published) == (0.8246, None)
-    table = CliRunner().invoke(command, ["--results", str(tmp_path)]).output
+    table = CliRunner().invoke(load_command("recipes"), ["--results", str(tmp_path)]).output
     assert "Phi-3.5-vision-instruct" in table
 
 
@@ -150,7 +149,7 @@ def test_a_run_says_which_settings_hold_and_that_its_model_is_not_the_recipes(tm
         LocalFolder(tmp_path), "x_train.jsonl", [Record(id="r", conversations=[Turn(user="?", assistant="a")])]
     )
     options = ["--recipe", "docvqa-lora", "--model", "tiny", "--out", str(tmp_path / "run"), "--no-validate"]
-    done = CliRunner().invoke(train_command, [str(tmp_path), *options])
+    done = CliRunner().invoke(load_command("train"), [str(tmp_path), *options])
     assert "\nstrategy: lora\n" in done.output
     assert "  rank: 32\n" in done.output
     assert f"recipe docvqa-lora is for {PHI3V}; its published result does not apply to tiny" in done.output

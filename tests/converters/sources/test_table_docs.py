@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from in_process import convert_here
 from raw_questions import image
 
-from phi3v_data.cli.convert import command
+from phi3v_data.cli.main import load_command
 from phi3v_data.converters.input.hub_dataset import HubView
 from phi3v_data.converters.registry import load_source, options_of
 
@@ -37,7 +37,7 @@ def shown_options(page: str, folder: Path) -> dict[str, Any]:
 
 
 def effective(page: str, *arguments: str) -> dict[str, Any]:
-    result = CliRunner().invoke(command, [*arguments, "--show-config"])
+    result = CliRunner().invoke(load_command("convert"), [*arguments, "--show-config"])
     assert result.exit_code == 0, result.output or result.exception
     values = yaml.safe_load(result.output)
     assert values["source"] == page
@@ -86,6 +86,6 @@ def test_the_row_of_the_hub_becomes_the_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", ["table", "hub"])
 def test_every_option_that_a_page_names_is_one(page: str) -> None:
     text = (DOCS / f"{page}.md").read_text()
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(command, ["--source", page, "--help"])
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(load_command("convert"), ["--source", page, "--help"])
     named = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", text))
     assert named <= set(re.findall(r"--[a-z]+(?:-[a-z]+)*", result.output))
