@@ -2,10 +2,12 @@
 
     python benchmarks/evaluate.py [--batches N] [--rounds N]
 
-The tiny model answers the same generated questions twice, in turns, and the best turn of each counts: by
-`evaluate`, from files to a scored result with its intervals and its journal; and by the bare `generate`, over the same
-batches, whose tensors are ready beforehand. The images, frames of 320 x 240, are decoded while the model answers the
-batch before: one that took longer to decode than its answer takes could not be hidden behind it.
+The tiny model answers the same generated questions by `evaluate`, from files to a scored result with its intervals and
+its journal, and by the bare `generate`, over the same batches, whose tensors are ready beforehand. Both run in turns,
+now one first and now the other, and the table gives the median round of each and the median, over the rounds, of the
+ratio of two neighbours: a machine whose speed changes from minute to minute changes both. The images, frames of
+320 x 240, are decoded while the model answers the batch before: one that took longer to decode than its answer takes
+could not be hidden behind it.
 
 Wall time holds only on a machine with a core to spare. What the model's own thread takes of a processor holds on a busy
 one, too; decoding is not in it.
@@ -19,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
@@ -56,21 +59,29 @@ def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=24, help="batches of questions")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
+    parser.add_argument("--rounds", type=int, default=11, help="turns of each way")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, processor = tiny_model(), tiny_processor()
-    print("| questions at a time | time | bare generate, s | evaluate, s | ratio |")
-    print("| ---: | --- | ---: | ---: | ---: |")
+    print("| questions at a time | time | bare generate, s | evaluate, s | ratio | middle half of the ratios |")
+    print("| ---: | --- | ---: | ---: | ---: | --- |")
     with tempfile.TemporaryDirectory() as folder:
         data = _dataset(Path(folder) / "data", options.batches * max(_BATCH_SIZES))
         for batch_size in _BATCH_SIZES:
             settings = EvaluationConfig(
                 batch_size=batch_size, max_new_tokens=_LONGEST, limit=options.batches * batch_size
             )
-            bare, whole = _measure(model, processor, data, settings, options.rounds, Path(folder))
-            for kind, one, other in zip(("wall", "of the model's thread"), bare, whole, strict=True):
-                print(f"| {batch_size} | {kind} | {one:.2f} | {other:.2f} | {other / one:.3f} |", flush=True)
+            rounds = _measure(model, processor, data, settings, options.rounds, Path(folder))
+            for clock, name in enumerate(("wall", "of the model's thread")):
+                _row(batch_size, name, [(bare[clock], whole[clock]) for bare, whole in rounds])
+
+
+def _row(batch_size: int, name: str, rounds: list[tuple[float, float]]) -> None:
+    bare, whole = (median(each) for each in zip(*rounds, strict=True))
+    first, middle, third = quantiles([other / one for one, other in rounds], n=4)
+    print(
+        f"| {batch_size} | {name} | {bare:.2f} | {whole:.2f} | {middle:.2f} | {first:.2f} to {third:.2f} |", flush=True
+    )
 
 
 def _dataset(root: Path, count: int) -> Dataset:
@@ -95,8 +106,8 @@ def _measure(
     settings: EvaluationConfig,
     rounds: int,
     folder: Path,
-) -> tuple[Seconds, Seconds]:
-    """Return the best of the bare generation and of `evaluate`."""
+) -> list[tuple[Seconds, Seconds]]:
+    """Return what the bare generation and `evaluate` took in each round."""
     index = RecordIndex(data, "val")
     tokens = record_costs(index, Counting.of(processor)).tokens.tolist()
     samples = SampleSource(index, processor)
@@ -116,18 +127,21 @@ def _measure(
         evaluate(model, processor, data, "val", settings, journal=journal)
         journal.remove()
 
-    turns = [(_seconds(bare), _seconds(whole)) for _ in range(rounds)]
-    return _best([turn[0] for turn in turns]), _best([turn[1] for turn in turns])
+    _seconds(bare), _seconds(whole)  # the first time anything runs, it is slower
+    return [_round(bare, whole, number) for number in range(rounds)]
+
+
+def _round(bare: Callable[[], None], whole: Callable[[], None], number: int) -> tuple[Seconds, Seconds]:
+    if number % 2:
+        second = _seconds(whole)
+        return _seconds(bare), second
+    return _seconds(bare), _seconds(whole)
 
 
 def _seconds(run: Callable[[], None]) -> Seconds:
     begun = Seconds(time.perf_counter(), time.thread_time())
     run()
     return Seconds(time.perf_counter() - begun.wall, time.thread_time() - begun.thread)
-
-
-def _best(turns: list[Seconds]) -> Seconds:
-    return Seconds(min(turn.wall for turn in turns), min(turn.thread for turn in turns))
 
 
 if __name__ == "__main__":

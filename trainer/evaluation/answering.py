@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from ...schema.errors import UsageError
 from ..data.collate import join_images
 from ..data.samples import Sample
 from ..phi3v.padding import attention_mask, pad_rows
@@ -35,23 +34,15 @@ class LabelPair(NamedTuple):
     tokens: tuple[int, int]
 
 
-def label_pair(labels: tuple[str, str], processor: Phi3VProcessor) -> LabelPair:
-    """Find the tokens that tell two labels apart.
+def label_pair(labels: tuple[str, str], processor: Phi3VProcessor) -> LabelPair | None:
+    """Find the tokens that tell two labels apart; None where both begin with the same one.
 
     Args:
         labels: the negative and the positive one.
         processor: the model's own.
-
-    Raises:
-        UsageError: both begin with the same token, so that the first one says nothing.
     """
-    first = [processor.tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in labels]
-    if first[0] == first[1]:
-        raise UsageError(
-            f"ROC AUC: the answers {labels[0]!r} and {labels[1]!r} begin with the same token, so the first token does "
-            "not tell them apart; leave the metric out: --set evaluation.metrics=accuracy"
-        )
-    return LabelPair(*labels, (first[0], first[1]))
+    negative, positive = (processor.tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in labels)
+    return LabelPair(*labels, (negative, positive)) if negative != positive else None
 
 
 def batch_inputs(processor: Phi3VProcessor, batch: Sequence[tuple[Question, Sample]]) -> dict[str, torch.Tensor]:

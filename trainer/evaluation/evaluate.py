@@ -62,7 +62,7 @@ def evaluate(
         exact_pixels: as for `SampleSource`.
         journal: where answers are written as they come, and those of an earlier try are found; None for nowhere.
         with_loss: compute the loss, too, also where the settings do not ask for it.
-        log: called with a line about what is not asked again.
+        log: called with a line about what is not asked again, and about a metric that is left out.
 
     Raises:
         DatasetError: the split is not there, or a record of it cannot be read.
@@ -74,7 +74,7 @@ def evaluate(
     questions = questions_of(index, settings.limit)
     check_metrics(settings, split, questions)
     with_loss = with_loss or wants_loss(settings)
-    pair = _label_pair(questions, processor, settings)
+    pair = _label_pair(questions, processor, settings, log)
     answered = processes.by_first(journal.read) if journal else {}
     if before := sum(question.key in answered for question in questions):
         log(f"{before:,} of {counted(len(questions), 'question')} answered before, and not asked again")
@@ -123,17 +123,20 @@ def _measured(
     return index, record_costs(index, Counting.of(processor), progress=progress).tokens.tolist()
 
 
-def _label_pair(questions: list[Question], processor: Phi3VProcessor, settings: EvaluationConfig) -> LabelPair | None:
+def _label_pair(
+    questions: list[Question], processor: Phi3VProcessor, settings: EvaluationConfig, log: Callable[[str], None]
+) -> LabelPair | None:
     asked = "roc_auc" in settings.metric_names
     labels = labels_of(questions, settings.positive_label) if asked or not settings.metric_names else None
     if labels is None:
         return None
-    try:
-        return label_pair(labels, processor)
-    except UsageError:
+    pair = label_pair(labels, processor)
+    if pair is None:
+        why = "the answers {!r} and {!r} begin with the same token, which does not tell them apart".format(*labels)
         if asked:
-            raise
-        return None
+            raise UsageError(f"ROC AUC: {why}; leave the metric out: --set evaluation.metrics=accuracy")
+        log(f"ROC AUC is left out: {why}")
+    return pair
 
 
 def _threads(processes: Processes) -> int:

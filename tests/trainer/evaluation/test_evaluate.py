@@ -13,7 +13,7 @@ import torch
 from colours import colour_records, turn, write_dataset
 
 from phi3v_data.schema.dataset import Dataset
-from phi3v_data.schema.errors import DatasetError, OutputError
+from phi3v_data.schema.errors import DatasetError, OutputError, UsageError
 from phi3v_data.schema.index import RecordIndex
 from phi3v_data.schema.progress import Progress
 from phi3v_data.schema.record import Record
@@ -133,13 +133,31 @@ def test_the_score_of_a_label_is_what_the_model_gives_its_first_token(
     found = evaluate(model, processor, data, "val", tiny_run().evaluation)
     assert found.positive_label == "yes"
     assert found.metrics["roc_auc"].count == 3
-    tokens = list(label_pair(("no", "yes"), processor).tokens)
+    pair = label_pair(("no", "yes"), processor)
+    assert pair is not None
+    tokens = list(pair.tokens)
     source = SampleSource(RecordIndex(data, "val"), processor)
     for number, answer in enumerate(found.answers):
         prompt = torch.tensor([source[number].text.prompt(0)])
         with torch.inference_mode():
             logits = model(input_ids=prompt, use_cache=False).logits[0, -1]
         assert answer.positive == pytest.approx(float(logits[tokens].softmax(-1)[1]), abs=1e-5)
+
+
+def test_roc_auc_is_left_out_with_a_line_where_the_labels_begin_alike_and_refused_where_it_was_asked_for(
+    model: Phi3VForCausalLM, tmp_path: Path, tiny_run: Run
+) -> None:
+    records = [Record(id=label, conversations=[turn(label)]) for label in ("benign", "bad")]
+    data, processor = write_dataset(tmp_path, {"val": records}), tiny_processor()
+    lines: list[str] = []
+    found = evaluate(model, processor, data, "val", tiny_run().evaluation, log=lines.append)
+    assert "roc_auc" not in found.metrics
+    (line,) = lines
+    assert line.startswith("ROC AUC is left out: ")
+    assert line.endswith("begin with the same token, which does not tell them apart")
+    settings = tiny_run({"evaluation.metrics": "roc_auc"}).evaluation
+    with pytest.raises(UsageError, match=r"begin with the same token.*leave the metric out"):
+        evaluate(model, processor, data, "val", settings)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
