@@ -6,7 +6,8 @@ The object `<name>` is JSON::
 
 Who finds it there watches it for one lease. If it changes, its owner is alive; if not, the owner is gone and the lock
 is taken over. Nothing depends on what time it is: clocks of machines differ. An owner on this machine whose process has
-ended is gone at once, which the system tells by a file lock: a killed run is resumed without a wait.
+ended is gone at once, which the system tells by a file lock: a run that was killed, or that could not
+release its lock, is resumed without a wait.
 
 Two that start at one moment are told apart by the store, which writes the object only where there is none. Not every
 store does: some write whatever the condition says. This is tried after the lock is written, at the cost of one request;
@@ -25,7 +26,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -81,11 +81,7 @@ class StoreLock:
     ) -> None:
         self._folder, self._name = folder, name
         self._seconds, self._wait = lease, wait
-        # Locked as long as this process lives, whatever ends it; it is removed with this object.
-        self._held = tempfile.NamedTemporaryFile(prefix=_HELD)  # noqa: SIM115
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-        process = _Process(socket.gethostname(), os.getpid(), Path(self._held.name).name)
-        self._lease = _Lease(uuid.uuid4().hex, process)
+        self._lease = _Lease(uuid.uuid4().hex, _Process(socket.gethostname(), os.getpid()))
         self._version = ""
         self._is_conditional = True
         self._ended = threading.Event()
@@ -93,18 +89,37 @@ class StoreLock:
         self._renewing = threading.Thread(target=self._renew_until_released, daemon=True)
 
     def __enter__(self) -> StoreLock:
-        while not self._take():
-            pass
+        # Locked as long as this run goes on, whatever ends it.
+        self._descriptor, self._held = tempfile.mkstemp(prefix=_HELD)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        process = msgspec.structs.replace(self._lease.process, file=Path(self._held).name)
+        self._lease = msgspec.structs.replace(self._lease, process=process)
+        try:
+            while not self._take():
+                pass
+        except BaseException:
+            self._end(is_released=True)
+            raise
         self._renewing.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._renewing.join()
-        # A store that is away keeps the lock until its lease ends.
-        with suppress(Exception):
+        try:
             if self._is_ours():
                 self._folder.delete(self._name)
+        except Exception as failure:  # noqa: BLE001 - whatever the client raises
+            _log.info("the lock stays on the store (%s)", one_line(failure))
+            self._end(is_released=False)
+        else:
+            self._end(is_released=True)
+
+    def _end(self, *, is_released: bool) -> None:
+        # A store that is away keeps the lock; a later run on this machine sees by the file that this one has ended.
+        if is_released:
+            Path(self._held).unlink(missing_ok=True)
+        os.close(self._descriptor)
 
     def check(self) -> None:
         """Make sure that the lock is still held; to be called before each write that another run could undo.
