@@ -20,7 +20,17 @@ __all__ = ["EXTRAS", "Check", "all_checks"]
 
 Status = Literal["works", "missing", "slow", "fails"]
 
-_DATA = ("av", "opencv-python-headless", "pillow", "numpy", "pyarrow", "datasets", "huggingface_hub", "webdataset")
+_DATA = (
+    "av",
+    "opencv-python-headless",
+    "pillow",
+    "numpy",
+    "pyarrow",
+    "simplejpeg",
+    "datasets",
+    "huggingface_hub",
+    "webdataset",
+)
 _TRAINING = ("torch", "transformers", "peft", "safetensors", "tokenizers", "tensorboard")
 EXTRAS = (
     ("bitsandbytes", "qlora", "4-bit weights: train --strategy qlora"),

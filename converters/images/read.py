@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from PIL import Image, UnidentifiedImageError
 
 from ...schema.errors import MediaError
+from ...schema.jpeg import jpeg_damage
 
 __all__ = ["MOST_PIXELS", "read_image", "undamaged"]
 
@@ -40,8 +41,9 @@ def read_image(data: bytes) -> Image.Image:
                 f"an image of {image.width}x{image.height} pixels; at most {MOST_PIXELS} are decoded: scale it down"
             )
         image.load()
-    if image.format in ("JPEG", "MPO"):
-        _check_jpeg(data)
+    damage = jpeg_damage(data) if image.format in ("JPEG", "MPO") else ""
+    if damage:
+        raise MediaError(f"the image is damaged ({damage})")
     return image
 
 
@@ -67,22 +69,3 @@ def undamaged() -> Iterator[None]:
         except Exception as error:  # decoders raise whatever they run into
             text = " ".join(str(error).split()) or type(error).__name__
             raise MediaError(f"the image is damaged ({text})") from error
-
-
-def _check_jpeg(data: bytes) -> None:
-    """Make sure that a JPEG's compressed data is valid to its end.
-
-    libjpeg passes over bad codes and fills the rest with grey; FFmpeg can be made to raise.
-    """
-    import av
-    from av.error import InvalidDataError, PatchWelcomeError
-
-    codec = av.CodecContext.create("mjpeg", "r")
-    codec.options = {"err_detect": "explode"}
-    try:
-        codec.decode(av.Packet(data))
-    except InvalidDataError:
-        raise MediaError("the image is damaged (bad codes in its compressed data)") from None
-    except PatchWelcomeError:
-        # FFmpeg does not know every way to subsample colours; Pillow has read the image.
-        return

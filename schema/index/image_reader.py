@@ -190,12 +190,14 @@ def _set_header(facts: ImageFacts, header: Header) -> None:
 
 def _set_looks(facts: ImageFacts, data: bytes, header: Header) -> None:
     # OpenCV takes a quarter of a second to import, and headers need nothing of it.
-    from .looks import hash_of, line_height_of, thumbnail_of
+    from .looks import LEAST_SIDE, hash_of, line_height_of, looks_like_page, thumbnail_of
     from .pixels import decode_grey, has_one_colour
 
-    grey = decode_grey(data, header)
+    grey = decode_grey(data, header, LEAST_SIDE)
     thumbnail = thumbnail_of(grey)
     facts.thumbnail = thumbnail.tobytes()
     facts.hash = hash_of(thumbnail)
     facts.flat = int(np.ptp(thumbnail)) <= _FLAT and int(np.ptp(grey)) == 0 and has_one_colour(data)
-    facts.line_height = line_height_of(grey, thumbnail)
+    if looks_like_page(thumbnail):
+        whole = grey.shape == (header.height, header.width)
+        facts.line_height = line_height_of(grey if whole else decode_grey(data, header))

@@ -17,10 +17,25 @@ import numpy.typing as npt
 
 from .pixels import Grey
 
-__all__ = ["NEAR_BITS", "SIDE", "hash_of", "line_height_of", "near_identical", "thumbnail_of"]
+__all__ = [
+    "LEAST_SIDE",
+    "NEAR_BITS",
+    "SIDE",
+    "hash_of",
+    "line_height_of",
+    "looks_like_page",
+    "near_identical",
+    "thumbnail_of",
+]
+
+# Each core has a process of its own.
+cv2.setNumThreads(1)
 
 SIDE = 32
 """Side of a thumbnail."""
+
+LEAST_SIDE = 3 * SIDE
+"""Of what a thumbnail is made of, where the image itself is larger."""
 
 NEAR_BITS = 14
 """Bits in which the hashes of near-identical images may differ."""
@@ -98,14 +113,18 @@ _PAPER = 160  # of 255: most of a page is paper
 _STRIPS = 4
 
 
-def line_height_of(grey: Grey, thumbnail: Grey) -> float:
-    """Estimate the pixels from one line of text to the next; 0 where the image does not look like a page.
+def looks_like_page(thumbnail: Grey) -> bool:
+    """Tell whether an image is mostly bright, as a page of text is."""
+    return 2 * int(np.count_nonzero(thumbnail >= _PAPER)) > thumbnail.size
 
-    Only what is mostly bright is taken for a page. The rows' mean grey values rise and fall with the lines; the first
-    peak of their autocorrelation is the distance.
+
+def line_height_of(grey: Grey) -> float:
+    """Estimate the pixels from one line of a page to the next; 0 where there are no lines.
+
+    The rows' mean grey values rise and fall with the lines; the first peak of their autocorrelation is the distance.
     """
     height = grey.shape[0]
-    if height < _LEAST_LINES * _LEAST_PITCH or float(np.median(thumbnail)) < _PAPER:
+    if height < _LEAST_LINES * _LEAST_PITCH:
         return 0.0
     # A page lies askew by a degree or so: over a quarter of its width a line stays a line.
     strips = np.asarray(cv2.resize(grey, (_STRIPS, height), interpolation=cv2.INTER_AREA), dtype=np.float32)

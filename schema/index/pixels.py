@@ -1,8 +1,7 @@
 """An image's pixels: decoded once, in grey, to know whether all of it is there and what it looks like.
 
-JPEG is decoded by FFmpeg, which can be told to stop at bad codes where libjpeg fills the rest with grey, and which
-gives the grey values without turning them into RGB first. All else, and any JPEG that FFmpeg does not take, is
-Pillow's.
+JPEG is decoded by libjpeg-turbo, which gives the grey values without making colours first, and smaller where that is
+enough. All else, and any JPEG that it gives a warning about, is Pillow's.
 """
 
 from __future__ import annotations
@@ -16,22 +15,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ..jpeg import jpeg_damage, jpeg_grey
 from .header import Header, HeaderError, pillow_formats
 
 __all__ = ["Grey", "decode_grey", "has_one_colour"]
 
 Grey: TypeAlias = npt.NDArray[np.uint8]
 
-_END = b"\xff\xd9"
-_SCAN = b"\xff\xda"
 
-
-def decode_grey(data: bytes, header: Header) -> Grey:
+def decode_grey(data: bytes, header: Header, least_side: int = 0) -> Grey:
     """Decode an image to its last byte.
 
     Args:
         data: the file.
         header: its header.
+        least_side: 0 for its own size; otherwise a JPEG may be smaller, with so many pixels on each side.
 
     Returns:
         Grey values, [height, width].
@@ -39,11 +37,11 @@ def decode_grey(data: bytes, header: Header) -> Grey:
     Raises:
         HeaderError: it is cut off or damaged.
     """
-    if header.format == "JPEG" and data.rfind(_END) > data.rfind(_SCAN):
-        grey = _by_ffmpeg(data)
-        if grey is not None and grey.shape == (header.height, header.width):
+    if header.format == "JPEG" and header.mode in ("L", "RGB"):
+        grey = jpeg_grey(data, least_side)
+        if grey is not None:
             return grey
-    # What FFmpeg refuses is decoded again, if only to say what is wrong with it.
+    # What libjpeg-turbo warns about is decoded again, if only to say what is wrong with it.
     return _by_pillow(data)
 
 
@@ -58,23 +56,6 @@ def _extrema(image: Image.Image) -> list[tuple[float, float]]:
     return [each for each in found if isinstance(each, tuple)]
 
 
-def _by_ffmpeg(data: bytes) -> Grey | None:
-    import av
-
-    codec = av.CodecContext.create("mjpeg", "r")
-    codec.options = {"err_detect": "explode"}
-    codec.thread_count = 1
-    try:
-        frames = codec.decode(av.Packet(data))
-    except av.error.FFmpegError:
-        return None
-    if not frames or not frames[0].format.name.startswith(("yuv", "gray")):
-        return None
-    frame = frames[0]
-    plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : frame.width]
-
-
 def _by_pillow(data: bytes) -> Grey:
     try:
         with warnings.catch_warnings():
@@ -87,7 +68,7 @@ def _by_pillow(data: bytes) -> Grey:
                 finally:
                     ImageFile.LOAD_TRUNCATED_IMAGES = allowed
                 grey = _grey(image)
-                intact = image.format != "JPEG" or _codes_are_good(data)
+                damage = jpeg_damage(data) if image.format == "JPEG" else ""
     except MemoryError:
         raise
     except UnidentifiedImageError:
@@ -96,8 +77,8 @@ def _by_pillow(data: bytes) -> Grey:
         detail = " ".join(str(error).split()) or type(error).__name__
         short = "truncated" in detail or "unexpected end" in detail.lower()
         raise HeaderError("truncated" if short else "damaged", detail) from error
-    if not intact:
-        raise HeaderError("damaged", "bad codes in its compressed data")
+    if damage:
+        raise HeaderError("damaged", damage)
     return grey
 
 
@@ -115,20 +96,3 @@ def _grey(image: Image.Image) -> Grey:
         flat.paste(layer, mask=layer.getchannel("A"))
         return np.asarray(flat.convert("L"))
     return np.asarray(image.convert("L"))
-
-
-def _codes_are_good(data: bytes) -> bool:
-    """Tell whether FFmpeg takes a JPEG that Pillow took; where it does not know the kind, Pillow's word must do."""
-    import av
-    from av.error import InvalidDataError, PatchWelcomeError
-
-    codec = av.CodecContext.create("mjpeg", "r")
-    codec.options = {"err_detect": "explode"}
-    codec.thread_count = 1
-    try:
-        codec.decode(av.Packet(data))
-    except InvalidDataError:
-        return False
-    except PatchWelcomeError:
-        return True
-    return True

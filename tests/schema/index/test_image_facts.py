@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from phi3v_data.schema.index.header import (
     quick_header,
 )
 from phi3v_data.schema.index.image_reader import ImageReader
-from phi3v_data.schema.index.looks import line_height_of, near_identical, thumbnail_of
+from phi3v_data.schema.index.looks import line_height_of, looks_like_page, near_identical, thumbnail_of
+from phi3v_data.schema.index.quick_files import QuickFacts, QuickFiles
 from phi3v_data.schema.rules.examples import Drawing, line
 from phi3v_data.storage import LocalFolder
 
@@ -118,7 +120,15 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return look(self, name, *rest)  # type: ignore[arg-type]  # the same as it was given
 
+    read = QuickFiles.read
+
+    def noted_many(self: QuickFiles, asked: Iterable[str]) -> QuickFacts:
+        found = read(self, asked)
+        names.extend(f"images/{name}" for name in found.names)
+        return found
+
     monkeypatch.setattr(image_reader.ImageReader, "_look", noted)
+    monkeypatch.setattr(QuickFiles, "read", noted_many)
     return names
 
 
@@ -178,9 +188,9 @@ def test_the_height_of_lines_is_that_of_the_page_and_images_have_none() -> None:
     for pitch in (20, 40):
         page = Image.open(io.BytesIO(Drawing("PNG", 800, 1000, "L", text_lines=1000 // pitch).encode()))
         grey = np.asarray(page.convert("L"))
-        assert line_height_of(grey, thumbnail_of(grey)) == pytest.approx(1000 / (1000 // pitch), abs=1)
+        assert line_height_of(grey) == pytest.approx(1000 / (1000 // pitch), abs=1)
     grey = np.asarray(Image.open(io.BytesIO(Drawing(width=800, height=600).encode())).convert("L"))
-    assert line_height_of(grey, thumbnail_of(grey)) == 0
+    assert not looks_like_page(thumbnail_of(grey))
 
 
 @pytest.mark.real_data
@@ -188,7 +198,7 @@ def test_the_height_of_lines_of_real_pages_is_that_of_their_text(real_data: Path
     for name, height in (("linn.png", 40), ("typewriter.png", 137)):
         with Image.open(real_data / "documents" / "documents" / name) as page:
             grey = np.asarray(page.convert("L"))
-        assert line_height_of(grey, thumbnail_of(grey)) == pytest.approx(height, abs=3)
+        assert line_height_of(grey) == pytest.approx(height, abs=3)
 
 
 def test_images_that_differ_in_one_place_are_not_near_identical() -> None:
