@@ -7,7 +7,7 @@ by row, when something has changed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -21,7 +21,16 @@ from ..errors import OutputError
 from .facts import Depth, ImageFacts
 from .table import numbers, read_table, write_table
 
-__all__ = ["SCHEMA", "FactsTable", "FactsWriter", "batch_of", "discard_damaged", "image_key"]
+__all__ = [
+    "SCHEMA",
+    "FactsTable",
+    "FactsWriter",
+    "batch_of",
+    "batch_of_columns",
+    "decode_facts",
+    "discard_damaged",
+    "image_key",
+]
 
 SCHEMA = pa.schema(
     [
@@ -41,7 +50,8 @@ _ROWS = 1 << 14
 _HELD = 1 << 27
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(ImageFacts).decode
+decode_facts = msgspec.msgpack.Decoder(ImageFacts).decode
+"""Turn the column `facts` of a row into facts."""
 
 
 def image_key(name: str) -> int:
@@ -52,7 +62,7 @@ def image_key(name: str) -> int:
 def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
     """Return rows of the table."""
     rows = list(facts)
-    columns = [
+    return batch_of_columns(
         [image_key(each.name) for each in rows],
         [each.content for each in rows],
         [each.hash for each in rows],
@@ -60,7 +70,11 @@ def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
         [each.height for each in rows],
         [each.thumbnail for each in rows],
         [_encode(msgspec.structs.replace(each, thumbnail=b"") if each.thumbnail else each) for each in rows],
-    ]
+    )
+
+
+def batch_of_columns(*columns: Sequence[int] | Sequence[bytes]) -> pa.RecordBatch:
+    """Return rows of the table from its columns, those of SCHEMA."""
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
@@ -103,9 +117,18 @@ class FactsTable:
         row = int(np.searchsorted(self.keys, np.uint64(key)))
         return row if row < len(self.keys) and self.keys[row] == key else None
 
+    def has(self, keys: Sequence[int]) -> list[bool]:
+        """Tell for each hash of a name whether the table has its image, in whatever state."""
+        asked = np.array(keys, np.uint64)
+        if not len(self):
+            return [False] * len(keys)
+        rows = np.minimum(np.searchsorted(self.keys, asked), len(self) - 1)
+        found: list[bool] = (self.keys[rows] == asked).tolist()
+        return found
+
     def at(self, row: int) -> ImageFacts:
         """Return the facts of a row, without the thumbnail."""
-        return _decode(self.table["facts"][row].as_py())
+        return decode_facts(self.table["facts"][row].as_py())
 
     def thumbnail(self, row: int) -> npt.NDArray[np.uint8]:
         """Return an image's thumbnail; see `looks`."""

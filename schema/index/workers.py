@@ -18,7 +18,7 @@ __all__ = ["core_count", "in_order"]
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-# Enough that no process waits for the one that is at the oldest task; few enough that answers do not pile up.
+# Tasks of each process at a time: enough that it never waits for one; few enough that answers do not pile up.
 _DEPTH = 3
 
 
@@ -30,25 +30,32 @@ def core_count() -> int:
 def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task], workers: int) -> Iterator[Answer]:
     """Yield the answer to each task, in their order; few are held at a time.
 
+    This process is one of the workers. It does the tasks that the others have no room for, and all until they have
+    started, which takes as long as hundreds of small tasks.
+
     Args:
         make: called once in each process; what it returns does the tasks. Both travel, so they must pickle.
         tasks: taken as there is room for them.
-        workers: processes; with 1, this one does it all.
+        workers: processes, this one among them.
 
     Raises:
         RunError: a process died.
     """
+    work = make()
     if workers <= 1:
-        yield from map(make(), tasks)
+        yield from map(work, tasks)
         return
     # Forked from a process that already runs threads (torch, Arrow, a store's client), one may hang for ever.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(make,))
+    pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_begin, initargs=(make,))
+    room = _DEPTH * (workers - 1)
     waiting: deque[Future[Answer]] = deque()
     try:
+        started = [pool.submit(_is_there) for _ in range(workers - 1)]
         for task in tasks:
-            waiting.append(pool.submit(_do, task))
-            if len(waiting) >= _DEPTH * workers:
+            is_free = all(each.done() for each in started) and sum(not each.done() for each in waiting) < room
+            waiting.append(pool.submit(_do, task) if is_free else _done(work, task))
+            while waiting and (waiting[0].done() or len(waiting) >= room + _DEPTH):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -59,6 +66,16 @@ def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task]
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _done(work: Callable[[Task], Answer], task: Task) -> Future[Answer]:
+    """Do a task here; an error is raised where its answer would be."""
+    future: Future[Answer] = Future()
+    try:
+        future.set_result(work(task))
+    except Exception as error:  # noqa: BLE001 - raised where its answer is taken
+        future.set_exception(error)
+    return future
 
 
 _work: Callable[[Any], Any]
@@ -76,6 +93,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _is_there() -> None:
+    """Tell that a process has started."""
 
 
 def _do(task: Any) -> Any:

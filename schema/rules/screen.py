@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..index.facts import ImageFacts
+from ..index.header import Header
 from ..vision_tokens import crop_grid
 from .files import SUFFIXES
 from .settings import Limits
@@ -74,15 +75,16 @@ class ImageScreen:
 
     def passes(self, name: str, facts: ImageFacts) -> bool:
         """Tell it of one image."""
-        return (
-            facts.mode in ("RGB", "L")
-            and not facts.failure
-            and facts.bits == 8
-            and facts.orientation == facts.frames == 1
-            and not (facts.transparent or facts.flat or facts.line_height)
-            and name.endswith(SUFFIXES.get(facts.format, ()))
-            and self._size_is_usual(facts.width, facts.height)
-        )
+        if facts.failure or facts.flat or facts.line_height:
+            return False
+        return name.endswith(self.suffixes(facts))
+
+    def suffixes(self, header: Header | ImageFacts) -> tuple[str, ...]:
+        """Return how the names of such images end; () where something is odd about them."""
+        is_plain = header.mode in ("RGB", "L") and header.bits == 8 and header.orientation == header.frames == 1
+        if not is_plain or header.transparent or not self._size_is_usual(header.width, header.height):
+            return ()
+        return SUFFIXES.get(header.format, ())
 
     def _is_usual(self, width: int, height: int) -> bool:
         limits = self._limits

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 
 from ...storage import Folder, LocalFolder
 from ..index.facts import Depth, ImageFacts
-from ..index.facts_table import FactsTable, batch_of, image_key
+from ..index.facts_table import FactsTable, batch_of, decode_facts, image_key
 from ..index.image_reader import ImageReader, Look
+from ..index.quick_files import QuickFiles
 from ..layout import IMAGES as FOLDER
 from . import pixels
 from .files import IMAGES, PATHS, Shown
@@ -32,14 +32,6 @@ and what equal files share: the hash of the whole, or of size and head where no 
 read."""
 
 _FOLDERS = 64
-
-
-class _Seen(NamedTuple):
-    """An image that was looked at: its facts, and what stands for it in REFERENCES."""
-
-    facts: ImageFacts
-    key: int
-    content: int
 
 
 class Taken(NamedTuple):
@@ -74,20 +66,29 @@ class ShownImages:
         self._rules = _selected(IMAGES.rules, settings)
         self._clips = _selected(pixels.CLIPS.rules, settings)
         self._looks = settings.level != "records"
-        self._pixels = settings.level == "pixels"
         if self._looks:
             table = FactsTable(tables, check=False) if tables is not None else None
-            depth: Depth = "pixels" if self._pixels else "header"
+            self._table = table or None
+            depth: Depth = "pixels" if settings.level == "pixels" else "header"
             self._reader = ImageReader(folder, depth, table.known) if table else ImageReader(folder, depth)
+        is_local = isinstance(folder, LocalFolder) and settings.level == "files"
+        self._quick = QuickFiles(str(Path(folder.address)), FOLDER) if is_local else None
         self._names_in = lru_cache(_FOLDERS)(self._list)
         self._tar: tuple[str, list[str], Sequence[bytes]] | None = None
         self._start()
 
     def _start(self) -> None:
-        self._seen: dict[str, _Seen] = {}
-        self._new: list[ImageFacts] = []
-        self._references: list[tuple[int, int, int, int]] = []
         self._records = 0
+        # Images that were looked at, each once: their places in what follows.
+        self._places: dict[str, int] = {}
+        self._keys: list[int] = []
+        self._contents: list[int] = []
+        self._facts: list[ImageFacts | None] = []
+        # Those of them that a rule may have something to say about, with their facts as MessagePack.
+        self._unusual: dict[str, bytes] = {}
+        self._new: list[ImageFacts] = []
+        self._batches: list[pa.RecordBatch] = []
+        self._shown: list[npt.NDArray[np.int64]] = []
 
     def in_tar(self, fingerprint: str, places: list[str], images: Sequence[bytes]) -> None:
         """Say that the images of the next record are in memory: of a tar, with such names."""
@@ -95,10 +96,13 @@ class ShownImages:
 
     def take(self) -> Taken:
         """Return what was found out since the last time."""
-        references = np.empty(len(self._references), REFERENCES)
-        for field, column in zip(REFERENCES.names or (), zip(*self._references, strict=True), strict=False):
-            references[field] = column
-        taken = Taken(references, batch_of(self._new) if self._new else None)
+        records, numbers, places = np.concatenate([np.empty((3, 0), np.int64), *self._shown], axis=1)
+        references = np.empty(len(records), REFERENCES)
+        references["record"], references["number"] = records, numbers
+        references["image"] = np.array(self._keys, np.uint64)[places]
+        references["content"] = np.array(self._contents, np.uint64)[places]
+        batches = [*self._batches, batch_of(self._new)] if self._new else self._batches
+        taken = Taken(references, pa.concat_batches(batches) if batches else None)
         self._start()
         return taken
 
@@ -115,15 +119,62 @@ class ShownImages:
             How many images they show.
         """
         plain = not paths or paths_are_plain(paths)
-        if self._looks or not plain:
-            for number, record in enumerate(records):
-                names = [name for turn in record.conversations for name in turn.images or ()]
-                bad = set() if plain else {x for x in names if self._bad(x, line + number, record, findings)}
-                if self._looks:
-                    self._look(record, names, bad, line + number, findings)
-                self._records += 1
+        if self._quick is not None and plain and self._tar is None:
+            self._look_ahead(self._quick, paths)
+        if not plain or (self._looks and not self._all_are_known(paths)):
+            self._look_at_each(records, plain, line, findings)
+        elif self._looks:
+            counts = np.array(
+                [sum([len(turn.images or ()) for turn in each.conversations]) for each in records], np.int64
+            )
+            starts = np.cumsum(counts) - counts
+            numbers = np.arange(len(paths)) - np.repeat(starts, counts)
+            places = np.array([self._places[name] for name in paths], np.int64)
+            self._shown.append(np.stack([self._records + np.repeat(np.arange(len(records)), counts), numbers, places]))
+        self._records += len(records)
         self._tar = None
         return len(paths)
+
+    def _look_ahead(self, quick: QuickFiles, paths: Sequence[str]) -> None:
+        """Look at many files at once, those that nothing is known of."""
+        names = [name for name in dict.fromkeys(paths) if name not in self._places]
+        if "F205" in self._rules:
+            folders = {name.rpartition("/")[0] for name in names}
+            out = {each for each in folders if self._reader.leaves_folder(f"{FOLDER}/{each}/", is_link=False)}
+            names = [name for name in names if name.rpartition("/")[0] not in out] if out else names
+        if self._table is not None:
+            known = self._table.has([image_key(f"{FOLDER}/{name}") for name in names])
+            names = [name for name, is_known in zip(names, known, strict=True) if not is_known]
+        found = quick.read(names)
+        if not found.names:
+            return
+        suffixes = [self._screen.suffixes(header) for header in quick.headers]
+        start = len(self._keys)
+        self._places.update(zip(found.names, range(start, start + len(found.names)), strict=True))
+        self._keys += found.keys
+        self._contents += found.heads
+        self._facts += [None] * len(found.names)
+        self._batches.append(quick.batch(found))
+        for name, kind, facts in zip(found.names, found.kinds, found.facts, strict=True):
+            if not name.endswith(suffixes[kind]):
+                self._unusual[name] = facts
+
+    def _all_are_known(self, paths: Sequence[str]) -> bool:
+        """Tell whether all images were looked at, and nothing is left to be said of one."""
+        if self._tar is not None or self._clips or self._unusual:
+            return False
+        return self._places.keys() >= set(paths)
+
+    def _look_at_each(self, records: Sequence[LeanRecord], plain: bool, line: int, findings: list[Finding]) -> None:
+        shown: list[tuple[int, int, int]] = []
+        for at, record in enumerate(records):
+            names = [name for turn in record.conversations for name in turn.images or ()]
+            bad = set() if plain else {name for name in names if self._bad(name, line + at, record, findings)}
+            if self._looks:
+                places = self._look(record, names, bad, line + at, findings)
+                shown += [(self._records + at, number, place) for number, place in places]
+        if shown:
+            self._shown.append(np.array(shown, np.int64).T)
 
     def _bad(self, name: str, line: int, record: LeanRecord, findings: list[Finding]) -> bool:
         """Tell whether a path must not be followed, and say so."""
@@ -132,36 +183,52 @@ class ShownImages:
                 findings.append(rule.finding(message, line=line, id=record.id, image=name))
         return any(True for rule in PATHS.rules.values() for _ in rule.check(name))
 
-    def _look(self, record: LeanRecord, names: list[str], bad: set[str], line: int, findings: list[Finding]) -> None:
+    def _look(
+        self, record: LeanRecord, names: list[str], bad: set[str], line: int, findings: list[Finding]
+    ) -> list[tuple[int, int]]:
+        """Look at the images of a record, and return for each its place among those that it shows, and in `_places`."""
+        shown = []
         for number, name in enumerate(names):
             if name in bad:
                 continue
-            seen = self._seen.get(name) if self._tar is None else None
-            if seen is None:
-                seen = self._seen[name] = self._look_at(name, number, line, record, findings)
-            self._references.append((self._records, number, seen.key, seen.content))
+            place = self._places.get(name) if self._tar is None else None
+            if place is None:
+                place = self._places[name] = self._look_at(name, number, line, record, findings)
+            elif name in self._unusual:
+                facts = decode_facts(self._unusual.pop(name))
+                self._check(name, facts, line, record, findings, leaves=False)
+            shown.append((number, place))
         for turn in record.conversations if self._clips else ():
-            found = [self._seen[name].facts for name in turn.images or () if name in self._seen]
+            looks = [self._facts[self._places[name]] for name in turn.images or () if name in self._places]
+            found = [facts for facts in looks if facts is not None]
             if len(found) > 1:
                 for rule in self._clips.values():
                     for message in rule.check(found):
                         findings.append(rule.finding(message, line=line, id=record.id))
+        return shown
 
-    def _look_at(self, name: str, number: int, line: int, record: LeanRecord, findings: list[Finding]) -> _Seen:
+    def _look_at(self, name: str, number: int, line: int, record: LeanRecord, findings: list[Finding]) -> int:
         place = f"{FOLDER}/{name}"
         facts, is_new, is_link = self._reader.file(place) if self._tar is None else self._in_tar(number)
         if is_new:
             self._new.append(facts)
         leaves = self._tar is None and "F205" in self._rules and self._reader.leaves_folder(place, is_link)
         if leaves or not self._screen.passes(name, facts):
-            shown = Shown(place, facts, self._limits, lambda: self._names_in(str(PurePosixPath(place).parent)), leaves)
-            for rule in self._rules.values():
-                for message in rule.check(shown):
-                    findings.append(rule.finding(f"{place}: {message}", line=line, id=record.id, image=place))
-        content = facts.content
-        if not content and facts.head:
-            content = xxhash.xxh3_64_intdigest(b"head", facts.head)
-        return _Seen(facts, image_key(facts.name), content)
+            self._check(name, facts, line, record, findings, leaves=leaves)
+        self._keys.append(image_key(facts.name))
+        self._contents.append(facts.content or facts.head)
+        self._facts.append(facts)
+        return len(self._facts) - 1
+
+    def _check(
+        self, name: str, facts: ImageFacts, line: int, record: LeanRecord, findings: list[Finding], *, leaves: bool
+    ) -> None:
+        """Look at an image rule by rule."""
+        place = f"{FOLDER}/{name}"
+        shown = Shown(place, facts, self._limits, lambda: self._names_in(str(PurePosixPath(place).parent)), leaves)
+        for rule in self._rules.values():
+            for message in rule.check(shown):
+                findings.append(rule.finding(f"{place}: {message}", line=line, id=record.id, image=place))
 
     def _in_tar(self, number: int) -> Look:
         fingerprint, places, images = self._tar or ("", [], [])

@@ -38,7 +38,7 @@ from .tokens import COSTS, costs_of
 __all__ = ["Summary", "Validation", "find_all"]
 
 # Bytes of records a task: less where each image takes long.
-_TASK = {"records": 1 << 21, "files": 1 << 18, "pixels": 1 << 15}
+_TASK = {"records": 1 << 22, "files": 1 << 20, "pixels": 1 << 15}
 # Below this, starting processes takes longer than the work.
 _SMALL = {"records": 1 << 25, "files": 1 << 24, "pixels": 1 << 18}
 

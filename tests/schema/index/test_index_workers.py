@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,12 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from phi3v_data.schema.errors import RunError
 from phi3v_data.schema.index.workers import in_order
 
 # What travels to a process must be found there under its name, which nothing in a test module is.
 MAKE_DIVIDER = partial(partial, divmod, 100)
-MAKE_EXIT = partial(partial, os._exit)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -38,9 +35,28 @@ def test_an_error_in_a_task_is_raised_as_it_is() -> None:
         list(in_order(MAKE_DIVIDER, [1, 2, 0, 3], 2))
 
 
-def test_a_process_that_dies_is_one_clear_error() -> None:
-    with pytest.raises(RunError, match="a process that built the index died"):
-        list(in_order(MAKE_EXIT, [1], 2))
+_DIES = """
+import itertools, multiprocessing, os
+from phi3v_data.schema.errors import RunError
+from phi3v_data.schema.index.workers import in_order
+
+def make():
+    return lambda task: os._exit(1) if multiprocessing.parent_process() else task
+
+if __name__ == "__main__":
+    try:
+        for _ in in_order(make, itertools.repeat(7), 2):
+            pass
+    except RunError as error:
+        print(error)
+"""
+
+
+def test_a_process_that_dies_is_one_clear_error(tmp_path: Path) -> None:
+    script = tmp_path / "dies.py"
+    script.write_text(_DIES)
+    out = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
+    assert out.startswith("a process that built the index died")
 
 
 _ANSWERS_FOR_EVER = """
