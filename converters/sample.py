@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..schema.record import Record, Turn
+from ..storage import Folder
 from .base import ImageSink, Item
+from .rows import InputFile, input_file
 from .rows.image_ref import ImageReader, ImageRef
 
 if TYPE_CHECKING:
+    from .prompts import Prompts
     from .video import Decoder
     from .video.sampling import Sampling
 
-__all__ = ["RecordMaker", "Sample", "SampleSource", "SampleTurn", "failed_item"]
-
-# From a record's id and the values of one of its turns to the user's text.
-Prompt: TypeAlias = Callable[[str, Mapping[str, Any]], str]
+__all__ = ["Sample", "SampleSource", "SampleTurn", "failed_item"]
 
 
 class SampleTurn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,9 +72,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         data: dict[str, Any] = msgspec.to_builtins(self)
         return data
 
-    def item(self, record_id: str, split: str, path: str, images: str, shared: str = "") -> Item:
+    def item(self, record_id: str, split: str, path: str, images: str, shared: str = "", failure: str = "") -> Item:
         """Return the item that carries it; for the names, see `Item`."""
-        return Item(id=record_id, split=split, path=path, images=images, data=self.as_data(), shared=shared)
+        data = self.as_data()
+        return Item(id=record_id, split=split, path=path, images=images, data=data, shared=shared, failure=failure)
 
     @classmethod
     def of(cls, item: Item) -> Sample:
@@ -87,50 +88,71 @@ def failed_item(place: str, split: str, reason: str) -> Item:
     return Item(id=place, split=split, path=place, images=f"{split}/{place}", failure=reason)
 
 
-@dataclass(frozen=True)
-class RecordMaker:
-    """Makes records of samples; one a worker.
+@dataclass(frozen=True, kw_only=True)
+class SampleSource(ABC):
+    """A source whose items carry samples; what is left to it is to find them."""
 
-    Args:
-        source: the converter's name.
-        reader: reads the images.
-        prompt: makes the user's text of turns that bring none.
-        sampling: which frames of clips are shown, in sources that have clips.
-        decoder: what reads them.
-    """
+    name: ClassVar[str]
+    takes_files: ClassVar[tuple[str, ...]] = ()
 
-    source: str
-    reader: ImageReader
-    prompt: Prompt | None = None
-    sampling: Sampling | None = None
-    decoder: Decoder = "auto"
+    input: Folder
 
-    def record(self, item: Item, images: ImageSink) -> Record:
+    if TYPE_CHECKING:  # what sources with prompts, and those with clips, have
+
+        @property
+        def _prompts(self) -> Prompts: ...
+
+        @property
+        def sampling(self) -> Sampling:
+            """Which frames are shown."""
+
+        @property
+        def decoder(self) -> Decoder:
+            """What reads them."""
+
+    @abstractmethod
+    def discover(self) -> Iterator[Item]:
+        """Find every raw sample; see `Converter`."""
+
+    @cached_property
+    def place(self) -> InputFile:
+        """The folder of raw data, and the one file of it that was given, if it was one."""
+        return input_file(self.input, self.takes_files)
+
+    @cached_property
+    def reader(self) -> ImageReader:
+        """What reads the images; one a worker."""
+        return ImageReader(self.place.folder)
+
+    def ask(self, record_id: str, values: Mapping[str, Any]) -> str:
+        """Return the user's text of a turn that brings none, of the turn's values."""
+        return self._prompts.render(record_id, values)
+
+    def convert(self, item: Item, images: ImageSink) -> Record:
         """Store what an item shows, and make its record.
 
         Raises:
             ItemError: the prompt cannot be made.
-            MediaError: an image or a clip is missing or damaged.
+            MediaError: an image or a clip is missing, a folder, or damaged.
         """
         sample = Sample.of(item)
-        users = [self._user(item.id, turn) for turn in sample.turns]
-        meta = None if sample.meta is None else dict(sample.meta)
-        bytes_of: list[bytes | Callable[[], bytes]] = [partial(self.reader.read, image) for image in sample.images]
+        users = [self.ask(item.id, turn.values) if turn.user is None else turn.user for turn in sample.turns]
+        meta = sample.meta
+        sources: Sequence[bytes | Callable[[], bytes]] = [partial(self.reader.read, image) for image in sample.images]
         if sample.hashed:
-            raw = [self.reader.read(image) for image in sample.images]
+            sources = raw = [self.reader.read(image) for image in sample.images]
             digest = hashlib.sha256(b"".join(raw)).hexdigest()
             meta = {**(meta or {}), **{name: digest[:digits] for name, digits in sample.hashed.items()}}
-            bytes_of = [*raw]
-        names = sample.names or [f"{item.images}.{number}" for number in range(len(sample.images))]
-        shown = [images.keep(name, data) for name, data in zip(names, bytes_of, strict=True)]
+        names = sample.names or [f"{item.images}.{number}" for number in range(len(sources))]
+        shown = [images.keep(name, source) for name, source in zip(names, sources, strict=True)]
         if sample.clips:
             frames, provenance = self._frames(item, sample, images)
-            # What the sample says of its clip goes before what was found.
-            meta = {**(meta or {}), **{name: value for name, value in provenance.items() if name not in (meta or {})}}
             shown += frames
+            # What the sample says of its clip goes before what was found.
+            meta = {**(meta or {}), **provenance, **(meta or {})}
         turns = [
             Turn(
-                images=_shown_by(turn, number, shown),
+                images=([] if number else shown) if turn.images is None else [shown[image] for image in turn.images],
                 user=user,
                 assistant=turn.assistant,
                 answers=UNSET if turn.answers is None else turn.answers,
@@ -138,19 +160,12 @@ class RecordMaker:
             )
             for number, (turn, user) in enumerate(zip(sample.turns, users, strict=True))
         ]
-        source = self.source if sample.source is UNSET else UNSET if sample.source is None else sample.source
+        source = self.name if sample.source is UNSET else UNSET if sample.source is None else sample.source
         return Record(id=item.id, source=source, conversations=turns, meta=UNSET if meta is None else meta)
-
-    def _user(self, record_id: str, turn: SampleTurn) -> str:
-        if turn.user is not None:
-            return turn.user
-        assert self.prompt is not None, "a source whose turns bring no text has a prompt"
-        return self.prompt(record_id, turn.values)
 
     def _frames(self, item: Item, sample: Sample, images: ImageSink) -> tuple[list[str], dict[str, Any]]:
         from .video.clips import show_clip
 
-        assert self.sampling is not None, "a source with clips has a sampling"
         shown: list[str] = []
         found = []
         for number, ref in enumerate(sample.clips):
@@ -160,27 +175,3 @@ class RecordMaker:
             shown += clip.images
             found.append({"video": path, **clip.provenance})
         return shown, found[0] if len(found) == 1 else {"videos": found}
-
-
-def _shown_by(turn: SampleTurn, number: int, shown: list[str]) -> list[str]:
-    if turn.images is None:
-        return [] if number else shown
-    return [shown[image] for image in turn.images]
-
-
-class SampleSource(ABC):
-    """A source whose items carry samples; what is left to it is to find them."""
-
-    @property
-    @abstractmethod
-    def records(self) -> RecordMaker:
-        """What makes its records."""
-
-    def convert(self, item: Item, images: ImageSink) -> Record:
-        """Store what an item shows, and make its record.
-
-        Raises:
-            ItemError: the prompt cannot be made.
-            MediaError: an image or a clip is missing, a folder, or damaged.
-        """
-        return self.records.record(item, images)

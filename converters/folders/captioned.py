@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from ...schema.errors import InputError, ItemError
+from ...schema.errors import ItemError
 from ...schema.splits import split_name
 from ...storage import Folder
 from .layouts import LabelledFile, Layout
@@ -21,13 +21,13 @@ class Captioned(Layout):
 
     Args:
         suffix: of the texts, such as `.txt`.
-        split_of: the split of an image by its path; None where the uppermost folder names it.
+        by_folder: whether the uppermost folder names the split.
     """
 
     form: ClassVar[str] = "images with a text beside each"
 
     suffix: str
-    split_of: Callable[[str], str] | None
+    by_folder: bool
 
     def labels(self) -> list[str]:
         """Name no class: the texts are the answers."""
@@ -36,35 +36,36 @@ class Captioned(Layout):
     def files(self) -> Iterator[LabelledFile]:
         """Yield every image, by path."""
         found = False
-        for path, text in self._images(self.base):
+        for path, has_text in self._images(self.base):
             found = True
             top, slash, _ = path.partition("/")
-            if self.split_of is None and not slash:
-                raise InputError(
-                    f"{self.folder.address}/{path}: an image in no folder, where folders are the splits; "
-                    "move it into one, or give --split-by ratio"
-                )
-            split = split_name(top) if self.split_of is None else self.split_of(path)
-            failure = "" if text else f"no text beside it; expected {PurePosixPath(path).stem}{self.suffix}"
+            if self.by_folder and not slash:
+                where = "an image in no folder, where folders are the splits"
+                raise self._refused(path, f"{where}; move it into one, or give --split-by ratio")
+            failure = "" if has_text else _no_text(path, self.suffix)
             # With its suffix: a.png and a.jpg are two images.
-            yield LabelledFile(split, "", path, path, failure)
+            yield LabelledFile(split_name(top) if self.by_folder else "", "", path, path, failure)
         if not found:
-            raise InputError(f"{self.folder.address}: no {self.kind.noun} below it; {self._expected}")
+            raise self._refused("", f"no {self.kind.noun} below it; {self._expected}")
 
-    def _images(self, name: str) -> Iterator[tuple[str, str]]:
-        """Yield the images of a folder and of those below, each with the text beside it, "" where there is none."""
+    def _images(self, name: str) -> Iterator[tuple[str, bool]]:
+        """Yield the images of a folder and of those below, and whether there is a text beside each."""
         entries = self.folder.list(name)
         beside = {entry.name for entry in entries if not entry.is_folder}
         for entry in entries:
             if entry.is_folder:
                 yield from self._images(entry.name)
             elif self.kind.has(entry.name):
-                yield entry.name, next((text for text in _texts(entry.name, self.suffix) if text in beside), "")
+                yield entry.name, not beside.isdisjoint(_texts(entry.name, self.suffix))
 
 
 def _texts(image: str, suffix: str) -> tuple[str, str]:
     """Return how the text beside an image may be called."""
     return f"{PurePosixPath(image).with_suffix('')}{suffix}", f"{image}{suffix}"
+
+
+def _no_text(image: str, suffix: str) -> str:
+    return f"no text beside it; expected {PurePosixPath(image).stem}{suffix}"
 
 
 def read_caption(folder: Folder, image: str, suffix: str) -> str:
@@ -83,4 +84,4 @@ def read_caption(folder: Folder, image: str, suffix: str) -> str:
         if not text:
             raise ItemError(f"{name}: empty; expected the answer")
         return text
-    raise ItemError(f"{image}: no text beside it; expected {PurePosixPath(image).stem}{suffix}")
+    raise ItemError(f"{image}: {_no_text(image, suffix)}")

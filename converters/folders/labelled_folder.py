@@ -12,18 +12,18 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta
 
-from ...schema.errors import UsageError
+from ...schema.errors import InputError, UsageError
 from ...schema.splits import split_name
-from ...storage import Folder
+from ...storage import name_key
 from ..base import Item
 from ..prompts import Prompts
-from ..rows.image_ref import ImageReader, ImageRef
-from ..sample import RecordMaker, Sample, SampleSource, SampleTurn
-from ..splits import Ratios, SplitRatio, parse_ratios
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleSource, SampleTurn
+from ..splits import Ratios, SplitRatio, parse_ratios, stratified
 from ..video import Decoder
 from ..video.sampling import Sampling
-from .class_folders import CLIPS, Kind, check_labels
-from .layouts import ByFolder, ByLists, ByRatio, LabelledFile, Layout
+from .layouts import CLIPS, ByFolder, Kind, LabelledFile, Layout
+from .split_lists import ByLists
 
 __all__ = ["LabelPrompt", "LabelledClips", "LabelledFolder", "SplitFolder"]
 
@@ -37,10 +37,8 @@ LabelPrompt: TypeAlias = Annotated[
 class LabelledFolder(SampleSource):
     """A folder of classes, or of splits with classes inside; the classes' names are the answers."""
 
-    name: ClassVar[str]
     kind: ClassVar[Kind]
 
-    input: Folder
     prompt: LabelPrompt
 
     def __post_init__(self) -> None:
@@ -53,17 +51,21 @@ class LabelledFolder(SampleSource):
         Raises:
             InputError: the input is not such a folder, or holds something that would be left out silently.
         """
-        check_labels(self.input, self._labels)
+        self._check_labels()
         for number, file in enumerate(self._layout.files()):
-            path = self._layout.base + file.path
-            yield Item(
-                id=f"{file.split}-{number:010d}",
-                split=file.split,
-                path=path,
-                images=f"{file.split}/{file.image}",
-                data=self._sample(file, ImageRef(path)).as_data(),
-                failure=file.failure or self._group_failure(file.path),
+            split = file.split or self.split_of(file)
+            path, is_clip = self._layout.base + file.path, self.kind is CLIPS
+            group = self.group_of(file.path)
+            meta = {"group": group, "label": file.label, "video" if is_clip else "image": file.path}
+            sample = Sample(
+                turns=[SampleTurn(assistant=file.label)],
+                images=[] if is_clip else [ImageRef(path)],
+                clips=[ImageRef(path)] if is_clip else [],
+                meta={name: value for name, value in meta.items() if value},
+                hashed={} if is_clip else {"sha256": 64},
             )
+            failure = file.failure or ("" if group else self._no_group)
+            yield sample.item(f"{split}-{number:010d}", split, path, f"{split}/{file.image}", failure=failure)
 
     @property
     @abstractmethod
@@ -74,27 +76,35 @@ class LabelledFolder(SampleSource):
     def find_layout(self) -> Layout:
         """Tell how the files lie in the input."""
 
+    def split_of(self, file: LabelledFile) -> str:
+        """Return the split of a file where the layout names none."""
+        return "train"
+
+    def ask(self, record_id: str, values: Mapping[str, Any]) -> str:
+        """Return the user's text, which may name the classes."""
+        return super().ask(record_id, {"labels": self._labels})
+
     def group_of(self, path: str) -> str:
         """Return the group that a file's name tells, "" where it tells none."""
         match = self._pattern.search(PurePosixPath(path).name) if self._pattern.pattern else None
         return (match[1] if self._pattern.groups else match[0]) or "" if match else ""
 
-    def _sample(self, file: LabelledFile, place: ImageRef) -> Sample:
-        is_clip = self.kind is CLIPS
-        group = self.group_of(file.path)
-        meta: dict[str, Any] = {"group": group} if group else {}
-        meta |= {"label": file.label} if file.label else {}
-        meta |= {"video" if is_clip else "image": file.path}
-        turns = [SampleTurn(assistant=file.label)]
-        if is_clip:
-            return Sample(turns=turns, clips=[place], meta=meta)
-        return Sample(turns=turns, images=[place], meta={**meta, "sha256": ""}, hashed={"sha256": 64})
-
-    def _group_failure(self, path: str) -> str:
-        return ""
-
-    def _ask(self, record_id: str, values: Mapping[str, Any]) -> str:
-        return self._prompts.render(record_id, {"labels": self._labels})
+    def _check_labels(self) -> None:
+        """Make sure that classes can be written down, and told apart by every file system."""
+        seen: dict[str, str] = {}
+        for label in self._labels:
+            try:
+                label.encode()
+            except UnicodeEncodeError:
+                raise InputError(
+                    f"{self.input.address}: the class {label!a} is not named in UTF-8; rename it"
+                ) from None
+            earlier = seen.setdefault(name_key(label), label)
+            if earlier != label:
+                raise InputError(
+                    f"{self.input.address}: the classes {earlier!a} and {label!a} differ only in case or in how "
+                    "Unicode spells them; give them one name"
+                )
 
     @cached_property
     def _layout(self) -> Layout:
@@ -108,14 +118,14 @@ class LabelledFolder(SampleSource):
     def _pattern(self) -> re.Pattern[str]:
         return re.compile("")
 
+    @property
+    def _no_group(self) -> str:
+        """Why a file without a group fails; "" where it does not."""
+        return ""
+
     @cached_property
     def _prompts(self) -> Prompts:
         return Prompts(self.prompt, self.seed, names=["labels"])
-
-    @cached_property
-    def records(self) -> RecordMaker:
-        """What makes the records."""
-        return RecordMaker(self.name, ImageReader(self.input), self._ask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +142,6 @@ class LabelledClips(LabelledFolder):
     def seed(self) -> int:
         """The seed of the sampling: one seed for all that is drawn."""
         return self.sampling.seed
-
-    @cached_property
-    def records(self) -> RecordMaker:
-        """What makes the records."""
-        return RecordMaker(self.name, ImageReader(self.input), self._ask, self.sampling, self.decoder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,25 +173,35 @@ class SplitFolder(LabelledFolder):
 
     def __post_init__(self) -> None:
         """Refuse options that cannot work before anything is read."""
-        if self.split_files and self.split_by != "file":
-            raise UsageError(f"--split-files means nothing with --split-by {self.split_by}; give --split-by file")
-        if self.stratify and self.split_by != "ratio":
-            raise UsageError(f"--stratify means nothing with --split-by {self.split_by}; give --split-by ratio")
+        for option, given, use in (("--split-files", self.split_files, "file"), ("--stratify", self.stratify, "ratio")):
+            if given and self.split_by != use:
+                raise UsageError(f"{option} means nothing with --split-by {self.split_by}; give --split-by {use}")
         super().__post_init__()
         self._ratios  # noqa: B018 - made here, kept for later
 
     def find_layout(self) -> Layout:
         """Tell how the files lie in the input."""
-        folder, kind = self.input, self.kind
-        if self.split_by == "ratio":
-            ratios, group_of, stratify = self._ratios, self.group_of, self.stratify
-            return ByRatio(folder=folder, kind=kind, ratios=ratios, group_of=group_of, stratify=stratify)
         if self.split_by == "file":
-            return ByLists(folder=folder, kind=kind, lists=_of_splits(self.split_files))
-        return ByFolder(folder=folder, kind=kind)
+            lists = [_split_and_list(text) for text in self.split_files]
+            return ByLists(folder=self.input, kind=self.kind, lists=lists)
+        return (ByFolder if self.split_by == "folder" else Layout)(folder=self.input, kind=self.kind)
 
-    def _group_failure(self, path: str) -> str:
-        return "" if not self.group or self.group_of(path) else f"its name has no group that {self.group!r} finds"
+    def split_of(self, file: LabelledFile) -> str:
+        """Return the split that the hash of a file's group decides; a file without one is its own."""
+        key = self.group_of(file.path) or file.path
+        return self._stratified[key] if self.stratify else self._ratios.split_of(key)
+
+    @cached_property
+    def _stratified(self) -> Mapping[str, str]:
+        label_of: dict[str, str] = {}
+        for file in self._layout.files():
+            # A group in several classes counts in its first.
+            label_of.setdefault(self.group_of(file.path) or file.path, file.label)
+        return stratified(self._ratios, label_of)
+
+    @property
+    def _no_group(self) -> str:
+        return f"its name has no group that {self.group!r} finds" if self.group else ""
 
     @cached_property
     def _ratios(self) -> Ratios:
@@ -202,10 +217,7 @@ class SplitFolder(LabelledFolder):
             ) from None
 
 
-def _of_splits(lists: tuple[str, ...]) -> dict[str, list[str]]:
-    """Group lists by split: `val=lists/testlist01.txt`, or `val.txt`, which is named for its split."""
-    found: dict[str, list[str]] = {}
-    for text in lists:
-        split, equals, name = text.partition("=")
-        found.setdefault(split if equals else split_name(PurePosixPath(text).stem), []).append(name if equals else text)
-    return found
+def _split_and_list(text: str) -> tuple[str, str]:
+    """Read `val=lists/testlist01.txt`, or `val.txt`, which is named for its split."""
+    split, equals, name = text.partition("=")
+    return (split, name) if equals else (split_name(PurePosixPath(text).stem), text)

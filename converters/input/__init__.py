@@ -7,6 +7,5 @@
     archive_members    the members of a tar or zip, in turn; cut-off and damaged archives
     hostile_archives   what stops a hostile archive: names, kinds, collisions, limits
     hub                files of a dataset on the Hugging Face hub -> its cache, checked by hash
-    hub_dataset        a dataset on the hub -> its splits and their files, as `datasets` sees them
-    hub_stream         rows that only `datasets` can read
+    hub_dataset        a dataset on the hub, as `datasets` sees it: its splits, their files, and rows it alone can read
 """

@@ -28,20 +28,9 @@ __all__ = ["ARCHIVE_SUFFIXES", "Limits", "extract", "is_archive_name"]
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 _LONGEST_REASON = 300
-# What the readers of the standard library raise over damaged bytes; NotImplementedError and RecursionError among them.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    IndexError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    lzma.LZMAError,
-    struct.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# What the readers of the standard library raise over damaged bytes, NotImplementedError and RecursionError among it.
+_DAMAGE = (OSError, EOFError, IndexError, OverflowError, RuntimeError, ValueError)
+_DAMAGED_FORMAT = (lzma.LZMAError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 
 
 def is_archive_name(name: str) -> bool:
@@ -78,7 +67,7 @@ def extract(archive: IO[bytes], name: str, into: Path, limits: Limits | None = N
             f"{name}: member {shown(at)} {refused}, which is refused; "
             "if you trust the archive, unpack it yourself and give the folder"
         ) from None
-    except _DAMAGE as error:
+    except (*_DAMAGE, *_DAMAGED_FORMAT) as error:
         # The readers' own errors have no number, those of the disk and the network do.
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{name}: cannot be read ({one_line(error)})") from error

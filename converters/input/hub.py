@@ -41,13 +41,6 @@ _REASONS = {
 }
 
 
-class _Files(msgspec.Struct):
-    """The files of a dataset that a pattern names, and the commit that they are of."""
-
-    commit: str
-    files: list[str]
-
-
 def fetch_public_copy(copy: PublicCopy) -> Path:
     """Return a source's public copy: its one file, or the folder of the files that its pattern names.
 
@@ -56,11 +49,13 @@ def fetch_public_copy(copy: PublicCopy) -> Path:
     """
     if not glob.has_magic(copy.file):
         return fetch_file(copy.repo, copy.file, copy.revision)
-    found = remembered((copy.repo, copy.revision, copy.file), lambda: _matching_files(copy), _Files)
-    return fetch_files(copy.repo, found.files, found.commit) / PurePosixPath(copy.file).parent
+    question = (copy.repo, copy.revision, "files", copy.file)
+    commit, files = remembered(question, lambda: _matching_files(copy), tuple[str, list[str]])
+    return fetch_files(copy.repo, files, commit) / PurePosixPath(copy.file).parent
 
 
-def _matching_files(copy: PublicCopy) -> _Files:
+def _matching_files(copy: PublicCopy) -> tuple[str, list[str]]:
+    """Ask the hub for the dataset's commit, and the files that the pattern names."""
     from huggingface_hub import HfApi
 
     name = f"{copy.repo}/{copy.file}"
@@ -69,16 +64,11 @@ def _matching_files(copy: PublicCopy) -> _Files:
     files = sorted(s.rfilename for s in info.siblings or () if fnmatch(s.rfilename, copy.file))
     if not files:
         raise HubError(f"{name}: there is no such file on the hub; give its files with --input PATH")
-    return _Files(str(info.sha), files)
+    return str(info.sha), files
 
 
 def fetch_file(repo: str, file: str, revision: str) -> Path:
     """Return the place of one file of a dataset in the hub's cache, downloading it where it is not there.
-
-    Args:
-        repo: the dataset, `owner/name`.
-        file: its path there.
-        revision: a branch, tag or commit.
 
     Raises:
         HubError: it cannot be fetched, or is damaged; the message says how to do without the hub.
@@ -94,12 +84,7 @@ def fetch_file(repo: str, file: str, revision: str) -> Path:
 
 
 def fetch_files(repo: str, files: Sequence[str], commit: str) -> Path:
-    """Return the folder in the hub's cache that holds some files of a dataset, under their paths there.
-
-    Args:
-        repo: the dataset, `owner/name`.
-        files: their paths.
-        commit: the revision that they are of.
+    """Return the folder in the hub's cache that holds some files of a dataset's commit, under their paths there.
 
     Raises:
         HubError: they cannot be fetched, or one is damaged.
@@ -127,13 +112,7 @@ def _cached(download: Callable[..., str]) -> str | None:
 
 
 def remembered(question: Sequence[str], ask: Callable[[], Answer], kind: type[Answer]) -> Answer:
-    """Return what the hub answered before, or ask it: a later run takes the same files, also without the hub.
-
-    Args:
-        question: what is asked.
-        ask: asks the hub.
-        kind: the answer's class.
-    """
+    """Return what the hub answered before, or ask it: a later run takes the same files, also without the hub."""
     kept = user_cache("hub") / f"{hashlib.sha256(msgspec.json.encode(question)).hexdigest()[:16]}.json"
     if kept.exists():
         return msgspec.json.decode(kept.read_bytes(), type=kind)
@@ -146,31 +125,21 @@ def _check(files: Sequence[Path]) -> None:
     """Compare files with the hashes that they are stored under; a damaged one is removed from the cache."""
     for file in files:
         stored = file.resolve()
-        if _HASH.fullmatch(stored.name) and _hash(stored) != stored.name:
+        if not _HASH.fullmatch(stored.name):
+            continue
+        digest = hashlib.sha256() if len(stored.name) == 64 else hashlib.sha1(b"blob %d\0" % stored.stat().st_size)
+        with stored.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        if digest.hexdigest() != stored.name:
             stored.unlink()
             file.unlink(missing_ok=True)
             raise HubError(f"{stored}: damaged, it has not the hash that the hub states; it is removed, so rerun")
 
 
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256() if len(path.name) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @contextmanager
 def hub_errors(what: str, remedy: str) -> Iterator[None]:
-    """Say in one line why something cannot be had from the hub.
-
-    Args:
-        what: what is fetched.
-        remedy: what to do.
-
-    Raises:
-        HubError: from within the block: the hub cannot be reached, or refuses.
-    """
+    """Say in one line why something cannot be had from the hub, as HubError, and what to do."""
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whichever library the hub uses
 
     try:

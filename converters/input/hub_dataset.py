@@ -5,7 +5,8 @@
     view.json            which builder, its arguments, the files of each split, the names of classes
     files                a link to the snapshot in the hub's cache, where the files have their paths in the dataset
 
-No code of the dataset is ever run.
+Files of rows are read by `rows`; every other kind (folders of images, WebDataset, text and the like) by `datasets`, as
+a stream. No code of the dataset is ever run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,19 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ...schema.errors import HubError, InputError
+from ...schema.errors import HubError, InputError, ItemError
 from ...storage import Folder, LocalFolder, user_cache
+from ...storage.outage import one_line
+from ..rows.image_ref import Steps
+from ..rows.row_images import bytes_at
 from .hub import fetch_files, hub_errors, remembered
 
-__all__ = ["FILES", "HubView", "class_names", "make_view", "read_view", "with_class_names"]
+__all__ = ["FILES", "HubStream", "HubView", "make_view", "read_view", "with_class_names"]
 
 FILES = "files"
 _VIEW = "view.json"
+# Fields of a builder's configuration that are not arguments of its own.
+_NOT_ARGUMENTS = {"name", "version", "data_dir", "data_files", "description", "features"}
 
 
 class HubView(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,11 +58,7 @@ class HubView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_view(folder: Folder) -> HubView:
-    """Read the view that lies in a folder.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Read the view that lies in a folder; InputError where there is none."""
     try:
         return msgspec.json.decode(folder.read(_VIEW), type=HubView)
     except (OSError, msgspec.DecodeError) as error:
@@ -63,13 +66,6 @@ def read_view(folder: Folder) -> HubView:
             f"{folder.address}: the source hub fetches its data itself; leave --input out, and give files of your own "
             "to --source table"
         ) from error
-
-
-def class_names(features: Any) -> dict[str, list[str]]:
-    """Return the names of classes by column, of the columns that hold their numbers."""
-    from datasets import ClassLabel
-
-    return {name: kind.names for name, kind in (features or {}).items() if isinstance(kind, ClassLabel)}
 
 
 def with_class_names(row: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
@@ -84,11 +80,7 @@ def with_class_names(row: dict[str, Any], classes: dict[str, list[str]]) -> dict
 def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) -> Path:
     """Fetch a dataset's files into the hub's cache, each at most once, and return the folder of its view.
 
-    Args:
-        repo: the hub dataset, `owner/name`.
-        subset: one of its configurations, "" for its default.
-        revision: a branch, tag or commit.
-        splits: the ones to fetch, all where empty.
+    Without a subset, its default is fetched; without splits, all of them.
 
     Raises:
         HubError: the hub cannot be reached or refuses, or `datasets` cannot load it.
@@ -99,10 +91,10 @@ def make_view(repo: str, subset: str, revision: str, splits: tuple[str, ...]) ->
         if split not in answer.splits:
             raise InputError(f"{repo} has no split {split!r}; there are: {', '.join(answer.splits)}")
     chosen = {split: paths for split, paths in answer.splits.items() if split in (splits or answer.splits)}
-    found = msgspec.structs.replace(answer, splits=chosen)
-    snapshot = fetch_files(repo, list(chain(*found.splits.values())), found.commit)
-    found = msgspec.structs.replace(found, classes=found.classes or _classes_in(snapshot, found))
-    data = msgspec.json.encode(found)
+    files = list(chain(*chosen.values()))
+    snapshot = fetch_files(repo, files, answer.commit)
+    classes = answer.classes or (_class_names_in(snapshot / files[0]) if answer.module == "parquet" else {})
+    data = msgspec.json.encode(msgspec.structs.replace(answer, splits=chosen, classes=classes))
     view = LocalFolder(user_cache("hub") / hashlib.sha256(data).hexdigest()[:16])
     view.write(_VIEW, data)
     link = view.path / f"{FILES}.{os.getpid()}"
@@ -117,13 +109,24 @@ def _ask(repo: str, subset: str, revision: str) -> HubView:
     with hub_errors(f"the dataset {repo}", "fix that and rerun"):
         commit = str(HfApi().dataset_info(repo, revision=revision).sha)
         builder = _builder(repo, subset, commit)
+    config, usual = builder.config, type(builder.config)()
+    names = {field.name for field in dataclasses.fields(config)} - _NOT_ARGUMENTS
+    given = {name: getattr(config, name) for name in sorted(names)}
     return HubView(
         repo=repo,
         commit=commit,
         module=type(builder).__module__.rpartition(".")[2],
-        arguments=_arguments(builder.config),
-        splits={str(split): [_path_in(url, repo) for url in urls] for split, urls in builder.config.data_files.items()},
-        classes=class_names(builder.info.features),
+        arguments={
+            name: msgspec.to_builtins(value, enc_hook=str)
+            for name, value in given.items()
+            if value != getattr(usual, name)
+        },
+        # A file is hf://datasets/<repo>@<commit>/<path>: `datasets` refuses other places.
+        splits={
+            str(split): [unquote(url.removeprefix(f"hf://datasets/{repo}@").partition("/")[2]) for url in urls]
+            for split, urls in config.data_files.items()
+        },
+        classes=_class_names(builder.info.features),
     )
 
 
@@ -135,7 +138,7 @@ def _builder(repo: str, subset: str, commit: str) -> Any:
         # With the prefix, no local folder of the same name is taken for it.
         return load_dataset_builder(f"hf://datasets/{repo}", name=subset or None, revision=commit)
     except (DatasetsError, ValueError, RuntimeError, TypeError) as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         if "script" in message:
             message = "it is made by a script, which is never run here; try --revision refs/convert/parquet"
         elif "BuilderConfig" in message or "Config name" in message:
@@ -143,32 +146,81 @@ def _builder(repo: str, subset: str, commit: str) -> Any:
         raise HubError(f"{repo}: {message}") from error
 
 
-def _path_in(url: str, repo: str) -> str:
-    """Return the path in the dataset of `hf://datasets/<repo>@<commit>/<path>`; `datasets` refuses other places."""
-    return unquote(url.removeprefix(f"hf://datasets/{repo}@").partition("/")[2])
+def _class_names(features: Any) -> dict[str, list[str]]:
+    """Return the names of classes by column, of the columns that hold their numbers."""
+    from datasets import ClassLabel
+
+    return {name: kind.names for name, kind in (features or {}).items() if isinstance(kind, ClassLabel)}
 
 
-def _arguments(config: Any) -> dict[str, Any]:
-    standing = {"name", "version", "data_dir", "data_files", "description", "features"}
-    plain = type(config)()
-    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {
-        name: msgspec.to_builtins(value, enc_hook=str)
-        for name, value in given.items()
-        if name not in standing and value != getattr(plain, name)
-    }
-
-
-def _classes_in(snapshot: Path, view: HubView) -> dict[str, list[str]]:
+def _class_names_in(file: Path) -> dict[str, list[str]]:
     """Find the names of classes in a Parquet file, where `datasets` wrote them down."""
-    if view.module != "parquet":
-        return {}
     import pyarrow as pa
     import pyarrow.parquet as pq
     from datasets import Features
 
-    first = next(path for paths in view.splits.values() for path in paths)
     try:
-        return class_names(Features.from_arrow_schema(pq.read_schema(snapshot / first)))
+        return _class_names(Features.from_arrow_schema(pq.read_schema(file)))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return {}  # a damaged file is named when its rows are read
+
+
+class HubStream:
+    """One split of the view that lies in a folder, row by row, bytes and all; going back starts it again."""
+
+    def __init__(self, view: HubView, folder: Path, split: str) -> None:
+        self._view, self._folder, self._split = view, folder, split
+        self._examples: Iterator[dict[str, Any]] = iter(())
+        self._number = -1
+        self._example: dict[str, Any] | None = None
+        self._classes: dict[str, list[str]] = {}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield every row as plain JSON values; the bytes of an image are `{"path": str | None, "bytes": true}`.
+
+        Classes have their names, which only the open stream knows.
+
+        Raises:
+            InputError: `datasets` cannot read on.
+        """
+        for example in self._open():
+            row = {name: _plain(value) for name, value in example.items()}
+            yield with_class_names(row, self._classes)
+
+    def read(self, number: int, column: str, steps: Steps) -> bytes:
+        """Return the bytes of an image in a row, counted from 0; for the steps and errors, see `bytes_at`."""
+        if self._example is None or number < self._number:
+            self._examples, self._number = self._open(), -1
+        while self._number < number:
+            self._example = next(self._examples, None)
+            self._number += 1
+            if self._example is None:
+                raise ItemError(f"{self._split}, row {number + 1}: there is none; was the dataset replaced?")
+        place = f"{self._split}, row {number + 1}, column {column}"
+        return bytes_at((self._example or {}).get(column), steps, place)
+
+    def _open(self) -> Iterator[dict[str, Any]]:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetsError
+
+        view, split = self._view, self._split
+        paths = [str(self._folder / FILES / path) for path in view.splits[split]]
+        try:
+            stream = load_dataset(view.module, data_files={split: paths}, split=split, streaming=True, **view.arguments)
+            self._classes = _class_names(stream.features)
+            # What is of no known kind is not decoded anyway.
+            yield from stream.decode(False) if stream.features else stream
+        except (DatasetsError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{view.repo}: `datasets` cannot read the split {split}: {one_line(error)}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"path": None, "bytes": True}
+    if isinstance(value, dict):
+        if isinstance(value.get("bytes"), bytes):
+            return {"path": value.get("path"), "bytes": True}
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return msgspec.to_builtins(value, enc_hook=str)

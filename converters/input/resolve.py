@@ -13,7 +13,7 @@ from typing import Any
 
 from ...schema.errors import InputError
 from ...schema.wording import counted
-from ...storage import Folder, check_readable, is_remote, open_folder
+from ...storage import LocalFolder, check_readable, is_remote, open_folder
 from ...storage.outage import one_line
 from ..base import PublicCopy
 from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
@@ -40,32 +40,37 @@ def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: b
     if given is None and hasattr(source, "fetch_input"):
         return str(source.fetch_input())
     if given is None:
-        given = _public_copy(source)
+        copy: PublicCopy | None = getattr(source, "public_copy", None)
+        if copy is None:
+            raise InputError(
+                f"no input, and {source.name} has no public copy to fetch; give its raw data: --input PATH"
+            )
+        # The hub's library takes a while to import, and a folder does not need it.
+        from .hub import fetch_public_copy
+
+        given = str(fetch_public_copy(copy))
     takes_files: tuple[str, ...] = getattr(source, "takes_files", ())
     if is_remote(given):
-        if given.lower().endswith(takes_files) and _is_remote_file(given):
-            return given
-        if not is_archive_name(given):
-            check_readable(open_folder(given))
-            return given
-        parent, _, name = given.rpartition("/")
-        return _unpacked(open_folder(parent), name, given, work)
-    path = Path(given.removeprefix("file://")).expanduser().absolute()
-    with _read_errors(given, "no such file or folder; give a folder of raw data, or an archive of one"):
-        is_file = stat.S_ISREG(path.stat().st_mode)
-    if is_file and path.name.lower().endswith(takes_files):
-        return str(path)
-    if is_file and not is_archive_name(path.name):
+        address = given
+        is_file = is_archive_name(given) or (given.lower().endswith(takes_files) and _is_remote_file(given))
+    else:
+        path = Path(given.removeprefix("file://")).expanduser().absolute()
+        address = str(path)
+        with _read_errors(given, "no such file or folder; give a folder of raw data, or an archive of one"):
+            is_file = stat.S_ISREG(path.stat().st_mode)
+    if not is_file:
+        folder = open_folder(address)
+        check_readable(folder)
+        if isinstance(folder, LocalFolder) and not follow_links:
+            _refuse_links_out(folder.path)
+    elif not address.lower().endswith((*takes_files, *ARCHIVE_SUFFIXES)):
         suffixes = " ".join((*takes_files, *ARCHIVE_SUFFIXES))
         raise InputError(
             f"{given}: neither a folder nor a file that is read here ({suffixes}); unpack it, and give the folder"
         )
-    if is_file:
-        return _unpacked(open_folder(path.parent), path.name, given, work)
-    check_readable(open_folder(path))
-    if not follow_links:
-        _refuse_links_out(path)
-    return str(path)
+    elif is_archive_name(address):
+        return _unpacked(address, given, work)
+    return address
 
 
 @contextmanager
@@ -97,17 +102,9 @@ def _is_remote_file(given: str) -> bool:
         return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
 
 
-def _public_copy(source: Any) -> str:
-    copy: PublicCopy | None = getattr(source, "public_copy", None)
-    if copy is None:
-        raise InputError(f"no input, and {source.name} has no public copy to fetch; give its raw data: --input PATH")
-    # The hub's library takes a while to import, and a folder does not need it.
-    from .hub import fetch_public_copy
-
-    return str(fetch_public_copy(copy))
-
-
-def _unpacked(folder: Folder, name: str, given: str, work: Path) -> str:
+def _unpacked(address: str, given: str, work: Path) -> str:
+    parent, _, name = address.rpartition("/")
+    folder = open_folder(parent or "/")
     with _read_errors(given, "no such archive"):
         identity = f"{folder.address}/{name}\n{folder.fingerprint(name)}"
         target = work / f"input-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]}"

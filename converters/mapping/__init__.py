@@ -1,4 +1,4 @@
 """Columns of a row become the turns of a record, as the user's mapping says.
 
-`values` takes a value from a row, `media` the images, and `columns` is the base of the sources that map rows.
+`values` takes values and images from a row, and `columns` is the base of the sources that map rows.
 """

@@ -9,23 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from msgspec import Meta
 
 from ...schema.errors import ItemError, UsageError
 from ...schema.splits import split_name
-from ...storage import Folder
 from ..base import Item
 from ..prompts import draw
 from ..rows import Row
-from ..rows.image_ref import ImageReader, ImageRef
-from ..sample import RecordMaker, Sample, SampleSource, SampleTurn, failed_item
+from ..rows.image_ref import ImageRef
+from ..sample import Sample, SampleSource, SampleTurn, failed_item
 from ..splits import Ratios, is_split_name, parse_ratios
 from ..video import Decoder
 from ..video.sampling import Sampling
-from .media import media_of
-from .values import RowValue, texts_of
+from .values import RowValue, media_of
 
 __all__ = ["RowMapping"]
 
@@ -38,9 +36,6 @@ class RowMapping(SampleSource):
     template over the row's columns.
     """
 
-    name: ClassVar[str]
-
-    input: Folder
     images: Annotated[
         tuple[str, ...],
         Meta(description="column with images: a path, a list of paths, or bytes; or a template of a path"),
@@ -86,11 +81,6 @@ class RowMapping(SampleSource):
     def rows(self) -> Iterator[tuple[str, Row]]:
         """Yield every row, file after file, in one fixed order, each with the split of its file."""
 
-    @property
-    @abstractmethod
-    def reader(self) -> ImageReader:
-        """What reads the rows' images; its folder is where paths in rows begin."""
-
     def discover(self) -> Iterator[Item]:
         """Find every row, and work out all but its images.
 
@@ -109,52 +99,43 @@ class RowMapping(SampleSource):
                 yield failed_item(row.place, split, str(error))
 
     def _item(self, row: Row, split: str, number: int) -> Item:
-        cells, values = row.cells(), self._values
-        given_id = values["--id"][0].text(cells) if values["--id"] else ""
-        item_id = f"{split}-{given_id or f'{number:010d}'}"
+        item_id = f"{split}-{self._text('--id', row) or f'{number:010d}'}"
         root = self.reader.folder.address
-        images, videos = (media_of(values[option], row, root) for option in ("--images", "--videos"))
-        group = {"group": values["--group"][0].text(cells)} if values["--group"] else {}
-        answer = values["--answer"][0].of(cells) if values["--answer"] else ""
-        answers = texts_of("--answer", answer) if values["--answer"] else [""]
+        images, videos = (media_of(self._values[option], row, root) for option in ("--images", "--videos"))
+        group = self._text("--group", row)
+        answers, are_several = self._values["--answer"][0].texts(row.cells()) if self.answer else ([""], False)
         turn = SampleTurn(
-            user=draw(values["--prompt"], self.sampling.seed, "prompt", item_id).text(cells),
+            user=draw(self._values["--prompt"], self.sampling.seed, "prompt", item_id).text(row.cells()),
             assistant=answers[0],
-            answers=answers if isinstance(answer, list) else None,
+            answers=answers if are_several else None,
         )
-        sample = Sample(images=images, clips=videos, turns=[turn], meta={**group, "row": row.place})
-        # A page with many questions is stored once: what rows share has a name of its own.
-        is_shared = bool(images) and not videos and not any(image.column for image in images)
-        shared = "\n".join([str(PurePosixPath(row.file).parent), *(image.path for image in images)])
-        return Item(
-            id=item_id,
-            split=split,
-            path=row.place,
-            images=_shared_name(images) if is_shared else f"{split}/{number:010d}",
-            data=sample.as_data(),
-            shared=shared if is_shared else "",
-        )
+        meta = {**({"group": group} if group else {}), "row": row.place}
+        sample = Sample(images=images, clips=videos, turns=[turn], meta=meta)
+        name, shared = f"{split}/{number:010d}", ""
+        if images and not videos and not any(image.column for image in images):
+            # A page with many questions is stored once: what rows share has a name of its own.
+            name = _shared_name(images)
+            shared = "\n".join([str(PurePosixPath(row.file).parent), *(image.path for image in images)])
+        return sample.item(item_id, split, row.place, name, shared)
 
     def _split(self, file_split: str, row: Row) -> str:
-        cells = row.cells()
-        if self._values["--split-column"]:
-            split = split_name(self._values["--split-column"][0].text(cells))
+        row.cells()
+        if self.split_column:
+            split = split_name(self._text("--split-column", row))
             if not is_split_name(split):
                 raise ItemError(f"--split-column is {split!r}, which cannot be the name of a file")
             return split
         if self._ratios is None:
             return file_split
-        key = self._values["--group"] or self._values["--id"]
-        return self._ratios.split_of(key[0].text(cells) if key else row.place)
+        return self._ratios.split_of(self._text("--group", row) or self._text("--id", row) or row.place)
+
+    def _text(self, option: str, row: Row) -> str:
+        """Return the one text that an option takes from a row, "" where the option is not given."""
+        return next((value.text(row.cells()) for value in self._values[option]), "")
 
     @cached_property
     def _ratios(self) -> Ratios | None:
         return parse_ratios(self.split_ratio, self.sampling.seed) if self.split_ratio else None
-
-    @cached_property
-    def records(self) -> RecordMaker:
-        """What makes the records."""
-        return RecordMaker(self.name, self.reader, sampling=self.sampling, decoder=self.decoder)
 
     @cached_property
     def _values(self) -> dict[str, list[RowValue]]:

@@ -11,11 +11,10 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta
 
-from ...storage import Folder, check_readable
+from ...storage import check_readable
 from ..base import Item
 from ..prompts import Prompts
-from ..rows.image_ref import ImageReader
-from ..sample import RecordMaker, SampleSource
+from ..sample import SampleSource
 from .files import FileNames
 from .forms import AnnotationFile, Form, annotation_files, find_items
 from .labels import LabelAnswers
@@ -31,7 +30,6 @@ LabelOption: TypeAlias = Annotated[
 class QuestionSource(SampleSource):
     """Questions about images, from annotation files or tables."""
 
-    name: ClassVar[str]
     published: ClassVar[re.Pattern[str]]
     """Matches the names of the annotation files as they were published."""
     expected: ClassVar[str]
@@ -41,7 +39,6 @@ class QuestionSource(SampleSource):
     prompt_names: ClassVar[Sequence[str]]
     """What a prompt may name."""
 
-    input: Folder
     prompt: tuple[str, ...] = ()
     seed: Annotated[int, Meta(description="seed of what is drawn, such as one of several prompts")] = 0
 
@@ -77,11 +74,6 @@ class QuestionSource(SampleSource):
     @cached_property
     def _prompts(self) -> Prompts:
         return Prompts(self.prompt or [self.default_prompt], self.seed, self.prompt_names)
-
-    @cached_property
-    def records(self) -> RecordMaker:
-        """What makes the records."""
-        return RecordMaker(self.name, ImageReader(self.input), self._prompts.render)
 
 
 @dataclass(frozen=True, kw_only=True)

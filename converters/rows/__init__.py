@@ -5,8 +5,7 @@ the reason, and reading continues behind it. Images in a column stay there until
 for them.
 """
 
-from .read import ROW_SUFFIXES, InputFile, input_file, read_rows
-from .row import Row
+from .read import ROW_SUFFIXES, InputFile, Row, input_file, read_rows
 from .row_images import RowImages
 
 __all__ = ["ROW_SUFFIXES", "InputFile", "Row", "RowImages", "input_file", "read_rows"]

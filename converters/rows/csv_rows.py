@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from ...schema.wording import counted
 from ...storage import Folder
-from .row import LONGEST_ROW, Row
+from .read import LONGEST_ROW, Row
 
 __all__ = ["read_csv"]
+
+_NOT_UTF8 = "not UTF-8; save the file in this encoding"
 
 
 def read_csv(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
@@ -30,47 +32,39 @@ def _rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
     columns: list[str] = []
     number = 0
     while True:
-        place = f"{name}:{reader.line_num + 1}"
+        place, failure = f"{name}:{reader.line_num + 1}", ""
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(place, number, None, f"not a row of cells ({error})")
-            number += 1
-            continue
+            cells, failure = [""], f"not a row of cells ({error})"
         if not cells:
             continue
-        if not columns:
+        if not columns and not failure:
             columns = cells
             if failure := _header_failure(columns):
                 yield Row(place, 0, None, failure)
                 return
             continue
-        yield _row(place, number, columns, cells)
+        failure = failure or _row_failure(columns, cells)
+        yield Row(place, number, None if failure else dict(zip(columns, cells, strict=True)), failure)
         number += 1
-
-
-def _row(place: str, number: int, columns: list[str], cells: list[str]) -> Row:
-    if len(cells) != len(columns):
-        return Row(
-            place,
-            number,
-            None,
-            f"{counted(len(cells), 'cell')}; the first line names {counted(len(columns), 'column')}",
-        )
-    if any(map(_is_undecoded, cells)):
-        return Row(place, number, None, "not UTF-8; save the file in this encoding")
-    return Row(place, number, dict(zip(columns, cells, strict=True)))
 
 
 def _header_failure(columns: list[str]) -> str:
     if any(map(_is_undecoded, columns)):
-        return "not UTF-8; save the file in this encoding"
+        return _NOT_UTF8
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
         return f"the first line names the column {twice!r} twice; the first line gives each column a name of its own"
     return ""
+
+
+def _row_failure(columns: list[str], cells: list[str]) -> str:
+    if len(cells) != len(columns):
+        return f"{counted(len(cells), 'cell')}; the first line names {counted(len(columns), 'column')}"
+    return _NOT_UTF8 if any(map(_is_undecoded, cells)) else ""
 
 
 def _is_undecoded(cell: str) -> bool:

@@ -18,12 +18,14 @@ from typing import IO
 import msgspec
 import numpy as np
 
+from ...schema.errors import ItemError
 from ...storage import Folder
-from .row import LONGEST_ROW, Row, decoded_row
+from .read import LONGEST_ROW, Row
 
 __all__ = ["read_json", "read_json_lines"]
 
 _LONGEST_FIRST_LINE = 1 << 20
+_TOO_LONG = f"longer than {LONGEST_ROW >> 20} MiB; no row is"
 _EXPECTED = 'expected [{...}, ...] or {"data": [{...}, ...]}'
 _BOM = b"\xef\xbb\xbf"
 # The first row of an array with each row on lines of its own, as json.dump writes it with an indent.
@@ -36,6 +38,7 @@ _LINE_END = re.compile(rb"\n|\Z")
 _BLANK = b" \t\r\n"
 
 _whole = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -46,27 +49,28 @@ def read_json(folder: Folder, name: str) -> Iterator[Row]:
     structure, this needs an array with each row on lines of its own.
     """
     with folder.local(name) as path, path.open("rb") as stream:
-        read = read_json_lines if _is_lines(stream) else _read_document
+        read = _lines if _is_lines(stream) else _read_document
         stream.seek(0)
         yield from read(stream, name)
 
 
-def read_json_lines(stream: IO[bytes], name: str) -> Iterator[Row]:
-    """Yield a row a line of an open file; empty lines and a byte order mark are passed over."""
+def read_json_lines(folder: Folder, name: str) -> Iterator[Row]:
+    """Yield a row a line; empty lines and a byte order mark are passed over."""
+    with folder.open(name) as stream:
+        yield from _lines(stream, name)
+
+
+def _lines(stream: IO[bytes], name: str) -> Iterator[Row]:
     number = line = 0
     while raw := stream.readline(LONGEST_ROW):
         line += 1
-        place = f"{name}:{line}"
-        if len(raw) == LONGEST_ROW and not raw.endswith(b"\n"):
-            yield Row(place, number, None, f"longer than {LONGEST_ROW >> 20} MiB; no row is")
+        place, text = f"{name}:{line}", (raw.removeprefix(_BOM) if line == 1 else raw).strip()
+        is_cut = len(raw) == LONGEST_ROW and not raw.endswith(b"\n")
+        if is_cut or text:
+            yield Row(place, number, None, _TOO_LONG) if is_cut else _row(place, number, text)
             number += 1
-            while raw and not raw.endswith(b"\n"):
-                raw = stream.readline(1 << 20)
-            continue
-        text = (raw.removeprefix(_BOM) if line == 1 else raw).strip()
-        if text:
-            yield decoded_row(place, number, text)
-            number += 1
+        while is_cut and raw and not raw.endswith(b"\n"):
+            raw = stream.readline(1 << 20)
 
 
 def _is_lines(stream: IO[bytes]) -> bool:
@@ -79,10 +83,10 @@ def _is_lines(stream: IO[bytes]) -> bool:
     while len(lines) < 2 and (line := stream.readline(_LONGEST_FIRST_LINE)):
         if text := line.removeprefix(_BOM).strip():
             lines.append(text)
-    if len(lines) == 1:
-        return _is_object(lines[0]) and not _arrays_of_rows(_whole.decode(lines[0]))
     if not lines or not lines[0].startswith(b"{"):
         return False
+    if len(lines) == 1:
+        return _is_object(lines[0]) and not _arrays_of_rows(_object.decode(lines[0]))
     return _is_object(lines[0]) or (not lines[0].endswith((b"{", b"[", b",")) and _is_object(lines[1]))
 
 
@@ -95,23 +99,16 @@ def _is_object(text: bytes) -> bool:
 
 def _read_document(stream: IO[bytes], name: str) -> Iterator[Row]:
     text = _mapped(stream)
-    if not text:
-        yield Row(f"{name}:1", 0, None, f"not a JSON document; {_EXPECTED}")
-        return
     try:
-        document = _whole.decode(text)
-        found = _repeated_key(document, text) or _rows_of(document)
-    except msgspec.ValidationError:
-        found = f"not a JSON document; {_EXPECTED}"
+        rows = _rows_of(text)
+    except ItemError as error:
+        yield Row(f"{name}:1", 0, None, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         yield from _damaged(text, name, error)
-        return
-    if isinstance(found, str):
-        yield Row(f"{name}:1", 0, None, found)
-        return
-    places, start = _Places(text, name), _address(text)
-    for number, raw in enumerate(found):
-        yield _row(places.place(_address(raw) - start, number), number, memoryview(raw))
+    else:
+        places, start = _Places(text, name), _address(text)
+        for number, raw in enumerate(rows):
+            yield _row(places.place(_address(raw) - start, number), number, memoryview(raw))
 
 
 def _mapped(stream: IO[bytes]) -> memoryview:
@@ -131,36 +128,42 @@ def _mapped(stream: IO[bytes]) -> memoryview:
     return text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text
 
 
-def _repeated_key(document: list[msgspec.Raw] | dict[str, msgspec.Raw], text: memoryview) -> str:
-    """Say which key an object has twice, "" where it has none: all but the last of its values are lost in decoding."""
+def _rows_of(text: memoryview) -> list[msgspec.Raw]:
+    """Return the one array of rows in a document, or raise ItemError with the reason why there is none."""
+    try:
+        document = _whole.decode(text) if text else None
+    except msgspec.ValidationError:
+        document = None
+    if document is None:
+        raise ItemError(f"not a JSON document; {_EXPECTED}")
+    if isinstance(document, list):
+        return document
+    _check_keys(document, text)
+    arrays = _arrays_of_rows(document)
+    if not arrays:
+        raise ItemError(f"no array of rows in it; {_EXPECTED}")
+    if "data" not in arrays and len(arrays) > 1:
+        keys = ", ".join(f'"{key}"' for key in arrays)
+        raise ItemError(f"rows lie under {keys}; keep the right ones in a file of their own")
+    return arrays["data" if "data" in arrays else next(iter(arrays))]
+
+
+def _check_keys(document: dict[str, msgspec.Raw], text: memoryview) -> None:
+    """Make sure that an object has no key twice: all but the last of its values are lost in decoding."""
     start = end = _address(text)
-    for value in sorted(document.values(), key=_address) if isinstance(document, dict) else ():
+    for value in sorted(document.values(), key=_address):
         between = text[end - start : _address(value) - start]
         if not _ONE_KEY.fullmatch(between):
             first = _ONE_KEY.match(between)
             key = first[1].decode(errors="replace")[:100] if first else "?"
-            return f'the key "{key}" is there twice; keep one of them, or all rows under it'
+            raise ItemError(f'the key "{key}" is there twice; keep one of them, or all rows under it')
         end = _address(value) + len(memoryview(value))
-    return ""
 
 
-def _rows_of(document: list[msgspec.Raw] | dict[str, msgspec.Raw]) -> list[msgspec.Raw] | str:
-    """Return the one array of rows in a document, or why there is none."""
-    if isinstance(document, list):
-        return document
-    arrays = _arrays_of_rows(document)
-    if "data" in arrays or len(arrays) == 1:
-        return arrays["data" if "data" in arrays else next(iter(arrays))]
-    if not arrays:
-        return f"no array of rows in it; {_EXPECTED}"
-    keys = ", ".join(f'"{key}"' for key in arrays)
-    return f"rows lie under {keys}; keep the right ones in a file of their own"
-
-
-def _arrays_of_rows(document: list[msgspec.Raw] | dict[str, msgspec.Raw]) -> dict[str, list[msgspec.Raw]]:
+def _arrays_of_rows(document: dict[str, msgspec.Raw]) -> dict[str, list[msgspec.Raw]]:
     """Return the arrays directly inside an object whose first element is an object, or that are its empty data."""
     arrays: dict[str, list[msgspec.Raw]] = {}
-    for key, value in document.items() if isinstance(document, dict) else ():
+    for key, value in document.items():
         if bytes(memoryview(value)[:1]) == b"[":
             rows = _array.decode(value)
             if bytes(memoryview(rows[0])[:1]) == b"{" if rows else key == "data":
@@ -204,17 +207,24 @@ def _line_by_line(text: memoryview, at: int, name: str) -> Iterator[Row]:
 
 
 def _row(place: str, number: int, text: bytes | memoryview) -> Row:
+    """Read one JSON object as a row; anything else is a failure."""
     if len(text) > LONGEST_ROW:
-        return Row(place, number, None, f"longer than {LONGEST_ROW >> 20} MiB; no row is")
-    return decoded_row(place, number, text)
+        return Row(place, number, None, _TOO_LONG)
+    try:
+        values = msgspec.json.decode(text)
+    except UnicodeDecodeError:
+        return Row(place, number, None, "not UTF-8; save the file in this encoding")
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Row(place, number, None, f"not valid JSON ({error})")
+    is_row = isinstance(values, dict)
+    return Row(place, number, values if is_row else None, "" if is_row else "not a JSON object; a row is written {...}")
 
 
 class _Places:
     """Lines of rows, asked for in their order."""
 
     def __init__(self, text: memoryview, name: str) -> None:
-        self._text = text
-        self._name = name
+        self._text, self._name = text, name
         self._at, self._line, self._last = 0, 1, 0
 
     def place(self, at: int, number: int) -> str:

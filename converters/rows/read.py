@@ -1,22 +1,47 @@
-"""From a file's name to what reads its rows; an input may be such a file, or the folder around some."""
+"""One row, or why there is none where one should be; and from a file's name to what reads its rows."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ...schema.errors import InputError
+from ...schema.errors import InputError, ItemError
 from ...storage import Folder, open_folder
 from ...storage.outage import one_line
-from .csv_rows import read_csv
-from .row import Row
 
-__all__ = ["ROW_SUFFIXES", "InputFile", "input_file", "read_rows"]
+__all__ = ["LONGEST_ROW", "ROW_SUFFIXES", "InputFile", "Row", "input_file", "read_rows"]
 
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv")
 ROW_SUFFIXES = (*_TEXTS, ".parquet", ".arrow")
+# Most bytes of one row's text: a longer one is a damaged file, and must not fill the memory.
+LONGEST_ROW = 64 << 20
+
+
+class Row(NamedTuple):
+    """One row of a file.
+
+    Args:
+        place: where it stands, as people are shown it: `train.jsonl:17` or `train-00000.parquet, row 17`; lines and
+            rows are counted from 1.
+        number: its number in the file, from 0.
+        values: its cells by column, as plain JSON values; None where this is not a row.
+        failure: why it is not a row, "" where it is one.
+        file: its path in the input; `read_rows` fills it in.
+    """
+
+    place: str
+    number: int
+    values: dict[str, Any] | None
+    failure: str = ""
+    file: str = ""
+
+    def cells(self) -> dict[str, Any]:
+        """Return its cells; ItemError where it is not a row."""
+        if self.values is None:
+            raise ItemError(self.failure)
+        return self.values
 
 
 def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
@@ -40,23 +65,21 @@ def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
 
 
 def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
+    # Each reader brings libraries of its own.
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix in _TEXTS and _is_utf_16(folder, name):
             yield Row(f"{name}:1", 0, None, "the file is UTF-16; save it as UTF-8")
-        elif suffix == ".json":
-            from .json_rows import read_json
+        elif suffix in (".json", ".jsonl"):
+            from .json_rows import read_json, read_json_lines
 
-            yield from read_json(folder, name)
-        elif suffix == ".jsonl":
-            from .json_rows import read_json_lines
-
-            with folder.open(name) as stream:
-                yield from read_json_lines(stream, name)
+            yield from (read_json if suffix == ".json" else read_json_lines)(folder, name)
         elif suffix in (".csv", ".tsv"):
+            from .csv_rows import read_csv
+
             yield from read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):
-            from .arrow_rows import read_arrow, read_parquet
+            from .arrow_files import read_arrow, read_parquet
 
             yield from (read_parquet if suffix == ".parquet" else read_arrow)(folder, name)
         else:

@@ -33,13 +33,13 @@ from msgspec.structs import replace
 
 from ...schema.errors import InputError, ItemError
 from ...schema.splits import file_stem, split_of_file
-from ...storage import Folder, check_readable
+from ...storage import check_readable
 from ..base import Item
 from ..chat.image_names import ImageNames
 from ..chat.rows import Misplaced, group_of, read_chat
-from ..rows import InputFile, Row, input_file, read_rows
-from ..rows.image_ref import ImageReader, ImageRef
-from ..sample import RecordMaker, SampleSource
+from ..rows import Row, read_rows
+from ..rows.image_ref import ImageRef
+from ..sample import SampleSource
 from ..splits import Ratios, SplitRatio, parse_ratios
 
 __all__ = ["Chat"]
@@ -47,14 +47,13 @@ __all__ = ["Chat"]
 _SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chat(SampleSource):
     """Conversations about images in LLaVA, ShareGPT, OpenAI, TRL or Alpaca files."""
 
     name: ClassVar[str] = "chat"
     takes_files: ClassVar[tuple[str, ...]] = _SUFFIXES
 
-    input: Folder
     files: Annotated[
         tuple[str, ...],
         Meta(
@@ -90,7 +89,7 @@ class Chat(SampleSource):
         """
         names, number = ImageNames(), 0
         for split, file in self._splits_and_files():
-            for row in read_rows(self._place.folder, file):
+            for row in read_rows(self.place.folder, file):
                 yield self._item(split, row, number, names)
                 number += 1
 
@@ -112,7 +111,7 @@ class Chat(SampleSource):
         return replace(image, path=f"{self.image_folder}/{image.path}") if inside else image
 
     def _splits_and_files(self) -> list[tuple[str, str]]:
-        folder, only = self._place
+        folder, only = self.place
         if self.files:
             given = [text.partition("=") for text in self.files]
             return [(split, file) if equals else (_split_of(split), split) for split, equals, file in given]
@@ -127,15 +126,6 @@ class Chat(SampleSource):
                 "as train.json, or name them: --files train=annotations/mix665k.json"
             )
         return found
-
-    @cached_property
-    def _place(self) -> InputFile:
-        return input_file(self.input, _SUFFIXES)
-
-    @cached_property
-    def records(self) -> RecordMaker:
-        """What makes the records."""
-        return RecordMaker(self.name, ImageReader(self._place.folder))
 
     @cached_property
     def _ratios(self) -> Ratios | None:

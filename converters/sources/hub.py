@@ -18,9 +18,9 @@ kind by `datasets`, as a stream. A column of numbers of classes has the classes'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
@@ -28,11 +28,10 @@ from msgspec import Meta
 
 from ...schema.splits import split_name
 from ...storage import Folder, LocalFolder
-from ..input.hub_dataset import FILES, HubView, make_view, read_view, with_class_names
-from ..input.hub_stream import HubStreams
+from ..input.hub_dataset import FILES, HubStream, HubView, make_view, read_view, with_class_names
 from ..mapping.columns import RowMapping
 from ..rows import ROW_SUFFIXES, Row, read_rows
-from ..rows.image_ref import ImageReader
+from ..rows.image_ref import ImageReader, Steps
 
 __all__ = ["Hub"]
 
@@ -69,19 +68,18 @@ class Hub(RowMapping):
     @cached_property
     def reader(self) -> ImageReader:
         """What reads the rows' images; a file that a row names is fetched where the dataset's own files are not it."""
-        return ImageReader(self._files, None if self._is_read_here else self._streams.read, self._fetch)
-
-    @cached_property
-    def _files(self) -> Folder:
-        return LocalFolder(Path(self.input.address) / FILES)
+        return ImageReader(self._files, None if self._is_read_here else self._read_cell, self._fetch)
 
     def _rows(self, split: str, files: list[str]) -> Iterator[Row]:
         if not self._is_read_here:
-            for number, values in enumerate(self._streams.of(split).rows()):
+            for number, values in enumerate(self._stream(split).rows()):
                 yield Row(f"{split}, row {number + 1}", number, values, file=split)
             return
         for file in files:
             yield from read_rows(self._files, file)
+
+    def _read_cell(self, split: str, row: int, column: str, steps: Steps) -> bytes:
+        return self._stream(split).read(row, column, steps)
 
     def _fetch(self, path: str) -> bytes:
         from ..input.hub import fetch_file
@@ -93,11 +91,15 @@ class Hub(RowMapping):
         return read_view(self.input)
 
     @cached_property
+    def _files(self) -> Folder:
+        return LocalFolder(Path(self.input.address) / FILES)
+
+    @cached_property
     def _is_read_here(self) -> bool:
-        files = [file for files in self._view.splits.values() for file in files]
-        suffixes = {PurePosixPath(file).suffix.lower() for file in files}
+        suffixes = {PurePosixPath(file).suffix.lower() for files in self._view.splits.values() for file in files}
         return self._view.module in _READ_HERE and not self._view.arguments and suffixes <= set(ROW_SUFFIXES)
 
     @cached_property
-    def _streams(self) -> HubStreams:
-        return HubStreams(self._view, Path(self.input.address))
+    def _stream(self) -> Callable[[str], HubStream]:
+        """The stream of a split, opened when its first row is asked for."""
+        return lru_cache(None)(partial(HubStream, self._view, Path(self.input.address)))

@@ -31,9 +31,8 @@ from ...schema.errors import UsageError
 from ...schema.record import Record
 from ..base import ImageSink, Item
 from ..folders.captioned import Captioned, read_caption
-from ..folders.class_folders import IMAGES, Kind
 from ..folders.labelled_folder import LabelPrompt, SplitFolder
-from ..folders.layouts import Layout
+from ..folders.layouts import IMAGES, Kind, Layout
 from ..prompts import Prompts
 from ..sample import Sample
 
@@ -65,8 +64,8 @@ class ImageFolder(SplitFolder):
         """Tell how the images lie in the input."""
         if not self.captions:
             return super().find_layout()
-        by_hash = None if self.split_by == "folder" else self._split_of
-        return Captioned(folder=self.input, kind=self.kind, inside="", suffix=self.captions, split_of=by_hash)
+        by_folder = self.split_by == "folder"
+        return Captioned(folder=self.input, kind=self.kind, inside="", suffix=self.captions, by_folder=by_folder)
 
     def convert(self, item: Item, images: ImageSink) -> Record:
         """Show an image, and ask for its class or its description.
@@ -81,9 +80,6 @@ class ImageFolder(SplitFolder):
         record = super().convert(item, images)
         (turn,) = record.conversations
         return replace(record, conversations=[replace(turn, assistant=caption)])
-
-    def _split_of(self, path: str) -> str:
-        return self._ratios.split_of(self.group_of(path) or path)
 
     @cached_property
     def _prompts(self) -> Prompts:

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
@@ -29,8 +28,7 @@ from ...schema.errors import InputError, UsageError
 from ...schema.splits import split_of_file
 from ...storage import check_readable
 from ..mapping.columns import RowMapping
-from ..rows import ROW_SUFFIXES, InputFile, Row, input_file, read_rows
-from ..rows.image_ref import ImageReader
+from ..rows import ROW_SUFFIXES, Row, read_rows
 
 __all__ = ["Table"]
 
@@ -67,7 +65,7 @@ class Table(RowMapping):
         Raises:
             InputError: there is no such file.
         """
-        folder, only = self._place
+        folder, only = self.place
         if not only:
             check_readable(folder)
         names = [only] if only else [entry.name for entry in folder.files() if self._is_table(entry.name)]
@@ -81,15 +79,6 @@ class Table(RowMapping):
     @property
     def _between(self) -> str:
         return "\t" if self.delimiter == "\\t" else self.delimiter
-
-    @cached_property
-    def reader(self) -> ImageReader:
-        """What reads the rows' images."""
-        return ImageReader(self._place.folder)
-
-    @cached_property
-    def _place(self) -> InputFile:
-        return input_file(self.input, ROW_SUFFIXES)
 
     def _is_table(self, name: str) -> bool:
         if self.files:

@@ -34,12 +34,24 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from ...schema.errors import InputError
+from ...storage import Folder, LocalFolder, check_readable, open_folder
 from ..base import PublicCopy
 from ..folders.labelled_folder import LabelledClips
-from ..folders.layouts import Layout
-from ..folders.ucf101_layouts import find_layout
+from ..folders.layouts import CLIPS, ByFolder, Layout, folders
+from ..folders.split_lists import ByLists
 
 __all__ = ["UCF101"]
+
+_SPLITS = ("train", "val", "test")
+_CLIPS_FOLDERS = ("UCF-101", "UCF101")
+_LISTS_FOLDER = "ucfTrainTestlist"
+
+
+class _Plain(Layout):
+    form: ClassVar[str] = (
+        f"train|val|test/<Class>/<clip>, or UCF-101/<Class>/<clip> beside {_LISTS_FOLDER}/, or <Class>/<clip>"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +64,52 @@ class UCF101(LabelledClips):
     fold: Annotated[int, Meta(ge=1, le=3, description="fold of the official lists of the full dataset")] = 1
 
     def find_layout(self) -> Layout:
-        """Tell which of the three layouts the input has."""
-        return find_layout(self.input, self.fold)
+        """Tell which of the three layouts the input has, or the one folder inside it (as archives unpack).
+
+        Raises:
+            InputError: the input cannot be read, or has none of them.
+        """
+        folder = self.input
+        check_readable(folder)
+        # The input may be UCF-101 itself, with its lists next to it.
+        address = str(folder.path.absolute()) if isinstance(folder, LocalFolder) else folder.address
+        parent, _, name = address.rpartition("/")
+        if name in _CLIPS_FOLDERS and (beside := open_folder(f"{parent}/{_LISTS_FOLDER}")).exists(""):
+            return self._by_lists("", beside)
+        wrapper = _wrapper(folder)
+        for base in dict.fromkeys(("", wrapper)):
+            if found := self._layout_at(base):
+                return found
+        return _Plain(folder=folder, kind=CLIPS, inside=wrapper)
+
+    def _layout_at(self, base: str) -> Layout | None:
+        folder = self.input
+        inside = [name.removeprefix(base) for name in folders(folder, base.rstrip("/"))]
+        clips = next((f"{base}{name}/" for name in _CLIPS_FOLDERS if name in inside), None)
+        for place in dict.fromkeys((base, clips or base)):
+            if folder.exists(place + _LISTS_FOLDER):
+                return self._by_lists(clips or base, open_folder(f"{folder.address}/{place}{_LISTS_FOLDER}"))
+        if clips:
+            full = f"{folder.address}/{clips}".rstrip("/")
+            raise InputError(
+                f"{full}: the full dataset without its lists; put {_LISTS_FOLDER}/ beside it, or give {full} itself as "
+                "a plain folder of classes, all in the split train"
+            )
+        splits = [split for split in _SPLITS if split in inside and folders(folder, base + split)]
+        return ByFolder(folder=folder, kind=CLIPS, inside=base, splits=splits) if splits else None
+
+    def _by_lists(self, base: str, lists: Folder) -> Layout:
+        names = [(split, f"{split}list{self.fold:02d}.txt") for split in ("train", "test")]
+        return ByLists(folder=self.input, kind=CLIPS, inside=base, lists=names, lists_folder=lists)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(r"_(g\d+)_")
+
+
+def _wrapper(folder: Folder) -> str:
+    """Return the path of the one folder inside, as archives unpack, with its slash; "" where there is none."""
+    inside = folders(folder, "")
+    entries = folder.list(inside[0]) if len(inside) == 1 else []
+    is_class = any(CLIPS.has(entry.name) for entry in entries)
+    return f"{inside[0]}/" if not is_class and any(entry.is_folder for entry in entries) else ""

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phi3v_data.converters.input.hub_dataset import FILES, HubView
-from phi3v_data.converters.input.hub_stream import HubStream
+from phi3v_data.converters.input.hub_dataset import FILES, HubStream, HubView
 from phi3v_data.schema.errors import InputError, ItemError
 
 

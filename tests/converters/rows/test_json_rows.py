@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phi3v_data.converters.rows import Row, read_rows, row
+from phi3v_data.converters.rows import Row, read, read_rows
 from phi3v_data.schema.errors import InputError
 from phi3v_data.storage import LocalFolder, open_folder
 
@@ -163,7 +163,7 @@ def test_no_row_is_longer_than_the_longest(tmp_path: Path, monkeypatch: pytest.M
     from phi3v_data.converters.rows import json_rows
 
     monkeypatch.setattr(json_rows, "LONGEST_ROW", 1000)
-    assert row.LONGEST_ROW > 1000
+    assert read.LONGEST_ROW > 1000
     long = {"a": "x" * 5000}
     assert values(rows(tmp_path, "".join(f"{json.dumps(r)}\n" for r in ({"a": 1}, long, {"a": 2})), "x.jsonl")) == [
         {"a": 1},
