@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: install demo check test quick docs bench clean
+.PHONY: install demo check test soak quick docs bench clean
 
 install: $(STAMP)
 
@@ -26,11 +26,14 @@ check: $(STAMP)      ## lint, format, types, layers
 	$(BIN)/mypy tests benchmarks
 	$(BIN)/lint-imports
 
-test: $(STAMP)       ## every test
-	$(BIN)/pytest -n auto --dist worksteal
+test: $(STAMP)       ## every test but those of `make soak`
+	$(BIN)/pytest -n auto --dist worksteal -m 'not soak'
+
+soak: $(STAMP)       ## thousands of clips and lines, kills at random moments, the demo from end to end
+	$(BIN)/pytest -n auto --dist worksteal -m soak
 
 quick: $(STAMP)      ## the tests that take seconds
-	$(BIN)/pytest -n auto --dist worksteal -m 'not slow'
+	$(BIN)/pytest -n auto --dist worksteal -m 'not slow and not soak'
 
 docs: $(STAMP)       ## the site, in site/; links are checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

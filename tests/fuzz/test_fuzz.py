@@ -63,7 +63,7 @@ def test_the_errors_of_the_package_are_no_findings(tmp_path: Path) -> None:
 FEWER = {"checkpoints": 15, "datasets": 60, "validation": 30}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_target_stands_some_damaged_files(tmp_path: Path, target: str) -> None:
     done = fuzz(target, "--seed", 1, "--cases", FEWER.get(target, 150), "--keep", tmp_path / "kept")

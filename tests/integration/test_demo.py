@@ -16,7 +16,7 @@ from phi3v_data.cli import demo_clips
 from phi3v_data.cli.demo import _next_steps
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_the_demo_ends_with_a_model_that_tells_the_classes_apart(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "phi3v_data.cli", "demo", "--out", "demo"]

@@ -10,7 +10,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 
 def last_line(script: str, *options: str) -> str:

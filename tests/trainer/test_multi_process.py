@@ -57,7 +57,7 @@ def start(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_that_were_killed_are_continued_by_one_as_if_nothing_had_been(tmp_path: Path) -> None:
     texts = [Record(id=f"text-{n}", conversations=[turn("four", user=f"{n} + {n}?")]) for n in range(3)]
     records = colour_records("train", 20) + texts
@@ -123,7 +123,7 @@ def resumed_as_if_nothing_had_been(
     assert losses == pytest.approx([row["loss"] for row in history(whole)], abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("backend", ["ddp", "fsdp2"])
 def test_two_processes_killed_while_a_checkpoint_is_written_are_continued_from_the_one_before(
     short: tuple[Dataset, Path], tmp_path: Path, backend: str
@@ -146,7 +146,7 @@ def test_two_processes_killed_while_a_checkpoint_is_written_are_continued_from_t
     resumed_as_if_nothing_had_been(data, run, whole, after=2)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("backend", ["ddp", "fsdp2"])
 def test_sigusr1_and_sigterm_to_one_of_two_processes_save_a_checkpoint_of_both(
     short: tuple[Dataset, Path], tmp_path: Path, backend: str

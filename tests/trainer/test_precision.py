@@ -71,6 +71,7 @@ def distance(outcome: Outcome, exact: Outcome) -> float:
     return furthest / (exact.losses[0] - exact.losses[-1])
 
 
+@pytest.mark.soak
 def test_half_precision_follows_float32_and_moves_its_weights_and_plain_adamw_over_bfloat16_does_not(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

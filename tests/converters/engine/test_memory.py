@@ -26,7 +26,7 @@ def _ask(pages: Pages, questions: int) -> None:
     pages.ask(*({"page": f"p{number // 100}"} if number % 10 else "no question" for number in range(questions)))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_peak_memory_does_not_grow_with_the_number_of_items(pages: Pages) -> None:
     _ask(pages, 1_000)
     few = _peak(pages.bench, "few")

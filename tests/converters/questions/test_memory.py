@@ -59,7 +59,7 @@ def peak(raw: Raw, *options: str) -> int:
     return int(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("source", "write", "options"),
     [

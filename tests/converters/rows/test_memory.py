@@ -80,7 +80,7 @@ def peak(program: str, *arguments: object) -> tuple[int, int]:
     return count, memory
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("form", ["document", "lines", "tables"])
 def test_peak_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, form: str) -> None:
     for name, count in (("few", FEW), ("many", MANY)):

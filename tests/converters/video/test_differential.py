@@ -380,7 +380,7 @@ def some_frames(chance: random.Random, taken: int, total: int) -> list[int]:
     return sorted({chance.randrange(total) for _ in range(taken)})
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_no_frame_of_thousands_of_clips_differs_from_a_sequential_decode(
     sources: dict[str, Clip], tmp_path: Path
@@ -388,7 +388,7 @@ def test_no_frame_of_thousands_of_clips_differs_from_a_sequential_decode(
     assert not compare(sources, tmp_path, CLIPS)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.real_data
 @pytest.mark.timeout(0)
 def test_no_frame_of_mutated_real_clips_differs_from_a_sequential_decode(

@@ -188,7 +188,7 @@ print([(each.rule, each.line) for each in validated(folder, level="records", ign
 """
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_line_of_two_hundred_megabytes_and_one_of_a_million_keys_are_findings_in_bounded_memory(
     tmp_path: Path,
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_line_of_two_hundred_megabytes_and_one_of_a_million_keys_are_findings_
     assert done.stdout == "[('R104', 2), ('R106', 3), ('R106', 3), ('R107', 3)]\n", done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_hundred_thousand_mutated_lines_end_in_findings(tmp_path: Path) -> None:
     """In batches, so that most of the time goes into the lines and not into opening a dataset."""
     for batch in range(20):
