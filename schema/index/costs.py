@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...storage import LocalFolder
 from ...storage.retry import RetryPolicy
@@ -42,6 +41,8 @@ class RecordCosts:
     """
 
     def __init__(self, table: pa.Table) -> None:
+        import pyarrow.compute as pc  # a fifth of the start of a worker that needs nothing of it
+
         self.table = table
         self.tokens: npt.NDArray[np.int64] = numbers(table["tokens"])
         """[records], ids in the prompt and the answers, images included; of a faulty record, what can be known."""
@@ -131,6 +132,8 @@ def record_costs(
 
 def _where(condition: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Return the numbers of the rows in which a condition holds, ascending."""
+    import pyarrow.compute as pc
+
     return numbers(pa.chunked_array([pc.indices_nonzero(condition)]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -73,7 +74,7 @@ def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
     )
 
 
-def batch_of_columns(*columns: Sequence[int] | Sequence[bytes]) -> pa.RecordBatch:
+def batch_of_columns(*columns: Sequence[int] | Sequence[bytes] | npt.NDArray[Any]) -> pa.RecordBatch:
     """Return rows of the table from its columns, those of SCHEMA."""
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
@@ -98,6 +99,7 @@ class FactsTable:
         self._folder = folder
         found = read_table(folder, _NAME, _KEY, check=check)
         self.table: pa.Table = SCHEMA.empty_table() if found is None else found
+        self._facts, self._thumbnails = self.table["facts"], self.table["thumbnail"]
         self.keys: npt.NDArray[np.uint64] = _unsigned(self.table["key"])
 
     def __len__(self) -> int:
@@ -106,33 +108,37 @@ class FactsTable:
     def known(self, name: str, fingerprint: str, depth: Depth) -> ImageFacts | None:
         """Return what is known of an image; None where its file has changed, or was not looked at so deep."""
         row = self.row(image_key(name)) if len(self) else None
-        if row is None:
-            return None
+        return self.known_at(row, name, fingerprint, depth) if row is not None else None
+
+    def known_at(self, row: int, name: str, fingerprint: str, depth: Depth) -> ImageFacts | None:
+        """Return what is known of an image whose row is known; see `known`."""
         facts = self.at(row)
         deep_enough = facts.depth == "pixels" or depth == "header"
-        return facts if facts.name == name and facts.fingerprint == fingerprint and deep_enough else None
+        if facts.name != name or facts.fingerprint != fingerprint or not deep_enough:
+            return None
+        if depth == "pixels":
+            facts.thumbnail = self._thumbnails[row].as_py()
+        return facts
 
     def row(self, key: int) -> int | None:
         """Return the row of an image, by the hash of its name."""
         row = int(np.searchsorted(self.keys, np.uint64(key)))
         return row if row < len(self.keys) and self.keys[row] == key else None
 
-    def has(self, keys: Sequence[int]) -> list[bool]:
-        """Tell for each hash of a name whether the table has its image, in whatever state."""
+    def rows(self, keys: Sequence[int]) -> list[int]:
+        """Return the row of each image, by the hashes of their names; -1 where there is none."""
         asked = np.array(keys, np.uint64)
-        if not len(self):
-            return [False] * len(keys)
         rows = np.minimum(np.searchsorted(self.keys, asked), len(self) - 1)
-        found: list[bool] = (self.keys[rows] == asked).tolist()
+        found: list[int] = np.where(self.keys[rows] == asked, rows, -1).tolist() if len(self) else [-1] * len(keys)
         return found
 
     def at(self, row: int) -> ImageFacts:
         """Return the facts of a row, without the thumbnail."""
-        return decode_facts(self.table["facts"][row].as_py())
+        return decode_facts(self._facts[row].as_py())
 
     def thumbnail(self, row: int) -> npt.NDArray[np.uint8]:
         """Return an image's thumbnail; see `looks`."""
-        return np.frombuffer(self.table["thumbnail"][row].as_py(), np.uint8)
+        return np.frombuffer(self._thumbnails[row].as_py(), np.uint8)
 
     def hashes(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
         """Return every row's hash, and whether it has one: the image was decoded, and is not of one colour."""

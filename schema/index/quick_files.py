@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import xxhash
 
@@ -59,6 +60,19 @@ class QuickFiles:
         self.headers: list[Header] = []
         """Each header that was found, once."""
         self._facts: list[ImageFacts] = []
+
+    def fingerprints(self, names: Iterable[str]) -> list[str]:
+        """Return the fingerprint of each file, as `LocalFolder` has it; "" where it is a link, or not a file."""
+        found = []
+        for name in names:
+            try:
+                status = os.lstat(f"{self._folder}/{self._below}/{name}")
+            except (OSError, ValueError):
+                found.append("")
+                continue
+            is_file = stat.S_ISREG(status.st_mode)
+            found.append(f"{status.st_size}-{status.st_mtime_ns}" if is_file else "")
+        return found
 
     def read(self, names: Iterable[str]) -> QuickFacts:
         """Read the headers of files.
@@ -129,15 +143,9 @@ class QuickFiles:
 
     def batch(self, found: QuickFacts) -> pa.RecordBatch:
         """Return what was found out as rows of the facts table."""
-        widths = [header.width for header in self.headers]
-        heights = [header.height for header in self.headers]
-        zeros, nothing = [0] * len(found.keys), [b""] * len(found.keys)
+        sizes = np.array([(header.width, header.height) for header in self.headers], np.int32)[found.kinds]
+        none = np.zeros(len(found.kinds), np.uint64)
+        thumbnails = pa.repeat(pa.scalar(b"", pa.binary()), len(found.kinds))
         return batch_of_columns(
-            found.keys,
-            zeros,
-            zeros,
-            [widths[kind] for kind in found.kinds],
-            [heights[kind] for kind in found.kinds],
-            nothing,
-            found.facts,
+            np.array(found.keys, np.uint64), none, none, sizes[:, 0], sizes[:, 1], thumbnails, found.facts
         )

@@ -28,6 +28,7 @@ class Digests:
         answers: hashes of questions and answers.
         contents: hashes of questions, answers and the paths of images.
         paths: of all images.
+        shown: how many images each record shows.
         keys: of records and turns, but for those inside `meta`.
         doubtful: record and turn where the rules on empty questions and on lists of classes may find something.
     """
@@ -38,6 +39,7 @@ class Digests:
     answers: list[int]
     contents: list[int]
     paths: list[str]
+    shown: list[int]
     keys: int
     doubtful: list[tuple[int, int]]
 
@@ -68,6 +70,7 @@ def digests_of(records: Sequence[LeanRecord]) -> Digests:
         answers,
         contents,
         paths,
+        list(map(len, images)),
         _keys(records, turns),
         [
             (at, place)

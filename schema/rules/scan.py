@@ -233,7 +233,7 @@ class Scanner:
                 (number, place) for number, each in enumerate(records) for place in range(len(each.conversations))
             ]
             self._look_at_turns(records, everywhere, self._turns)
-        self._part.shown += self._images.look(records, found.paths, self._part.lines, self._part.findings)
+        self._part.shown += self._images.look(records, found.paths, found.shown, self._part.lines, self._part.findings)
         return True
 
     def _look_at_turns(

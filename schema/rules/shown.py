@@ -66,13 +66,13 @@ class ShownImages:
         self._rules = _selected(IMAGES.rules, settings)
         self._clips = _selected(pixels.CLIPS.rules, settings)
         self._looks = settings.level != "records"
-        if self._looks:
-            table = FactsTable(tables, check=False) if tables is not None else None
-            self._table = table or None
-            depth: Depth = "pixels" if settings.level == "pixels" else "header"
-            self._reader = ImageReader(folder, depth, table.known) if table else ImageReader(folder, depth)
-        is_local = isinstance(folder, LocalFolder) and settings.level == "files"
-        self._quick = QuickFiles(str(Path(folder.address)), FOLDER) if is_local else None
+        self._depth: Depth = "pixels" if settings.level == "pixels" else "header"
+        self._table = FactsTable(tables, check=False) if self._looks and tables is not None else None
+        if self._table is not None and len(self._table):
+            self._reader = ImageReader(folder, self._depth, self._table.known)
+        else:
+            self._table, self._reader = None, ImageReader(folder, self._depth)
+        self._local = QuickFiles(str(Path(folder.address)), FOLDER) if isinstance(folder, LocalFolder) else None
         self._names_in = lru_cache(_FOLDERS)(self._list)
         self._tar: tuple[str, list[str], Sequence[bytes]] | None = None
         self._start()
@@ -84,8 +84,8 @@ class ShownImages:
         self._keys: list[int] = []
         self._contents: list[int] = []
         self._facts: list[ImageFacts | None] = []
-        # Those of them that a rule may have something to say about, with their facts as MessagePack.
-        self._unusual: dict[str, bytes] = {}
+        # Those of them that a rule may have something to say about, and has not been asked yet.
+        self._unusual: dict[str, ImageFacts] = {}
         self._new: list[ImageFacts] = []
         self._batches: list[pa.RecordBatch] = []
         self._shown: list[npt.NDArray[np.int64]] = []
@@ -106,12 +106,20 @@ class ShownImages:
         self._start()
         return taken
 
-    def look(self, records: Sequence[LeanRecord], paths: Sequence[str], line: int, findings: list[Finding]) -> int:
+    def look(
+        self,
+        records: Sequence[LeanRecord],
+        paths: Sequence[str],
+        counts: Sequence[int],
+        line: int,
+        findings: list[Finding],
+    ) -> int:
         """Look at the images of records.
 
         Args:
             records: that follow one another.
             paths: of all the images that they show.
+            counts: how many each record shows.
             line: the number of the first one's line.
             findings: to which those of these images are added.
 
@@ -119,15 +127,12 @@ class ShownImages:
             How many images they show.
         """
         plain = not paths or paths_are_plain(paths)
-        if self._quick is not None and plain and self._tar is None:
-            self._look_ahead(self._quick, paths)
+        if self._looks and plain and self._tar is None and self._local is not None:
+            self._look_ahead(self._local, paths)
         if not plain or (self._looks and not self._all_are_known(paths)):
             self._look_at_each(records, plain, line, findings)
         elif self._looks:
-            counts = np.array(
-                [sum([len(turn.images or ()) for turn in each.conversations]) for each in records], np.int64
-            )
-            starts = np.cumsum(counts) - counts
+            starts = np.cumsum(counts, dtype=np.int64) - counts
             numbers = np.arange(len(paths)) - np.repeat(starts, counts)
             places = np.array([self._places[name] for name in paths], np.int64)
             self._shown.append(np.stack([self._records + np.repeat(np.arange(len(records)), counts), numbers, places]))
@@ -136,17 +141,16 @@ class ShownImages:
         return len(paths)
 
     def _look_ahead(self, quick: QuickFiles, paths: Sequence[str]) -> None:
-        """Look at many files at once, those that nothing is known of."""
+        """Look at many files at once: at those that are known, and at headers."""
         names = [name for name in dict.fromkeys(paths) if name not in self._places]
         if "F205" in self._rules:
             folders = {name.rpartition("/")[0] for name in names}
             out = {each for each in folders if self._reader.leaves_folder(f"{FOLDER}/{each}/", is_link=False)}
             names = [name for name in names if name.rpartition("/")[0] not in out] if out else names
         if self._table is not None:
-            known = self._table.has([image_key(f"{FOLDER}/{name}") for name in names])
-            names = [name for name, is_known in zip(names, known, strict=True) if not is_known]
-        found = quick.read(names)
-        if not found.names:
+            names = self._take_known(self._table, names, quick.fingerprints(names))
+        found = quick.read(names) if self._depth == "header" else None
+        if found is None or not found.names:
             return
         suffixes = [self._screen.suffixes(header) for header in quick.headers]
         start = len(self._keys)
@@ -157,11 +161,25 @@ class ShownImages:
         self._batches.append(quick.batch(found))
         for name, kind, facts in zip(found.names, found.kinds, found.facts, strict=True):
             if not name.endswith(suffixes[kind]):
+                self._unusual[name] = decode_facts(facts)
+
+    def _take_known(self, table: FactsTable, names: list[str], fingerprints: Sequence[str]) -> list[str]:
+        """Take in what is known of files that have not changed, and return the names of the others."""
+        others = []
+        keys = [image_key(f"{FOLDER}/{name}") for name in names]
+        for name, key, fingerprint, row in zip(names, keys, fingerprints, table.rows(keys), strict=True):
+            facts = table.known_at(row, f"{FOLDER}/{name}", fingerprint, self._depth) if row >= 0 else None
+            if facts is None:
+                others.append(name)
+                continue
+            self._places[name] = self._add(facts, key)
+            if not self._screen.passes(name, facts):
                 self._unusual[name] = facts
+        return others
 
     def _all_are_known(self, paths: Sequence[str]) -> bool:
         """Tell whether all images were looked at, and nothing is left to be said of one."""
-        if self._tar is not None or self._clips or self._unusual:
+        if self._tar is not None or self._unusual or self._clips:
             return False
         return self._places.keys() >= set(paths)
 
@@ -195,8 +213,7 @@ class ShownImages:
             if place is None:
                 place = self._places[name] = self._look_at(name, number, line, record, findings)
             elif name in self._unusual:
-                facts = decode_facts(self._unusual.pop(name))
-                self._check(name, facts, line, record, findings, leaves=False)
+                self._check(name, self._unusual.pop(name), line, record, findings, leaves=False)
             shown.append((number, place))
         for turn in record.conversations if self._clips else ():
             looks = [self._facts[self._places[name]] for name in turn.images or () if name in self._places]
@@ -215,7 +232,10 @@ class ShownImages:
         leaves = self._tar is None and "F205" in self._rules and self._reader.leaves_folder(place, is_link)
         if leaves or not self._screen.passes(name, facts):
             self._check(name, facts, line, record, findings, leaves=leaves)
-        self._keys.append(image_key(facts.name))
+        return self._add(facts, image_key(facts.name))
+
+    def _add(self, facts: ImageFacts, key: int) -> int:
+        self._keys.append(key)
         self._contents.append(facts.content or facts.head)
         self._facts.append(facts)
         return len(self._facts) - 1
