@@ -27,11 +27,11 @@ def image_name(number: int) -> str:
     return f"{_clip(number)}.0.jpg"
 
 
-def write_records(root: Path, count: int) -> int:
-    """Write `x_train.jsonl`, each record with an image of its own, and return its size in bytes."""
+def write_records(root: Path, count: int, split: str = "train", first: int = 0) -> int:
+    """Write a split's JSONL file, each record with an image of its own, and return its size in bytes."""
     prompt = f"Classify the video into one of the following classes: {', '.join(_CLASSES)}."
-    with (root / "x_train.jsonl").open("w") as stream:
-        for number in range(count):
+    with (root / f"x_{split}.jsonl").open("w") as stream:
+        for number in range(first, first + count):
             label = _CLASSES[number % len(_CLASSES)]
             turn = {"images": [image_name(number)], "user": prompt, "assistant": label}
             video = {"group": f"g{number % 25:02}", "label": label, "video": f"train/{label}/{_clip(number)}.avi"}

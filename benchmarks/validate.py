@@ -36,8 +36,8 @@ from phi3v_data.schema.rules.rule import Level
 from phi3v_data.schema.rules.settings import Settings
 from phi3v_data.schema.rules.validate import Validation
 
-_NAMES = 100  # of each file, for the level files
-_LOOP = 10  # of them are opened in the loops
+_NAMES = 250  # of each file, for the level files
+_LOOP = 25  # of them are opened in the loops
 _DECODED = 3  # names of each file, for the level pixels
 
 
@@ -45,7 +45,7 @@ class Way(NamedTuple):
     """A way to do something: its name, how many things it does, and how."""
 
     name: str
-    count: int
+    things: int
     run: Callable[[], object]
 
 
@@ -133,7 +133,7 @@ def _turn(way: Way) -> Turn:
     processor, began = sum(os.times()[:4]), time.perf_counter()
     way.run()
     seconds = time.perf_counter() - began
-    return Turn(way.count / seconds, way.count / (sum(os.times()[:4]) - processor))
+    return Turn(way.things / seconds, way.things / (sum(os.times()[:4]) - processor))
 
 
 def _validate(root: Path, level: Level, workers: int) -> None:

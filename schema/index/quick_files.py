@@ -80,24 +80,23 @@ class QuickFiles:
         Args:
             names: below that folder, and plain: they do not lead up.
         """
-        found = QuickFacts()
         if not _IS_POSSIBLE:
-            return found
+            return QuickFacts()
         try:
             folder = os.open(f"{self._folder}/{self._below}", os.O_RDONLY)
         except OSError:
-            return found
+            return QuickFacts()
         try:
-            self._read(names, folder, found)
+            return self._read(names, folder)
         finally:
             os.close(folder)
-        return found
 
-    def _read(self, names: Iterable[str], folder: int, found: QuickFacts) -> None:
+    def _read(self, names: Iterable[str], folder: int) -> QuickFacts:
         # Every call here is made a million times: names are local, and no object is made that is not kept.
         open_, fstat, read, close = os.open, os.fstat, os.read, os.close
         header_of, digest, encode = self._quick.read, xxhash.xxh3_64_intdigest, msgspec.msgpack.Encoder().encode
         is_regular, below = stat.S_ISREG, self._below
+        rows: list[tuple[str, int, int, int, bytes]] = []
         last, kind, facts = None, -1, ImageFacts(name="")
         for name in names:
             try:
@@ -120,13 +119,10 @@ class QuickFiles:
                 continue
             size = status.st_size
             place = f"{below}/{name}"
-            facts.name, facts.fingerprint, facts.size = place, f"{size}-{status.st_mtime_ns}", size
-            facts.head = digest(head, size)
-            found.names.append(name)
-            found.keys.append(digest(place.encode()))
-            found.heads.append(facts.head)
-            found.kinds.append(kind)
-            found.facts.append(encode(facts))
+            facts.name, facts.fingerprint = place, f"{size}-{status.st_mtime_ns}"
+            facts.size, facts.head = size, digest(head, size)
+            rows.append((name, digest(place.encode()), facts.head, kind, encode(facts)))
+        return QuickFacts(*map(list, zip(*rows, strict=True))) if rows else QuickFacts()
 
     def _kind_of(self, header: Header) -> int:
         """Return the number of a header; -1 where its image cannot be used."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from ..index.facts import ImageFacts
 from ..index.header import Header
@@ -26,15 +27,10 @@ _QUOTE, _COLON, _SPACE = 34, 58, 32
 _SPACED_KEY = re.compile(rb'"[ \t\r]+:')
 
 
-def _keys_in(data: bytes) -> int:
-    """Return how many colons stand right behind a quotation mark: those of keys, and some in texts."""
+def _before_colons(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return the byte before each colon: a quotation mark behind keys, and in some texts."""
     text = np.frombuffer(data, np.uint8)
-    return int(np.count_nonzero((text[:-1] == _QUOTE) & (text[1:] == _COLON)))
-
-
-def _has_spaced_colons(data: bytes) -> bool:
-    text = np.frombuffer(data, np.uint8)
-    return bool(((text[:-1] <= _SPACE) & (text[1:] == _COLON)).any())
+    return text[np.flatnonzero(text == _COLON) - 1]
 
 
 def keys_are_single(data: bytes, keys: int, metas: bytes) -> bool:
@@ -45,10 +41,11 @@ def keys_are_single(data: bytes, keys: int, metas: bytes) -> bool:
         keys: that the records read from them have, but for those inside `meta`.
         metas: what is written as `meta`, one behind the other.
     """
+    before = _before_colons(data)
     # A text that holds an escaped quotation mark and a colon counts as one more, and is looked at for nothing.
-    if _keys_in(data) != keys + _keys_in(metas):
+    if np.count_nonzero(before == _QUOTE) != keys + np.count_nonzero(_before_colons(metas) == _QUOTE):
         return False
-    return not _has_spaced_colons(data) or not _SPACED_KEY.search(data)
+    return not (before <= _SPACE).any() or not _SPACED_KEY.search(data)
 
 
 def texts_are_plain(data: bytes) -> bool:

@@ -162,6 +162,21 @@ def test_headers_are_not_enough_where_pixels_are_asked_for_and_pixels_are_where_
     assert len(decoded) == 6
 
 
+def test_a_second_run_finds_what_the_first_found(tmp_path: Path) -> None:
+    """Two frames that look the same, and differ in their bytes; an odd image; one that is shown by two records."""
+    (tmp_path / "images").mkdir()
+    for name, level in (("a.png", 1), ("b.png", 9)):
+        with Image.open(io.BytesIO(Drawing("PNG").encode())) as image:
+            image.save(tmp_path / "images" / name, compress_level=level)
+    (tmp_path / "images" / "c.jpg").write_bytes(Drawing(mode="CMYK").encode())
+    lines = [line("r", images=["a.png", "b.png"]), line("s", images=["c.jpg"]), line("t", images=["c.jpg"])]
+    (tmp_path / "x_train.jsonl").write_text("\n".join(lines))
+    for level in ("files", "pixels"):
+        first = [(each.rule, each.line) for each in validated(tmp_path, level=level)[0]]
+        assert first == [*([("P308", 1)] if level == "pixels" else []), ("P303", 2)]
+        assert [(each.rule, each.line) for each in validated(tmp_path, level=level)[0]] == first
+
+
 def test_a_damaged_table_is_made_again(root: Path, decoded: list[str]) -> None:
     validated(root)
     path = root / ".index" / "images.arrow"
