@@ -27,6 +27,7 @@ from phi3v_data.schema.index.image_reader import ImageReader
 from phi3v_data.schema.index.looks import line_height_of, looks_like_page, near_identical, thumbnail_of
 from phi3v_data.schema.index.quick_files import QuickFacts, QuickFiles
 from phi3v_data.schema.rules.examples import Drawing, line
+from phi3v_data.schema.rules.rule import Level
 from phi3v_data.storage import LocalFolder
 
 _DRAWINGS = [
@@ -165,13 +166,14 @@ def test_headers_are_not_enough_where_pixels_are_asked_for_and_pixels_are_where_
 def test_a_second_run_finds_what_the_first_found(tmp_path: Path) -> None:
     """Two frames that look the same, and differ in their bytes; an odd image; one that is shown by two records."""
     (tmp_path / "images").mkdir()
-    for name, level in (("a.png", 1), ("b.png", 9)):
+    for name, effort in (("a.png", 1), ("b.png", 9)):
         with Image.open(io.BytesIO(Drawing("PNG").encode())) as image:
-            image.save(tmp_path / "images" / name, compress_level=level)
+            image.save(tmp_path / "images" / name, compress_level=effort)
     (tmp_path / "images" / "c.jpg").write_bytes(Drawing(mode="CMYK").encode())
     lines = [line("r", images=["a.png", "b.png"]), line("s", images=["c.jpg"]), line("t", images=["c.jpg"])]
     (tmp_path / "x_train.jsonl").write_text("\n".join(lines))
-    for level in ("files", "pixels"):
+    levels: tuple[Level, ...] = ("files", "pixels")
+    for level in levels:
         first = [(each.rule, each.line) for each in validated(tmp_path, level=level)[0]]
         assert first == [*([("P308", 1)] if level == "pixels" else []), ("P303", 2)]
         assert [(each.rule, each.line) for each in validated(tmp_path, level=level)[0]] == first
