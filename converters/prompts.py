@@ -32,24 +32,20 @@ class Prompts:
     """
 
     def __init__(self, templates: Sequence[str], seed: int = 0, names: Collection[str] | None = None) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable
-        )
+        made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_printable)
         self._seed = seed
         self._templates: list[tuple[Template, set[str]]] = []
         for text in templates:
             try:
-                named = find_undeclared_variables(environment.parse(text))
-                unknown = sorted(named - set(names or ()))
-                self._templates.append((environment.from_string(text), named))
+                named = find_undeclared_variables(made.parse(text))
+                self._templates.append((made.from_string(text), named))
             except TemplateSyntaxError as error:
                 raise UsageError(
                     f"the prompt {text!r} is not a Jinja template ({error.message}); names are written {{{{ name }}}}"
                 ) from error
-            if names is not None and unknown:
-                raise UsageError(
-                    f"the prompt {text!r} names {unknown[0]!r}; this source has: {', '.join(names) or 'no names'}"
-                )
+            if names is not None and (unknown := sorted(named.difference(names))):
+                has = ", ".join(names) or "no names"
+                raise UsageError(f"the prompt {text!r} names {unknown[0]!r}; this source has: {has}")
         if not self._templates:
             raise UsageError("no prompt; give at least one template, such as --prompt '{{ question }}'")
 
@@ -80,10 +76,7 @@ class Prompts:
 def draw(choices: Sequence[T], seed: int, *names: str) -> T:
     """Draw one of several evenly: a pure function of the seed and the names, on every machine and in any order.
 
-    Args:
-        choices: what is drawn from, at least one.
-        seed: seeds the draw.
-        names: what is drawn, and for whom, such as `"prompt", record_id`.
+    The names say what is drawn, and for whom, such as `"prompt", record_id`.
     """
     text = "\0".join((str(seed), *names))
     # The first 64 bits of a hash, by the number of choices: the bias is below one in 2**50 for any list there is.

@@ -9,9 +9,9 @@ import difflib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -79,16 +79,15 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
                 values[name] = msgspec.convert(value, known[name].type, strict=False)
             except msgspec.ValidationError as error:
                 raise UsageError(f"{cls.name}, option {name}={value!r}: {error}{_choices(known[name].type)}") from error
-        absent = [name for name, option in known.items() if option.is_required and name not in values]
-        if absent:
-            flag = f"--{absent[0].replace('_', '-')}"
-            raise UsageError(f"{cls.name} needs {flag}: {known[absent[0]].help or 'it has no default'}")
+        for name, option in known.items():
+            if option.is_required and name not in values:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{cls.name} needs {flag}: {option.help or 'it has no default'}")
         made: Converter = cls(input=open_folder(self.input), **values)
         return made
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option of a source.
 
     Args:
@@ -123,8 +122,17 @@ def _option(field: Field[Any], hint: Any) -> Option:
     is_required = field.default is MISSING and field.default_factory is MISSING
     value = field.default if field.default_factory is MISSING else field.default_factory()
     texts = [m.description for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta) and m.description]
-    default = None if is_required else msgspec.to_builtins(value)
-    return Option(field.name, hint, is_required, default, " ".join(texts))
+    return Option(field.name, hint, is_required, None if is_required else msgspec.to_builtins(value), " ".join(texts))
+
+
+def _choices(hint: Any) -> str:
+    plain = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
+    return f"; expected {' or '.join(map(str, get_args(plain)))}" if get_origin(plain) is Literal else ""
+
+
+def _nearest(given: str, known: Iterable[str], listing: str) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; {listing}: {', '.join(known)}"
 
 
 def _entry_points() -> Iterator[tuple[str, EntryPoint]]:
@@ -160,9 +168,8 @@ def load_source(source: str) -> type[Any]:
                 return _checked(point.load(), source)
     if source.endswith(".py"):
         raise UsageError(f"{source}: which class of it? A{_FILE_EXPECTED[1:]}")
-    if colon:
-        raise UsageError(f"no source {source!r}; {_FILE_EXPECTED}")
-    raise UsageError(f"no source {source!r}{_nearest(source, source_names(), 'there are')}")
+    hint = f"; {_FILE_EXPECTED}" if colon else _nearest(source, source_names(), "there are")
+    raise UsageError(f"no source {source!r}{hint}")
 
 
 def _from_file(path: Path, attribute: str) -> Any:
@@ -173,8 +180,7 @@ def _from_file(path: Path, attribute: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: not a Python file; {_FILE_EXPECTED}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     with _own_code(str(path)):
         spec.loader.exec_module(module)
     if not hasattr(module, attribute):
@@ -200,16 +206,6 @@ def _checked(found: Any, source: str) -> type[Any]:
     return found
 
 
-def _choices(hint: Any) -> str:
-    plain = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
-    return f"; expected {' or '.join(map(str, get_args(plain)))}" if get_origin(plain) is Literal else ""
-
-
-def _nearest(given: str, known: Any, listing: str) -> str:
-    near = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; {listing}: {', '.join(known)}"
-
-
 class ListedSource(NamedTuple):
     """One source, and the package that brings it, "" for a built-in one; without a converter, why it has none."""
 
@@ -230,16 +226,11 @@ def listed_sources() -> list[ListedSource]:
     owners: dict[str, str] = {}
     for package, point in _entry_points():
         owner = owners.setdefault(point.name, package)
-        listed.append(_listed(point.name, package, owner))
+        try:
+            if owner != package:
+                raise UsageError(f"the source of this name is that of {owner or 'phi3v-data'}")
+            options_of(converter := load_source(point.name))
+            listed.append(ListedSource(point.name, package, converter))
+        except UsageError as error:
+            listed.append(ListedSource(point.name, package, None, " ".join(str(error).split())))
     return sorted(listed, key=lambda source: (source.name, source.package))
-
-
-def _listed(name: str, package: str, owner: str) -> ListedSource:
-    if owner != package:
-        return ListedSource(name, package, None, f"the source of this name is that of {owner or 'phi3v-data'}")
-    try:
-        converter = load_source(name)
-        options_of(converter)
-    except UsageError as error:
-        return ListedSource(name, package, None, " ".join(str(error).split()))
-    return ListedSource(name, package, converter)

@@ -73,10 +73,7 @@ def stratified(ratios: Ratios, label_of: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         ratios: the splits and their shares.
-        label_of: the class of each group, by the group's key.
-
-    Returns:
-        The split of each group.
+        label_of: the class of each group, by the group's key; the answer has its split.
     """
     of_label: dict[str, list[str]] = {}
     for key, label in label_of.items():

@@ -22,8 +22,7 @@ from ..sample import Sample, SampleSource, SampleTurn
 from ..splits import Ratios, SplitRatio, parse_ratios, stratified
 from ..video import Decoder
 from ..video.sampling import Sampling
-from .layouts import CLIPS, ByFolder, Kind, LabelledFile, Layout
-from .split_lists import ByLists
+from .layouts import CLIPS, ByFolder, ByLists, Kind, LabelledFile, Layout
 
 __all__ = ["LabelPrompt", "LabelledClips", "LabelledFolder", "SplitFolder"]
 
@@ -42,7 +41,6 @@ class LabelledFolder(SampleSource):
     prompt: LabelPrompt
 
     def __post_init__(self) -> None:
-        """Refuse options that cannot work before anything is read."""
         self._prompts, self._pattern  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
@@ -172,7 +170,6 @@ class SplitFolder(LabelledFolder):
     ] = ""
 
     def __post_init__(self) -> None:
-        """Refuse options that cannot work before anything is read."""
         for option, given, use in (("--split-files", self.split_files, "file"), ("--stratify", self.stratify, "ratio")):
             if given and self.split_by != use:
                 raise UsageError(f"{option} means nothing with --split-by {self.split_by}; give --split-by {use}")

@@ -3,8 +3,7 @@
 ::
 
     resolve            what the user gave -> the address of a folder of raw data
-    archives           tar, tar.gz, zip -> a folder
-    archive_members    the members of a tar or zip, in turn; cut-off and damaged archives
+    archives           tar, tar.gz, zip -> a folder; cut-off and damaged archives
     hostile_archives   what stops a hostile archive: names, kinds, collisions, limits
     hub                files of a dataset on the Hugging Face hub -> its cache, checked by hash
     hub_dataset        a dataset on the hub, as `datasets` sees it: its splits, their files, and rows it alone can read

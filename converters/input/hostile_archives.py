@@ -26,18 +26,11 @@ class RefusedMember(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How far an archive may expand.
+    """How far an archive may expand; members are files and folders, those passed over included."""
 
-    Args:
-        total: bytes that may come out of it.
-        ratio: bytes that may come out for each of its own. Video hardly compresses, text by 3 to 20.
-        harmless: bytes up to which the ratio does not matter.
-        members: files and folders, those passed over included.
-    """
-
-    total: int = 1 << 40
-    ratio: int = 200
-    harmless: int = 1 << 26
+    total: int = 1 << 40  # bytes that may come out of it
+    ratio: int = 200  # bytes for each of its own: video hardly compresses, text by 3 to 20
+    harmless: int = 1 << 26  # bytes up to which the ratio does not matter
     members: int = 2_000_000
 
 
@@ -49,7 +42,7 @@ class Meter:
         self._bytes_left = min(limits.total, max(limits.harmless, limits.ratio * size))
 
     def count_member(self) -> None:
-        """Count one member; the bytes that follow are its own."""
+        """Count one member."""
         self._members_left -= 1
         if self._members_left < 0:
             raise RefusedMember("is one of too many members")

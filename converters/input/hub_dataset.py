@@ -25,8 +25,7 @@ import msgspec
 from ...schema.errors import HubError, InputError, ItemError
 from ...storage import Folder, LocalFolder, user_cache
 from ...storage.outage import one_line
-from ..rows.image_ref import Steps
-from ..rows.row_images import bytes_at
+from ..rows.image_ref import Steps, bytes_at
 from .hub import fetch_files, hub_errors, remembered
 
 __all__ = ["FILES", "HubStream", "HubView", "make_view", "read_view", "with_class_names"]

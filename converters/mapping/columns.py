@@ -70,7 +70,6 @@ class RowMapping(SampleSource):
     decoder: Annotated[Decoder, Meta(description="library that reads the frames")] = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse options that cannot work before anything is read."""
         if self.split_column and self.split_ratio:
             raise UsageError("--split-column and --split-ratio both decide the split; give one of them")
         if not self.prompt:

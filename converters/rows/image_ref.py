@@ -1,26 +1,41 @@
-"""An image somewhere in the raw data, and the one reader of its bytes."""
+"""An image somewhere in the raw data, and the one reader of its bytes: a file, a cell of a table, or a data: URI."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from itertools import accumulate
 from pathlib import PurePosixPath
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from ...schema.errors import ItemError, MediaError
 from ...schema.record import ImagePath
 from ...storage import Folder
-from .row_images import RowImages
+from .arrow_files import damage_is_an_item_error, open_arrow, open_parquet
 
-__all__ = ["CellReader", "ImageReader", "ImageRef", "Steps", "path_in_input"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["CellReader", "ImageReader", "ImageRef", "RowImages", "Steps", "bytes_at", "path_in_input"]
 
 Steps: TypeAlias = tuple[str | int, ...]
+# What reads the bytes in a table's cells: by the table, the row from 0, the column, and the steps from there.
+CellReader: TypeAlias = Callable[[str, int, str, Steps], bytes]
+# Rows of a file that can be begun at: how many, and what reads them in batches.
+_Part: TypeAlias = tuple[int, Callable[[], Iterator["pa.Array"]]]
 
 _DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+# Rows held at a time: images are large, and a worker's next item is a few rows ahead.
+_BATCH = 16
+# Columns read side by side: items go through the files in order, and a row has a few columns of images.
+_OPEN = 4
 
 
 class ImageRef(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,11 +62,7 @@ class ImageRef(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def path_in_input(text: str, root: str = "") -> str:
-    """Return the path of a file that a row names, or its data: URI.
-
-    Args:
-        text: as the row has it.
-        root: the input's address; a path may start with it.
+    """Return the path of a file that a row names, or its data: URI; a path may start with the input's address, `root`.
 
     Raises:
         ItemError: it is an address elsewhere, or a path that leaves the input.
@@ -64,16 +75,11 @@ def path_in_input(text: str, root: str = "") -> str:
     inside = text.removeprefix(f"{root}/") if root else text
     if "://" in inside:
         raise ItemError(f"{short}: images are not fetched; put it below the input, and name its path there")
-    path = PurePosixPath(inside).as_posix()
     try:
-        return msgspec.convert(path, ImagePath)
+        return msgspec.convert(PurePosixPath(inside).as_posix(), ImagePath)
     except msgspec.ValidationError:
         where = f"outside the input {root}" if root else "not a path below the input"
         raise ItemError(f"{short}: {where}; expected one such as images/a.jpg, with / between") from None
-
-
-# What reads the bytes in a table's cells: by the table, the row from 0, the column, and the steps from there.
-CellReader: TypeAlias = Callable[[str, int, str, Steps], bytes]
 
 
 class ImageReader:
@@ -124,3 +130,102 @@ class ImageReader:
         """Return the path in the input of an image that is a file."""
         beside = (PurePosixPath(image.file).parent / image.path).as_posix() if image.file else image.path
         return beside if beside == image.path or self.folder.exists(beside) else image.path
+
+
+class RowImages:
+    """Reads the bytes that rows have in the place of `{"path": ..., "bytes": true}`.
+
+    Reading forward is cheap: a column is read batch by batch, and the last batch is kept. Going back starts the row
+    group again.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._columns: dict[tuple[str, str], _Column] = {}
+
+    def read(self, file: str, row: int, column: str, steps: Sequence[str | int] = ()) -> bytes:
+        """Return the bytes of an image in a row of a table, counted from 0; for the steps, see `bytes_at`."""
+        # The one used last is put last; the first goes.
+        found = self._columns.pop((file, column), None) or _Column(self._folder, file, column)
+        self._columns[file, column] = found
+        while len(self._columns) > _OPEN:
+            self._columns.pop(next(iter(self._columns))).close()
+        return bytes_at(found.cell(row), steps, f"{file}, row {row + 1}, column {column}")
+
+
+def bytes_at(cell: Any, steps: Sequence[str | int], place: str) -> bytes:
+    """Return the bytes inside a cell, which messages call `place`: keys and indexes lead to them, or to their struct.
+
+    Raises:
+        ItemError: there are no bytes there.
+    """
+    found = cell
+    for step in steps:
+        try:
+            found = found[step]
+        except (KeyError, IndexError, TypeError):
+            found = None
+    data = found.get("bytes") if isinstance(found, dict) else found
+    if not isinstance(data, bytes) or not data:
+        raise ItemError(f"{place}: no bytes of an image; the cell is empty or holds a path alone")
+    return data
+
+
+class _Column:
+    """One column of one file, read forward."""
+
+    def __init__(self, folder: Folder, name: str, column: str) -> None:
+        self._name, self._column = name, column
+        self._open = ExitStack()
+        self.close = self._open.close
+        self._check: Callable[[], None] = lambda: None
+        self._is_parquet = PurePosixPath(name).suffix.lower() == ".parquet"
+        with self._damage():
+            self._parts = self._parquet_parts(folder) if self._is_parquet else self._arrow_parts(folder)
+        # Where each part begins, and the last one ends.
+        self._starts = list(accumulate((size for size, _ in self._parts), initial=0))
+        self._part, self._first = -1, 0
+        self._batches: Iterator[pa.Array] = iter(())
+        self._cells: Sequence[pa.Scalar] = ()
+
+    def cell(self, number: int) -> Any:
+        with self._damage():
+            if not self._first <= number < self._first + len(self._cells):
+                self._move_to(number)
+            self._check()
+            return self._cells[number - self._first].as_py()
+
+    def _damage(self) -> AbstractContextManager[None]:
+        return damage_is_an_item_error(self._name, "Parquet" if self._is_parquet else "Arrow")
+
+    def _move_to(self, number: int) -> None:
+        place = f"{self._name}, column {self._column}"
+        part = bisect_right(self._starts, number) - 1
+        if part == len(self._parts):
+            raise ItemError(f"{place}: no row {number + 1} with such a column; was the file replaced?")
+        if part != self._part or number < self._first:
+            self._part, self._batches = part, self._parts[part][1]()
+            self._first, self._cells = self._starts[part], ()
+        while number >= self._first + len(self._cells):
+            self._first += len(self._cells)
+            cells = next(self._batches, None)
+            if cells is None:  # an earlier row failed: the batches behind it cannot be reached
+                raise ItemError(f"{place}: row {number + 1} lies behind a damaged one")
+            self._cells = cells
+
+    def _parquet_parts(self, folder: Folder) -> list[_Part]:
+        file = self._open.enter_context(open_parquet(folder, self._name))
+
+        def batches(group: int) -> Iterator[pa.Array]:
+            found = file.iter_batches(_BATCH, row_groups=[group], columns=[self._column])
+            return (batch.column(0) for batch in found)
+
+        groups = range(file.num_row_groups if self._column in file.schema_arrow.names else 0)
+        return [(file.metadata.row_group(group).num_rows, partial(batches, group)) for group in groups]
+
+    def _arrow_parts(self, folder: Folder) -> list[_Part]:
+        # The file is mapped: a column is a few addresses until a cell is asked for.
+        file = self._open.enter_context(open_arrow(folder, self._name))
+        self._check = file.check
+        columns = [batch.column(self._column) for batch in file.batches() if self._column in batch.schema.names]
+        return [(len(cells), partial(iter, [cells])) for cells in columns]

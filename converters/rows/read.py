@@ -1,13 +1,16 @@
-"""One row, or why there is none where one should be; and from a file's name to what reads its rows."""
+"""One row, or why there is none where one should be; from a file's name to what reads its rows; CSV and TSV."""
 
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from ...schema.errors import InputError, ItemError
+from ...schema.wording import counted
 from ...storage import Folder, open_folder
 from ...storage.outage import one_line
 
@@ -15,6 +18,7 @@ __all__ = ["LONGEST_ROW", "ROW_SUFFIXES", "InputFile", "Row", "input_file", "rea
 
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv")
 ROW_SUFFIXES = (*_TEXTS, ".parquet", ".arrow")
+_NOT_UTF8 = "not UTF-8; save the file in this encoding"
 # Most bytes of one row's text: a longer one is a damaged file, and must not fill the memory.
 LONGEST_ROW = 64 << 20
 
@@ -65,7 +69,6 @@ def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
 
 
 def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
-    # Each reader brings libraries of its own.
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix in _TEXTS and _is_utf_16(folder, name):
@@ -75,9 +78,7 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
 
             yield from (read_json if suffix == ".json" else read_json_lines)(folder, name)
         elif suffix in (".csv", ".tsv"):
-            from .csv_rows import read_csv
-
-            yield from read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
+            yield from _read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):
             from .arrow_files import read_arrow, read_parquet
 
@@ -91,6 +92,62 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
 def _is_utf_16(folder: Folder, name: str) -> bool:
     with folder.open(name) as stream:
         return stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def _read_csv(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
+    """Yield a row for each line of cells, every cell as text. Quoted cells may hold line ends."""
+    # What is not UTF-8 becomes lone surrogates, so that it spoils its own row and no other.
+    with (
+        folder.open(name) as stream,
+        io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text,
+    ):
+        yield from _csv_rows(text, name, delimiter)
+
+
+def _csv_rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
+    # The library's own limit, one for the whole process, is shorter than many a text.
+    csv.field_size_limit(LONGEST_ROW)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    number = 0
+    while True:
+        place, failure = f"{name}:{reader.line_num + 1}", ""
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            cells, failure = [""], f"not a row of cells ({error})"
+        if not cells:
+            continue
+        if not columns and not failure:
+            columns = cells
+            if failure := _header_failure(columns):
+                yield Row(place, 0, None, failure)
+                return
+            continue
+        failure = failure or _row_failure(columns, cells)
+        yield Row(place, number, None if failure else dict(zip(columns, cells, strict=True)), failure)
+        number += 1
+
+
+def _header_failure(columns: list[str]) -> str:
+    if any(map(_is_undecoded, columns)):
+        return _NOT_UTF8
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        return f"the first line names the column {twice!r} twice; the first line gives each column a name of its own"
+    return ""
+
+
+def _row_failure(columns: list[str], cells: list[str]) -> str:
+    if len(cells) != len(columns):
+        return f"{counted(len(cells), 'cell')}; the first line names {counted(len(columns), 'column')}"
+    return _NOT_UTF8 if any(map(_is_undecoded, cells)) else ""
+
+
+def _is_undecoded(cell: str) -> bool:
+    return not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell)
 
 
 class InputFile(NamedTuple):

@@ -78,7 +78,6 @@ class Chat(SampleSource):
     split_ratio: Annotated[SplitRatio, Meta(description="(where empty, a file is a split)")] = ""
 
     def __post_init__(self) -> None:
-        """Refuse a ratio that cannot be read before anything else is."""
         self._ratios  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:

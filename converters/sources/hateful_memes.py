@@ -75,7 +75,6 @@ class HatefulMemes(LabelSource):
     label: LabelOption = usual_labels
 
     def __post_init__(self) -> None:
-        """Refuse options that cannot be used before anything is fetched or read."""
         if self.caption and self.prompt:
             raise UsageError("--caption is for the default prompt; in one of your own, say where: {{ text }}")
         super().__post_init__()

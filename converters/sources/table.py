@@ -54,7 +54,6 @@ class Table(RowMapping):
     ] = ""
 
     def __post_init__(self) -> None:
-        """Refuse options that cannot work before anything is read."""
         if len(self._between) > 1 or self._between in ('"', "\n", "\r"):
             raise UsageError(f"--delimiter {self.delimiter!r}: expected one character, such as ';' or '\\t'")
         super().__post_init__()

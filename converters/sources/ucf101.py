@@ -38,8 +38,7 @@ from ...schema.errors import InputError
 from ...storage import Folder, LocalFolder, check_readable, open_folder
 from ..base import PublicCopy
 from ..folders.labelled_folder import LabelledClips
-from ..folders.layouts import CLIPS, ByFolder, Layout, folders
-from ..folders.split_lists import ByLists
+from ..folders.layouts import CLIPS, ByFolder, ByLists, Layout, folders
 
 __all__ = ["UCF101"]
 
