@@ -10,7 +10,7 @@ same line::
 
         name: ClassVar[str] = "images"
         input: Folder
-        question: Annotated[str, Meta(description="question about every image")] = "What is this?"
+        question: Annotated[str, "question about every image"] = "What is this?"
 
         def discover(self) -> Iterator[Item]:
             names = [entry.name for entry in self.input.list() if entry.name.endswith(".png")]

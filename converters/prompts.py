@@ -50,11 +50,7 @@ class Prompts:
             raise UsageError("no prompt; give at least one template, such as --prompt '{{ question }}'")
 
     def render(self, record_id: str, values: Mapping[str, Any]) -> str:
-        """Return the user's text of a record.
-
-        Args:
-            record_id: the record's id; with the seed it decides which template is used.
-            values: what templates name.
+        """Return the user's text of a record, whose id decides, with the seed, which template is used.
 
         Raises:
             ItemError: the template names something that is not there, cannot be worked out, or gives an empty text.

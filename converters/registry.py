@@ -51,17 +51,11 @@ _FILE_EXPECTED = "a source of your own is given as path/to/file.py:Class"
 
 
 class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a worker needs to build the converter again.
+    """Everything a worker needs to build the converter again."""
 
-    Args:
-        source: a name, or `path/to/file.py:Class`.
-        input: address of the raw data's folder.
-        options: the source's options by name, as plain values.
-    """
-
-    source: str
-    input: str
-    options: dict[str, Any] = {}
+    source: str  # a name, or `path/to/file.py:Class`
+    input: str  # address of the raw data's folder
+    options: dict[str, Any] = {}  # the source's own, as plain values
 
     def build(self) -> Converter:
         """Make the converter.
@@ -88,21 +82,13 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Option(NamedTuple):
-    """One option of a source.
-
-    Args:
-        name: the field's.
-        type: its annotation, bounds and all.
-        is_required: whether it has no default.
-        default: as a plain value, None where there is none.
-        help: what it does.
-    """
+    """One option of a source."""
 
     name: str
-    type: Any
+    type: Any  # its annotation, bounds and all
     is_required: bool
-    default: Any
-    help: str
+    default: Any  # as a plain value, None where there is none
+    help: str  # the texts in its annotation, or the descriptions of its Meta
 
 
 def options_of(cls: type[Any]) -> list[Option]:
@@ -121,8 +107,10 @@ def options_of(cls: type[Any]) -> list[Option]:
 def _option(field: Field[Any], hint: Any) -> Option:
     is_required = field.default is MISSING and field.default_factory is MISSING
     value = field.default if field.default_factory is MISSING else field.default_factory()
-    texts = [m.description for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta) and m.description]
-    return Option(field.name, hint, is_required, None if is_required else msgspec.to_builtins(value), " ".join(texts))
+    notes = getattr(hint, "__metadata__", ())
+    texts = [note if isinstance(note, str) else getattr(note, "description", None) or "" for note in notes]
+    default = None if is_required else msgspec.to_builtins(value)
+    return Option(field.name, hint, is_required, default, " ".join(text for text in texts if text))
 
 
 def _choices(hint: Any) -> str:

@@ -20,52 +20,31 @@ from .rows.image_ref import ImageReader, ImageRef
 
 if TYPE_CHECKING:
     from .prompts import Prompts
-    from .video import Decoder
-    from .video.sampling import Sampling
 
 __all__ = ["Sample", "SampleSource", "SampleTurn", "failed_item"]
 
 
 class SampleTurn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One turn of a sample.
+    """One turn of a sample."""
 
-    Args:
-        user: what the user says; None where the source's prompt makes it of `values`.
-        values: what the prompt may name.
-        assistant: the answer, "" where there is none.
-        answers: every acceptable answer, None where there is one alone.
-        images: numbers of the sample's images that it shows, from 0; None for all of them in the first turn.
-        supervised: whether the answer is trained on.
-    """
-
-    user: str | None = None
-    values: dict[str, Any] = {}
-    assistant: str = ""
-    answers: list[str] | None = None
-    images: list[int] | None = None
-    supervised: bool = True
+    user: str | None = None  # what the user says; None where the source's prompt makes it of `values`
+    values: dict[str, Any] = {}  # what the prompt may name
+    assistant: str = ""  # the answer, "" where there is none
+    answers: list[str] | None = None  # every acceptable answer, None where there is one alone
+    images: list[int] | None = None  # numbers of the sample's images that it shows, from 0; None for all, in turn 0
+    supervised: bool = True  # whether the answer is trained on
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One raw sample, as `Item.data` carries it.
-
-    Args:
-        turns: what is asked and answered.
-        images: the images shown.
-        names: what each image is stored as, without a suffix; empty for the item's `images` with a number.
-        clips: the videos whose frames are shown, after the images.
-        meta: the record's; None for none.
-        hashed: names in `meta` that get the SHA-256 of the images' bytes, and how many of its digits.
-        source: the record's; without, the converter's name; None for none.
-    """
+    """One raw sample, as `Item.data` carries it."""
 
     turns: list[SampleTurn]
     images: list[ImageRef] = []
-    names: list[str] = []
-    clips: list[ImageRef] = []
-    meta: dict[str, Any] | None = None
-    hashed: dict[str, int] = {}
-    source: str | UnsetType | None = UNSET
+    names: list[str] = []  # what each image is stored as, without a suffix; empty for the item's `images` with a number
+    clips: list[ImageRef] = []  # videos whose frames are shown, after the images
+    meta: dict[str, Any] | None = None  # the record's; None for none
+    hashed: dict[str, int] = {}  # names in `meta` that get the SHA-256 of the images' bytes, and how many digits of it
+    source: str | UnsetType | None = UNSET  # the record's; UNSET for the converter's name, None for none
 
     def as_data(self) -> dict[str, Any]:
         """Return it as an item carries it."""
@@ -97,18 +76,10 @@ class SampleSource(ABC):
 
     input: Folder
 
-    if TYPE_CHECKING:  # what sources with prompts, and those with clips, have
+    if TYPE_CHECKING:  # of a source with prompts
 
         @property
         def _prompts(self) -> Prompts: ...
-
-        @property
-        def sampling(self) -> Sampling:
-            """Which frames are shown."""
-
-        @property
-        def decoder(self) -> Decoder:
-            """What reads them."""
 
     @abstractmethod
     def discover(self) -> Iterator[Item]:
@@ -166,12 +137,13 @@ class SampleSource(ABC):
     def _frames(self, item: Item, sample: Sample, images: ImageSink) -> tuple[list[str], dict[str, Any]]:
         from .video.clips import show_clip
 
+        options: Any = self  # a source with clips has the options `sampling` and `decoder`
         shown: list[str] = []
         found = []
         for number, ref in enumerate(sample.clips):
             path = self.reader.path_of(ref)
             part = f"video{number}-" if sample.images or len(sample.clips) > 1 else ""
-            clip = show_clip(self.reader.folder, path, item, images, self.sampling, self.decoder, part)
+            clip = show_clip(self.reader.folder, path, item, images, options.sampling, options.decoder, part)
             shown += clip.images
             found.append({"video": path, **clip.provenance})
         return shown, found[0] if len(found) == 1 else {"videos": found}

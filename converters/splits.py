@@ -15,15 +15,11 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta
-
 from ..schema.errors import UsageError
 
 __all__ = ["Ratios", "SplitRatio", "is_split_name", "parse_ratios", "stratified"]
 
-SplitRatio: TypeAlias = Annotated[
-    str, Meta(description="share of each split, decided by hash of the group, such as train=0.9,val=0.1")
-]
+SplitRatio: TypeAlias = Annotated[str, "share of each split, decided by hash of the group, such as train=0.9,val=0.1"]
 
 _NAME = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")
 _EXPECTED = "expected names and shares that sum to 1, such as train=0.9,val=0.1"
@@ -36,15 +32,10 @@ def is_split_name(name: object) -> bool:
 
 @dataclass(frozen=True)
 class Ratios:
-    """Splits and the share of the groups that each gets, in the order they were given.
+    """Splits and the share of the groups that each gets, in the order they were given."""
 
-    Args:
-        shares: a split's name and its share, above 0; all shares sum to 1.
-        seed: another seed gives other splits; 0 hashes the key as it is.
-    """
-
-    shares: tuple[tuple[str, Fraction], ...]
-    seed: int = 0
+    shares: tuple[tuple[str, Fraction], ...]  # a split's name and its share, above 0; all shares sum to 1
+    seed: int = 0  # another seed gives other splits; 0 hashes the key as it is
 
     def position_of(self, key: str) -> int:
         """Return where a key is, from 0 to 2**64: the first 64 bits of its SHA-256, evenly spread.

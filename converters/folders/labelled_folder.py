@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from msgspec import Meta
-
 from ...schema.errors import InputError, UsageError
 from ...schema.splits import split_name
 from ...storage import name_key
@@ -27,8 +25,7 @@ from .layouts import CLIPS, ByFolder, ByLists, Kind, LabelledFile, Layout
 __all__ = ["LabelPrompt", "LabelledClips", "LabelledFolder", "SplitFolder"]
 
 LabelPrompt: TypeAlias = Annotated[
-    tuple[str, ...],
-    Meta(description="the user's text, with {{ labels }} in it; of several, one is drawn for each record"),
+    tuple[str, ...], "the user's text, with {{ labels }} in it; of several, one is drawn for each record"
 ]
 
 
@@ -41,7 +38,7 @@ class LabelledFolder(SampleSource):
     prompt: LabelPrompt
 
     def __post_init__(self) -> None:
-        self._prompts, self._pattern  # noqa: B018 - made here, kept for later
+        self._prompts  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
         """Find every file, numbered through: by class and name, or the splits in turn where lists or folders decide.
@@ -50,9 +47,9 @@ class LabelledFolder(SampleSource):
             InputError: the input is not such a folder, or holds something that would be left out silently.
         """
         self._check_labels()
-        for number, file in enumerate(self._layout.files()):
+        for number, file in enumerate(self.layout.files()):
             split = file.split or self.split_of(file)
-            path, is_clip = self._layout.base + file.path, self.kind is CLIPS
+            path, is_clip = self.layout.base + file.path, self.kind is CLIPS
             group = self.group_of(file.path)
             meta = {"group": group, "label": file.label, "video" if is_clip else "image": file.path}
             sample = Sample(
@@ -70,9 +67,14 @@ class LabelledFolder(SampleSource):
     def seed(self) -> int:
         """What every draw is seeded with."""
 
+    @property
     @abstractmethod
-    def find_layout(self) -> Layout:
-        """Tell how the files lie in the input."""
+    def layout(self) -> Layout:
+        """How the files lie in the input."""
+
+    @abstractmethod
+    def group_of(self, path: str) -> str:
+        """Return the group that a file's name tells, "" where it tells none."""
 
     def split_of(self, file: LabelledFile) -> str:
         """Return the split of a file where the layout names none."""
@@ -81,11 +83,6 @@ class LabelledFolder(SampleSource):
     def ask(self, record_id: str, values: Mapping[str, Any]) -> str:
         """Return the user's text, which may name the classes."""
         return super().ask(record_id, {"labels": self._labels})
-
-    def group_of(self, path: str) -> str:
-        """Return the group that a file's name tells, "" where it tells none."""
-        match = self._pattern.search(PurePosixPath(path).name) if self._pattern.pattern else None
-        return (match[1] if self._pattern.groups else match[0]) or "" if match else ""
 
     def _check_labels(self) -> None:
         """Make sure that classes can be written down, and told apart by every file system."""
@@ -105,16 +102,8 @@ class LabelledFolder(SampleSource):
                 )
 
     @cached_property
-    def _layout(self) -> Layout:
-        return self.find_layout()
-
-    @cached_property
     def _labels(self) -> list[str]:
-        return self._layout.labels()
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile("")
+        return self.layout.labels()
 
     @property
     def _no_group(self) -> str:
@@ -133,8 +122,8 @@ class LabelledClips(LabelledFolder):
     kind: ClassVar[Kind] = CLIPS
 
     prompt: LabelPrompt = ("Classify the video into one of the following classes: {{ labels | join(', ') }}.",)
-    sampling: Annotated[Sampling, Meta(description="which frames are shown")] = field(default_factory=Sampling)
-    decoder: Annotated[Decoder, Meta(description="library that reads the frames")] = "auto"
+    sampling: Annotated[Sampling, "which frames are shown"] = field(default_factory=Sampling)
+    decoder: Annotated[Decoder, "library that reads the frames"] = "auto"
 
     @property
     def seed(self) -> int:
@@ -148,25 +137,18 @@ class SplitFolder(LabelledFolder):
 
     split_by: Annotated[
         Literal["ratio", "file", "folder"],
-        Meta(
-            description="what decides the split: the hash of the group (ratio), lists of files (file), or the folder "
-            "above the classes (folder)"
-        ),
+        "what decides the split: the hash of the group (ratio), lists of files (file), or the folder above the "
+        "classes (folder)",
     ] = "ratio"
     split_ratio: SplitRatio = "train=0.9,val=0.1"
-    stratify: Annotated[
-        bool, Meta(description="meet the shares of --split-ratio in every class, as nearly as whole groups can")
-    ] = False
+    stratify: Annotated[bool, "meet the shares of --split-ratio in every class, as nearly as whole groups can"] = False
     split_files: Annotated[
-        tuple[str, ...],
-        Meta(description="lists of files, such as val=lists/testlist01.txt; every .txt beside the classes where empty"),
+        tuple[str, ...], "lists of files, such as val=lists/testlist01.txt; every .txt beside the classes where empty"
     ] = ()
     group: Annotated[
         str,
-        Meta(
-            description="regular expression that finds a file's group in its name, such as _(g\\d+)_; a group is never "
-            "divided by ratio. Every file is its own where empty"
-        ),
+        "regular expression that finds a file's group in its name, such as _(g\\d+)_; a group is never divided by "
+        "ratio. Every file is its own where empty",
     ] = ""
 
     def __post_init__(self) -> None:
@@ -174,14 +156,20 @@ class SplitFolder(LabelledFolder):
             if given and self.split_by != use:
                 raise UsageError(f"{option} means nothing with --split-by {self.split_by}; give --split-by {use}")
         super().__post_init__()
-        self._ratios  # noqa: B018 - made here, kept for later
+        self._ratios, self._pattern  # noqa: B018 - made here, kept for later
 
-    def find_layout(self) -> Layout:
-        """Tell how the files lie in the input."""
+    @cached_property
+    def layout(self) -> Layout:
+        """How the files lie in the input."""
         if self.split_by == "file":
             lists = [_split_and_list(text) for text in self.split_files]
             return ByLists(folder=self.input, kind=self.kind, lists=lists)
         return (ByFolder if self.split_by == "folder" else Layout)(folder=self.input, kind=self.kind)
+
+    def group_of(self, path: str) -> str:
+        """Return what the pattern finds, or its first group, if it has one."""
+        match = self._pattern.search(PurePosixPath(path).name) if self.group else None
+        return match[1 if self._pattern.groups else 0] or "" if match else ""
 
     def split_of(self, file: LabelledFile) -> str:
         """Return the split that the hash of a file's group decides; a file without one is its own."""
@@ -191,7 +179,7 @@ class SplitFolder(LabelledFolder):
     @cached_property
     def _stratified(self) -> Mapping[str, str]:
         label_of: dict[str, str] = {}
-        for file in self._layout.files():
+        for file in self.layout.files():
             # A group in several classes counts in its first.
             label_of.setdefault(self.group_of(file.path) or file.path, file.label)
         return stratified(self._ratios, label_of)

@@ -51,34 +51,18 @@ IMAGES = Kind("image", frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm
 
 
 class LabelledFile(NamedTuple):
-    """One file.
+    """One file, as it lies in its layout."""
 
-    Args:
-        split: where it belongs, "" where that is not for the layout to say.
-        label: its class.
-        path: where it lies, below the layout's `base`.
-        image: what its images are named for, below the split: its class, and its name, without the suffix where it is
-            the only one of the class.
-        failure: why it cannot be used, "" where it can.
-    """
-
-    split: str
-    label: str
-    path: str
-    image: str
-    failure: str = ""
+    split: str  # "" where that is not for the layout to say
+    label: str  # its class
+    path: str  # below the layout's `base`
+    image: str  # what its images are named for, below the split: <Class>/<stem>, or <Class>/<file> where two share one
+    failure: str = ""  # why it cannot be used, "" where it can
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """`<Class>/<file>`.
-
-    Args:
-        folder: the input.
-        kind: of the files.
-        inside: what their paths start with, "" or ending in a slash; None to look whether they lie in the folder itself
-            or inside one more, as archives unpack.
-    """
+    """`<Class>/<file>`, in the folder itself or inside one more, as archives unpack."""
 
     form: ClassVar[str] = "<Class>/<file>"
     depth: ClassVar[int] = 1
@@ -86,7 +70,7 @@ class Layout:
 
     folder: Folder
     kind: Kind
-    inside: str | None = None
+    inside: str | None = None  # what all paths start with, "" or ending in a slash; None to find that out
 
     def labels(self) -> list[str]:
         """Name the classes, sorted.
@@ -173,17 +157,13 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class ByFolder(Layout):
-    """`<split>/<Class>/<file>`.
-
-    Args:
-        splits: the folders that are splits, in their order; every folder where not given.
-    """
+    """`<split>/<Class>/<file>`."""
 
     form: ClassVar[str] = "<split>/<Class>/<file>"
     depth: ClassVar[int] = 2
     hint: ClassVar[str] = "where the classes are on top, give --split-by ratio"
 
-    splits: Sequence[str] = ()
+    splits: Sequence[str] = ()  # the folders that are splits, in their order; every folder where not given
 
     def files(self) -> Iterator[LabelledFile]:
         """Yield every file; see `Layout`."""
@@ -205,16 +185,12 @@ class ByLists(Layout):
 
     A number after a name, as lists for training have it, is passed over. What is listed and missing fails by name, and
     so does what is there and in no list, in a split of its own.
-
-    Args:
-        lists: each list after its split; every .txt beside the classes, named for its split, where there are none.
-        lists_folder: where the lists lie; beside the classes where not given.
     """
 
     form: ClassVar[str] = "<Class>/<file> and lists of them, such as train.txt"
 
-    lists: Sequence[tuple[str, str]]
-    lists_folder: Folder | None = None
+    lists: Sequence[tuple[str, str]]  # each after its split; where empty, every .txt beside the classes, by its name
+    lists_folder: Folder | None = None  # where they lie; beside the classes where not given
 
     def labels(self) -> list[str]:
         """Name the classes; see `Layout`."""

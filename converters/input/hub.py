@@ -68,11 +68,7 @@ def _matching_files(copy: PublicCopy) -> tuple[str, list[str]]:
 
 
 def fetch_file(repo: str, file: str, revision: str) -> Path:
-    """Return the place of one file of a dataset in the hub's cache, downloading it where it is not there.
-
-    Raises:
-        HubError: it cannot be fetched, or is damaged; the message says how to do without the hub.
-    """
+    """Return the place of one file of a dataset in the hub's cache, downloading it where it is not there."""
     from huggingface_hub import hf_hub_download, hf_hub_url
 
     download = partial(hf_hub_download, repo, file, repo_type="dataset", revision=revision)
@@ -84,11 +80,7 @@ def fetch_file(repo: str, file: str, revision: str) -> Path:
 
 
 def fetch_files(repo: str, files: Sequence[str], commit: str) -> Path:
-    """Return the folder in the hub's cache that holds some files of a dataset's commit, under their paths there.
-
-    Raises:
-        HubError: they cannot be fetched, or one is damaged.
-    """
+    """Return the folder in the hub's cache that holds some files of a dataset's commit, under their paths there."""
     from huggingface_hub import snapshot_download
 
     patterns = [glob.escape(file) for file in files]
@@ -154,11 +146,11 @@ def _reason(error: BaseException) -> str:
     names = [kind.__name__ for kind in type(error).__mro__]
     if "LocalEntryNotFoundError" in names and error.__cause__ is not None:
         return _reason(error.__cause__)  # what kept the hub from being asked
+    if known := next((_REASONS[name] for name in names if name in _REASONS), ""):
+        return known
     response: Any = getattr(error, "response", None) if "HfHubHTTPError" in names else None
-    if not _REASONS.keys() & names and response is not None:
-        refused = response.status_code in {401, 403}
-        return _NO_DATASET if refused else f"the hub answered {response.status_code}"
+    if response is not None:
+        return _NO_DATASET if response.status_code in {401, 403} else f"the hub answered {response.status_code}"
     cause = " ".join(str(error).split()) or type(error).__name__
     # The HTTP library's own errors: a connection refused, timed out or broken.
-    unknown = cause if isinstance(error, OSError) else f"the connection to {HfApi().endpoint} failed ({cause})"
-    return next((_REASONS[name] for name in names if name in _REASONS), unknown)
+    return cause if isinstance(error, OSError) else f"the connection to {HfApi().endpoint} failed ({cause})"

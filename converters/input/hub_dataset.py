@@ -37,23 +37,14 @@ _NOT_ARGUMENTS = {"name", "version", "data_dir", "data_files", "description", "f
 
 
 class HubView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the hub's dataset is.
+    """What the hub's dataset is."""
 
-    Args:
-        repo: the dataset.
-        commit: the revision that was found.
-        module: the builder of `datasets` that reads its files: parquet, json, imagefolder ...
-        arguments: of the builder, where they are not its defaults.
-        splits: the files of each split, by their paths in the dataset.
-        classes: of each column that holds numbers of classes, their names.
-    """
-
-    repo: str
+    repo: str  # owner/name
     commit: str
-    module: str
-    arguments: dict[str, Any]
-    splits: dict[str, list[str]]
-    classes: dict[str, list[str]]
+    module: str  # the builder of `datasets` that reads its files: parquet, json, imagefolder ...
+    arguments: dict[str, Any]  # of the builder, where they are not its defaults
+    splits: dict[str, list[str]]  # the files of each, by their paths in the dataset
+    classes: dict[str, list[str]]  # of each column that holds numbers of classes, their names
 
 
 def read_view(folder: Folder) -> HubView:
@@ -177,14 +168,12 @@ class HubStream:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield every row as plain JSON values; the bytes of an image are `{"path": str | None, "bytes": true}`.
 
-        Classes have their names, which only the open stream knows.
-
         Raises:
             InputError: `datasets` cannot read on.
         """
         for example in self._open():
             row = {name: _plain(value) for name, value in example.items()}
-            yield with_class_names(row, self._classes)
+            yield with_class_names(row, self._classes)  # which only the open stream knows
 
     def read(self, number: int, column: str, steps: Steps) -> bytes:
         """Return the bytes of an image in a row, counted from 0; for the steps and errors, see `bytes_at`."""

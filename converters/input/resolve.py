@@ -16,6 +16,7 @@ from ...schema.wording import counted
 from ...storage import LocalFolder, check_readable, is_remote, open_folder
 from ...storage.outage import one_line
 from ..base import PublicCopy
+from ..rows import input_file
 from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
 
 __all__ = ["resolve_input"]
@@ -50,14 +51,13 @@ def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: b
 
         given = str(fetch_public_copy(copy))
     takes_files: tuple[str, ...] = getattr(source, "takes_files", ())
-    if is_remote(given):
-        address = given
-        is_file = is_archive_name(given) or (given.lower().endswith(takes_files) and _is_remote_file(given))
-    else:
-        path = Path(given.removeprefix("file://")).expanduser().absolute()
-        address = str(path)
-        with _read_errors(given, "no such file or folder; give a folder of raw data, or an archive of one"):
-            is_file = stat.S_ISREG(path.stat().st_mode)
+    with _read_errors(given, "no such file or folder; give a folder of raw data, or an archive of one"):
+        if is_remote(given):
+            address = given
+            is_file = is_archive_name(given) or bool(input_file(open_folder(given), takes_files).name)
+        else:
+            path = Path(given.removeprefix("file://")).expanduser().absolute()
+            address, is_file = str(path), stat.S_ISREG(path.stat().st_mode)
     if not is_file:
         folder = open_folder(address)
         check_readable(folder)
@@ -94,12 +94,6 @@ def _refuse_links_out(folder: Path) -> None:
             f"{folder}: {counted(len(found), 'link')} to places outside, such as {found[0]}; remove what is not meant, "
             "or rerun without --no-follow-links"
         )
-
-
-def _is_remote_file(given: str) -> bool:
-    parent, _, name = given.rpartition("/")
-    with _read_errors(given, "no such file or folder"):
-        return any(entry.name == name and not entry.is_folder for entry in open_folder(parent).list())
 
 
 def _unpacked(address: str, given: str, work: Path) -> str:

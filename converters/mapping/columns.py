@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from msgspec import Meta
-
 from ...schema.errors import ItemError, UsageError
 from ...schema.splits import split_name
 from ..base import Item
@@ -37,37 +35,27 @@ class RowMapping(SampleSource):
     """
 
     images: Annotated[
-        tuple[str, ...],
-        Meta(description="column with images: a path, a list of paths, or bytes; or a template of a path"),
+        tuple[str, ...], "column with images: a path, a list of paths, or bytes; or a template of a path"
     ] = ()
-    videos: Annotated[tuple[str, ...], Meta(description="column with videos: a path, or a list; or a template")] = ()
+    videos: Annotated[tuple[str, ...], "column with videos: a path, or a list; or a template"] = ()
     prompt: Annotated[
-        tuple[str, ...],
-        Meta(description="column with the user's text, or a Jinja template; of several, one is drawn for each record"),
+        tuple[str, ...], "column with the user's text, or a Jinja template; of several, one is drawn for each record"
     ]
     answer: Annotated[
         str,
-        Meta(
-            description="column with the answer, or a template; a list is every acceptable one, and its first is "
-            "trained on. Without it the records are to predict on"
-        ),
+        "column with the answer, or a template; a list is every acceptable one, and its first is trained on. Without "
+        "it the records are to predict on",
     ] = ""
-    id: Annotated[str, Meta(description="column with an id, unique in its split; else rows are numbered")] = ""
-    group: Annotated[
-        str, Meta(description="column with what is never split between train and test, such as the document")
-    ] = ""
-    split_column: Annotated[str, Meta(description="column with the split; or a template")] = ""
+    id: Annotated[str, "column with an id, unique in its split; else rows are numbered"] = ""
+    group: Annotated[str, "column with what is never split between train and test, such as the document"] = ""
+    split_column: Annotated[str, "column with the split; or a template"] = ""
     split_ratio: Annotated[
         str,
-        Meta(
-            description="share of each split, decided by hash of the group (or id, or place), such as "
-            "train=0.9,val=0.1. Without it and a column, a file's split is in its name, as in val.csv, else train"
-        ),
+        "share of each split, decided by hash of the group (or id, or place), such as train=0.9,val=0.1. Without it "
+        "and a column, a file's split is in its name, as in val.csv, else train",
     ] = ""
-    sampling: Annotated[Sampling, Meta(description="which frames of a video are shown")] = field(
-        default_factory=Sampling
-    )
-    decoder: Annotated[Decoder, Meta(description="library that reads the frames")] = "auto"
+    sampling: Annotated[Sampling, "which frames of a video are shown"] = field(default_factory=Sampling)
+    decoder: Annotated[Decoder, "library that reads the frames"] = "auto"
 
     def __post_init__(self) -> None:
         if self.split_column and self.split_ratio:

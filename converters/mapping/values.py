@@ -36,10 +36,6 @@ class RowValue:
     inside it: `qa.answer`, `pages[0].image`, or `pages[*].image` for that of every page. Whatever takes a value raises
     ItemError where the row has no such column or field, or lacks what the template names.
 
-    Args:
-        option: the option it was given for, as people know it.
-        text: the option's value.
-
     Raises:
         UsageError: it is a template that does not parse.
     """
@@ -126,12 +122,8 @@ def _text(what: str, value: Any) -> str:
 def media_of(options: Sequence[RowValue], row: Row, root: str) -> list[ImageRef]:
     """List the images or videos that a row shows: paths, lists of paths, or bytes in its cells.
 
-    They come in the order of the options; of several options, empty ones are passed over.
-
-    Args:
-        options: the columns, or templates of paths.
-        row: the row.
-        root: the input's address, which absolute paths may begin with.
+    They come in the order of the options; of several options, empty ones are passed over. Absolute paths may begin with
+    the input's address, `root`.
 
     Raises:
         ItemError: there is nothing, something that is neither path nor bytes, or a path that leaves the input.

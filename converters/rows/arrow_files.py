@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 import msgspec
 import pyarrow as pa
@@ -29,17 +29,10 @@ _FILE_MAGIC = b"ARROW1"
 _DAMAGE = (pa.ArrowException, UnicodeDecodeError, ValueError, LookupError, OverflowError, TypeError)
 _BATCH = 256
 
-# Some rows: how many, and the values of each column.
-_Cells: TypeAlias = tuple[int, dict[str, list[Any]]]
-
 
 @contextmanager
 def open_parquet(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file so that a column is read in pieces, not whole.
-
-    Raises:
-        ItemError: it cannot be read; of what is read in the block, too.
-    """
+    """Open a Parquet file so that a column is read in pieces, not whole; ItemError where it, or a piece, is damaged."""
     with (
         folder.open(name) as stream,
         damage_is_an_item_error(name, "Parquet"),
@@ -70,11 +63,7 @@ class ArrowFile:
             yield batch
 
     def check(self) -> None:
-        """Make sure that the file is as it was when it was opened: where it was cut, a look into it ends the process.
-
-        Raises:
-            ItemError: it is not.
-        """
+        """Raise ItemError unless the file is as it was opened: where it was cut, a look into it ends the process."""
         if self._state() != self._opened:
             raise ItemError(f"{self._name}: was changed while it was read; leave it alone and rerun")
 
@@ -85,11 +74,7 @@ class ArrowFile:
 
 @contextmanager
 def open_arrow(folder: Folder, name: str) -> Iterator[ArrowFile]:
-    """Open an Arrow file.
-
-    Raises:
-        ItemError: it cannot be read; of what is read in the block, too.
-    """
+    """Open an Arrow file; ItemError where it, or what is read in the block, is damaged."""
     with (
         folder.local(name) as path,
         path.open("rb") as stream,
@@ -113,47 +98,42 @@ def damage_is_an_item_error(name: str, kind: str) -> Iterator[None]:
 
 def read_parquet(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of a Parquet file."""
-    return _rows(name, _parquet_cells(folder, name))
+    return _rows(name, _parquet_columns(folder, name))
 
 
 def read_arrow(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of an Arrow file, of the stream format (as `datasets` caches) or the file format."""
-    return _rows(name, _arrow_cells(folder, name))
+    return _rows(name, _arrow_columns(folder, name))
 
 
-def _rows(name: str, batches: Iterator[_Cells]) -> Iterator[Row]:
+def _rows(name: str, batches: Iterator[dict[str, list[Any]]]) -> Iterator[Row]:
     number = 0
     try:
-        for count, cells in batches:
-            for at in range(count):
-                values = {column: values[at] for column, values in cells.items()}
+        for columns in batches:
+            for cells in zip(*columns.values(), strict=True):
                 # Times, decimals and the like become what JSON has for them.
-                yield Row(f"{name}, row {number + 1}", number, msgspec.to_builtins(values, enc_hook=str))
+                values = msgspec.to_builtins(dict(zip(columns, cells, strict=True)), enc_hook=str)
+                yield Row(f"{name}, row {number + 1}", number, values)
                 number += 1
     except ItemError as error:
         yield Row(name, number, None, str(error))
 
 
-def _parquet_cells(folder: Folder, name: str) -> Iterator[_Cells]:
+def _parquet_columns(folder: Folder, name: str) -> Iterator[dict[str, list[Any]]]:
     with open_parquet(folder, name) as file:
         for batch in file.iter_batches(_BATCH, columns=_without_bytes(file)):
-            loaded, nothing = dict(zip(batch.schema.names, batch.columns, strict=True)), [None] * batch.num_rows
-            yield (
-                batch.num_rows,
-                {field.name: _values(loaded.get(field.name, nothing), field.type) for field in file.schema_arrow},
-            )
+            loaded, count = dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows
+            yield {field.name: _values(loaded.get(field.name), field.type, count) for field in file.schema_arrow}
 
 
-def _arrow_cells(folder: Folder, name: str) -> Iterator[_Cells]:
+def _arrow_columns(folder: Folder, name: str) -> Iterator[dict[str, list[Any]]]:
     with open_arrow(folder, name) as file:
         for whole in file.batches():
             for start in range(0, whole.num_rows, _BATCH):
                 file.check()
                 batch = whole.slice(start, _BATCH)
-                yield (
-                    batch.num_rows,
-                    {field.name: _values(batch.column(field.name), field.type) for field in batch.schema},
-                )
+                columns = zip(batch.schema, batch.columns, strict=True)
+                yield {field.name: _values(column, field.type, len(column)) for field, column in columns}
 
 
 def _without_bytes(file: pq.ParquetFile) -> list[str]:
@@ -185,32 +165,32 @@ def _has_bytes(kind: pa.DataType) -> bool:
     return _is_binary(kind) or any(_has_bytes(kind.field(index).type) for index in range(kind.num_fields))
 
 
-def _values(cells: pa.Array | list[None], kind: pa.DataType) -> list[Any]:
-    """Return a column's cells with marks in the place of bytes, which are not copied, and may not be loaded."""
+def _values(array: pa.Array | None, kind: pa.DataType, count: int) -> list[Any]:
+    """Return so many cells of a type with marks in the place of bytes, which are not copied, and may not be loaded.
+
+    The array lacks what was not loaded; None stands for all of it.
+    """
     if isinstance(kind, pa.ExtensionType):
-        return _values(cells.storage if isinstance(cells, pa.ExtensionArray) else cells, kind.storage_type)
-    if not _has_bytes(kind) and isinstance(cells, pa.Array):
-        values: list[Any] = cells.to_pylist()
+        return _values(getattr(array, "storage", None), kind.storage_type, count)
+    if array is not None and not _has_bytes(kind):
+        values: list[Any] = array.to_pylist()
         return values
-    return [_value(cell, kind) for cell in cells]
-
-
-def _value(cell: pa.Scalar | None, kind: pa.DataType) -> Any:
-    """Return a cell with marks in the place of bytes; None is one that was not loaded."""
-    if cell is not None and not cell.is_valid:
-        return None
+    valid = [True] * count if array is None else array.is_valid().to_pylist()
     if _is_binary(kind):
-        return {"path": None, "bytes": True}
-    if cell is not None and not _has_bytes(kind):
-        return cell.as_py()
-    if cell is not None and _is_list(kind):
-        return [_value(element, kind.value_type) for element in cell.values]
+        return [{"path": None, "bytes": True} if there else None for there in valid]
+    if _is_list(kind) and array is not None:
+        flat = array.flatten()
+        inner = iter(_values(flat, kind.value_type, len(flat)))
+        lengths = array.value_lengths().to_pylist()
+        return [None if length is None else [next(inner) for _ in range(length)] for length in lengths]
     if not pa.types.is_struct(kind):
-        return None
-    found = {field.name: _value(None if cell is None else cell.get(field.name), field.type) for field in kind}
+        return [None] * count
+    loaded = {} if array is None else dict(zip((field.name for field in array.type), array.flatten(), strict=True))
+    columns = {field.name: _values(loaded.get(field.name), field.type, count) for field in kind}
     index = kind.get_field_index("bytes")
-    if index < 0 or not _is_binary(kind.field(index).type):
-        return found
-    # As `datasets` stores an image: its bytes, and its path.
-    path = found.get("path")
-    return {"path": path if isinstance(path, str) else None, "bytes": True}
+    if index >= 0 and _is_binary(kind.field(index).type):
+        # As `datasets` stores an image: its bytes, and its path.
+        paths = [path if isinstance(path, str) else None for path in columns.get("path", [None] * count)]
+        columns = {"path": paths, "bytes": [True] * count}
+    cells = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, each, strict=True)) if there else None for each, there in zip(cells, valid, strict=True)]

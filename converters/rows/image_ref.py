@@ -39,21 +39,13 @@ _OPEN = 4
 
 
 class ImageRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where the bytes of an image are: in a file of the input, in a cell of a table, or in a data: URI.
+    """Where the bytes of an image are: in a file of the input, in a cell of a table, or in a data: URI."""
 
-    Args:
-        path: a file of the input, or a data: URI; of a cell, the path beside its bytes; "" where there is none.
-        file: the file whose row names the image: its folder is where a path starts, or else the input.
-        row: number of that row, from 0.
-        column: the column whose cell holds the bytes, "" where no cell does.
-        steps: keys and indexes that lead from the cell to the bytes.
-    """
-
-    path: str = ""
-    file: str = ""
-    row: int = 0
-    column: str = ""
-    steps: Steps = ()
+    path: str = ""  # a file of the input, or a data: URI; of a cell, the path beside its bytes; "" where there is none
+    file: str = ""  # the file whose row names the image: its folder is where a path starts, or else the input
+    row: int = 0  # number of that row, from 0
+    column: str = ""  # whose cell holds the bytes, "" where no cell does
+    steps: Steps = ()  # keys and indexes that lead from the cell to the bytes
 
     @property
     def is_file(self) -> bool:

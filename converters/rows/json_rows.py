@@ -45,8 +45,8 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 def read_json(folder: Folder, name: str) -> Iterator[Row]:
     """Yield the rows of a document, or of JSON lines.
 
-    A row that is not valid keeps its place and says why, where the others can be told from it: where it breaks its own
-    structure, this needs an array with each row on lines of its own.
+    A row that is not valid keeps its place and says why, where the others can be told from it; where it breaks its own
+    structure, this needs each row on lines of its own.
     """
     with folder.local(name) as path, path.open("rb") as stream:
         read = _lines if _is_lines(stream) else _read_document
@@ -91,10 +91,7 @@ def _is_lines(stream: IO[bytes]) -> bool:
 
 
 def _is_object(text: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+    return _row("", 0, text).values is not None
 
 
 def _read_document(stream: IO[bytes], name: str) -> Iterator[Row]:

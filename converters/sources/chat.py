@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta
 from msgspec.structs import replace
 
 from ...schema.errors import InputError, ItemError
@@ -56,26 +55,20 @@ class Chat(SampleSource):
 
     files: Annotated[
         tuple[str, ...],
-        Meta(
-            description="files of rows, such as train=mix665k.json, or val.jsonl, which is named for its split; every "
-            ".json, .jsonl, .parquet and .arrow directly in the input where empty"
-        ),
+        "files of rows, such as train=mix665k.json, or val.jsonl, which is named for its split; every .json, .jsonl, "
+        ".parquet and .arrow directly in the input where empty",
     ] = ()
     image_folder: Annotated[
-        str, Meta(description="folder in the input that the paths of images start from; the input itself where empty")
+        str, "folder in the input that the paths of images start from; the input itself where empty"
     ] = ""
-    ids: Annotated[
-        Literal["own", "number"], Meta(description="whether records keep the ids of their rows, or are numbered")
-    ] = "own"
+    ids: Annotated[Literal["own", "number"], "whether records keep the ids of their rows, or are numbered"] = "own"
     system: Annotated[
-        Misplaced,
-        Meta(description="what becomes of a system message: put in front of the first question, or its row refused"),
+        Misplaced, "what becomes of a system message: put in front of the first question, or its row refused"
     ] = "front"
     marks: Annotated[
-        Misplaced,
-        Meta(description="what becomes of an image after its text: moved to the front of its turn, or its row refused"),
+        Misplaced, "what becomes of an image after its text: moved to the front of its turn, or its row refused"
     ] = "front"
-    split_ratio: Annotated[SplitRatio, Meta(description="(where empty, a file is a split)")] = ""
+    split_ratio: Annotated[SplitRatio, "(where empty, a file is a split)"] = ""
 
     def __post_init__(self) -> None:
         self._ratios  # noqa: B018 - made here, kept for later

@@ -67,18 +67,14 @@ class DocVQA(QuestionSource):
 
     turns: Annotated[
         Literal["question", "document"],
-        Meta(description="a record for each question, or one conversation a page with its image in the first turn"),
+        "a record for each question, or one conversation a page with its image in the first turn",
     ] = "question"
     prompt: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Jinja templates of the user's text, over `question`; one is drawn for each record. By default "
-            "the question, a new line and `Answer briefly.`; a row of the_cauldron brings its own text"
-        ),
+        "Jinja templates of the user's text, over `question`; one is drawn for each record. By default the question, "
+        "a new line and `Answer briefly.`; a row of the_cauldron brings its own text",
     ] = ()
-    language: Annotated[
-        str, Meta(min_length=2, description="language of nielsr/docvqa_1200_examples: en, de, es, fr or it")
-    ] = "en"
+    language: Annotated[str, Meta(min_length=2), "language of nielsr/docvqa_1200_examples: en, de, es, fr or it"] = "en"
 
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""

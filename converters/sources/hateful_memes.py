@@ -31,8 +31,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
-
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
 from ..questions.cauldron import CauldronRows
@@ -64,13 +62,11 @@ class HatefulMemes(LabelSource):
     usual_labels: ClassVar[tuple[str, ...]] = ("0=No", "1=Yes")
     prompt_names: ClassVar[Sequence[str]] = ["text", "question"]
 
-    caption: Annotated[bool, Meta(description="give the meme's text in the prompt")] = False
+    caption: Annotated[bool, "give the meme's text in the prompt"] = False
     prompt: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Jinja templates of the user's text, over `text`, the meme's (of the_cauldron: `question`, its "
-            "row's own text, which is also the default); one is drawn for each record"
-        ),
+        "Jinja templates of the user's text, over `text`, the meme's (of the_cauldron: `question`, its row's own "
+        "text, which is also the default); one is drawn for each record",
     ] = ()
     label: LabelOption = usual_labels
 

@@ -45,10 +45,10 @@ class Hub(RowMapping):
 
     name: ClassVar[str] = "hub"
 
-    repo: Annotated[str, Meta(min_length=1, description="dataset on the hub, such as nielsr/docvqa_1200_examples")]
-    subset: Annotated[str, Meta(description="configuration of the dataset; its default where not given")] = ""
-    revision: Annotated[str, Meta(min_length=1, description="branch, tag or commit of the dataset")] = "main"
-    hub_splits: Annotated[tuple[str, ...], Meta(description="split to fetch; all of them where not given")] = ()
+    repo: Annotated[str, Meta(min_length=1), "dataset on the hub, such as nielsr/docvqa_1200_examples"]
+    subset: Annotated[str, "configuration of the dataset; its default where not given"] = ""
+    revision: Annotated[str, Meta(min_length=1), "branch, tag or commit of the dataset"] = "main"
+    hub_splits: Annotated[tuple[str, ...], "split to fetch; all of them where not given"] = ()
 
     def fetch_input(self) -> Path:
         """Fetch the dataset's files into the hub's cache, and return the folder that says what they are."""

@@ -26,7 +26,6 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
 from msgspec.structs import replace
 
 from ...schema.errors import ItemError, UsageError
@@ -49,10 +48,9 @@ class ImageFolder(SplitFolder):
     kind: ClassVar[Kind] = IMAGES
 
     prompt: LabelPrompt = ("Classify the image into one of the following classes: {{ labels | join(', ') }}.",)
-    seed: Annotated[int, Meta(description="seed of what is drawn: the splits by ratio, one of several prompts")] = 0
+    seed: Annotated[int, "seed of what is drawn: the splits by ratio, one of several prompts"] = 0
     captions: Annotated[
-        str,
-        Meta(description="suffix of the text beside each image, such as .txt; it is the answer, in place of the class"),
+        str, "suffix of the text beside each image, such as .txt; it is the answer, in place of the class"
     ] = ""
 
     def __post_init__(self) -> None:
@@ -61,10 +59,11 @@ class ImageFolder(SplitFolder):
             raise UsageError(f"{option} is for classes, and --captions has none; leave it out")
         super().__post_init__()
 
-    def find_layout(self) -> Layout:
-        """Tell how the images lie in the input."""
+    @cached_property
+    def layout(self) -> Layout:
+        """How the images lie in the input."""
         if not self.captions:
-            return super().find_layout()
+            return super().layout
         by_folder = self.split_by == "folder"
         return _Captioned(folder=self.input, kind=self.kind, inside="", suffix=self.captions, by_folder=by_folder)
 
@@ -103,17 +102,12 @@ class ImageFolder(SplitFolder):
 
 @dataclass(frozen=True, kw_only=True)
 class _Captioned(Layout):
-    """`<anything>/<image>` beside `<image's name><suffix>`, or `<stem><suffix>`.
-
-    Args:
-        suffix: of the texts, such as `.txt`, which are the answers.
-        by_folder: whether the uppermost folder names the split.
-    """
+    """`<anything>/<image>` beside its answer, `<image's name><suffix>` or `<stem><suffix>`."""
 
     form: ClassVar[str] = "images with a text beside each"
 
     suffix: str
-    by_folder: bool
+    by_folder: bool  # whether the uppermost folder names the split
 
     def labels(self) -> list[str]:
         return []

@@ -57,11 +57,11 @@ class NLVR(LabelSource):
 
     permutation: Annotated[
         tuple[Annotated[int, Meta(ge=0, le=5)], ...],
-        Meta(min_length=1, description="orders of the boxes, 0 to 5; a record for each"),
+        Meta(min_length=1),
+        "orders of the boxes, 0 to 5; a record for each",
     ] = (0,)
     prompt: Annotated[
-        tuple[str, ...],
-        Meta(description="Jinja templates of the user's text, over `sentence`; one is drawn for each record"),
+        tuple[str, ...], "Jinja templates of the user's text, over `sentence`; one is drawn for each record"
     ] = ()
     label: LabelOption = usual_labels
 

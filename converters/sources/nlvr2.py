@@ -31,8 +31,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta
-
 from ...schema.errors import ItemError
 from ..base import Item, PublicCopy
 from ..questions.cauldron import CauldronRows
@@ -66,14 +64,12 @@ class NLVR2(LabelSource):
 
     turns: Annotated[
         Literal["statement", "pair"],
-        Meta(description="a record for each statement, or one conversation a pair with its images in the first turn"),
+        "a record for each statement, or one conversation a pair with its images in the first turn",
     ] = "statement"
     prompt: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Jinja templates of the user's text, over `sentence` (of the_cauldron: `question`, its row's "
-            "own text, which is also the default); one is drawn for each record"
-        ),
+        "Jinja templates of the user's text, over `sentence` (of the_cauldron: `question`, its row's own text, which "
+        "is also the default); one is drawn for each record",
     ] = ()
     label: LabelOption = usual_labels
 

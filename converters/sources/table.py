@@ -42,15 +42,11 @@ class Table(RowMapping):
 
     files: Annotated[
         tuple[str, ...],
-        Meta(
-            description="tables below the input, by pattern, such as 'qa/*.jsonl'; every file with such a suffix where "
-            "not given"
-        ),
+        "tables below the input, by pattern, such as 'qa/*.jsonl'; every file with such a suffix where not given",
     ] = ()
 
     delimiter: Annotated[
-        str,
-        Meta(max_length=2, description="character between the cells of CSV and TSV, such as ';' or '\\t'"),
+        str, Meta(max_length=2), "character between the cells of CSV and TSV, such as ';' or '\\t'"
     ] = ""
 
     def __post_init__(self) -> None:

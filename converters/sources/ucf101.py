@@ -30,6 +30,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -60,10 +61,11 @@ class UCF101(LabelledClips):
     name: ClassVar[str] = "ucf101"
     public_copy: ClassVar[PublicCopy] = PublicCopy("sayakpaul/ucf101-subset", "UCF101_subset.tar.gz")
 
-    fold: Annotated[int, Meta(ge=1, le=3, description="fold of the official lists of the full dataset")] = 1
+    fold: Annotated[int, Meta(ge=1, le=3), "fold of the official lists of the full dataset"] = 1
 
-    def find_layout(self) -> Layout:
-        """Tell which of the three layouts the input has, or the one folder inside it (as archives unpack).
+    @cached_property
+    def layout(self) -> Layout:
+        """Which of the three layouts the input has, or the one folder inside it (as archives unpack).
 
         Raises:
             InputError: the input cannot be read, or has none of them.
@@ -77,33 +79,29 @@ class UCF101(LabelledClips):
             return self._by_lists("", beside)
         wrapper = _wrapper(folder)
         for base in dict.fromkeys(("", wrapper)):
-            if found := self._layout_at(base):
-                return found
+            inside = [name.removeprefix(base) for name in folders(folder, base.rstrip("/"))]
+            clips = next((f"{base}{name}/" for name in _CLIPS_FOLDERS if name in inside), None)
+            for place in dict.fromkeys((base, clips or base)):
+                if folder.exists(place + _LISTS_FOLDER):
+                    return self._by_lists(clips or base, open_folder(f"{folder.address}/{place}{_LISTS_FOLDER}"))
+            if clips:
+                full = f"{folder.address}/{clips}".rstrip("/")
+                raise InputError(
+                    f"{full}: the full dataset without its lists; put {_LISTS_FOLDER}/ beside it, or give {full} "
+                    "itself as a plain folder of classes, all in the split train"
+                )
+            if splits := [split for split in _SPLITS if split in inside and folders(folder, base + split)]:
+                return ByFolder(folder=folder, kind=CLIPS, inside=base, splits=splits)
         return _Plain(folder=folder, kind=CLIPS, inside=wrapper)
-
-    def _layout_at(self, base: str) -> Layout | None:
-        folder = self.input
-        inside = [name.removeprefix(base) for name in folders(folder, base.rstrip("/"))]
-        clips = next((f"{base}{name}/" for name in _CLIPS_FOLDERS if name in inside), None)
-        for place in dict.fromkeys((base, clips or base)):
-            if folder.exists(place + _LISTS_FOLDER):
-                return self._by_lists(clips or base, open_folder(f"{folder.address}/{place}{_LISTS_FOLDER}"))
-        if clips:
-            full = f"{folder.address}/{clips}".rstrip("/")
-            raise InputError(
-                f"{full}: the full dataset without its lists; put {_LISTS_FOLDER}/ beside it, or give {full} itself as "
-                "a plain folder of classes, all in the split train"
-            )
-        splits = [split for split in _SPLITS if split in inside and folders(folder, base + split)]
-        return ByFolder(folder=folder, kind=CLIPS, inside=base, splits=splits) if splits else None
 
     def _by_lists(self, base: str, lists: Folder) -> Layout:
         names = [(split, f"{split}list{self.fold:02d}.txt") for split in ("train", "test")]
         return ByLists(folder=self.input, kind=CLIPS, inside=base, lists=names, lists_folder=lists)
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(r"_(g\d+)_")
+    def group_of(self, path: str) -> str:
+        """Return the group in a clip's name: the video that it was cut from."""
+        found = re.search(r"_(g\d+)_", PurePosixPath(path).name)
+        return found[1] if found else ""
 
 
 def _wrapper(folder: Folder) -> str:

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
-
 from phi3v_data.converters.base import ImageSink, Item
 from phi3v_data.converters.splits import SplitRatio, parse_ratios
 from phi3v_data.schema.errors import ItemError
@@ -34,7 +32,7 @@ class MySource:
     name: ClassVar[str] = "my_source"
 
     input: Folder
-    question: Annotated[str, Meta(description="question about every image")] = "What is this?"
+    question: Annotated[str, "question about every image"] = "What is this?"
     split_ratio: SplitRatio = "train=0.9,val=0.1"
 
     def discover(self) -> Iterator[Item]:
