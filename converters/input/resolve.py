@@ -18,6 +18,7 @@ from ...storage.outage import one_line
 from ..base import PublicCopy
 from ..rows import input_file
 from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
+from .hub import fetch_public_copy
 
 __all__ = ["resolve_input"]
 
@@ -46,9 +47,6 @@ def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: b
             raise InputError(
                 f"no input, and {source.name} has no public copy to fetch; give its raw data: --input PATH"
             )
-        # The hub's library takes a while to import, and a folder does not need it.
-        from .hub import fetch_public_copy
-
         given = str(fetch_public_copy(copy))
     takes_files: tuple[str, ...] = getattr(source, "takes_files", ())
     with _read_errors(given, "no such file or folder; give a folder of raw data, or an archive of one"):

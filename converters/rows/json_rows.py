@@ -12,8 +12,8 @@ import mmap
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator
+from typing import IO, TypeAlias
 
 import msgspec
 import numpy as np
@@ -36,6 +36,9 @@ _ROW_A_LINE = re.compile(rb'\s*(?:\{[^\n]*"data"[ \t]*:[ \t]*)?\[[ \t]*\r?\n(?=\
 _ONE_KEY = re.compile(rb'\s*[{,]\s*"((?:[^"\\]|\\.)*)"\s*:\s*')
 _LINE_END = re.compile(rb"\n|\Z")
 _BLANK = b" \t\r\n"
+
+# A row's text, or why there is none, and the byte at which it begins.
+_Span: TypeAlias = tuple[int, bytes | memoryview | ItemError]
 
 _whole = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -96,16 +99,21 @@ def _is_object(text: bytes) -> bool:
 
 def _read_document(stream: IO[bytes], name: str) -> Iterator[Row]:
     text = _mapped(stream)
+    spans: Iterable[_Span]
     try:
-        rows = _rows_of(text)
+        rows, start = _rows_of(text), _address(text)
+        spans = ((_address(raw) - start, memoryview(raw)) for raw in rows)
     except ItemError as error:
-        yield Row(f"{name}:1", 0, None, str(error))
+        spans = [(0, error)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        yield from _damaged(text, name, error)
-    else:
-        places, start = _Places(text, name), _address(text)
-        for number, raw in enumerate(rows):
-            yield _row(places.place(_address(raw) - start, number), number, memoryview(raw))
+        spans = _damaged(text, error)
+    before, line, last = 0, 1, 0
+    for number, (at, found) in enumerate(spans):
+        line += bytes(text[before:at]).count(b"\n")
+        # The second row of a line has its number, too.
+        place = f"{name}:{line}" if line != last else f"{name}:{line}, row {number + 1}"
+        before, last = at, line
+        yield Row(place, number, None, str(found)) if isinstance(found, ItemError) else _row(place, number, found)
 
 
 def _mapped(stream: IO[bytes]) -> memoryview:
@@ -168,39 +176,34 @@ def _arrays_of_rows(document: dict[str, msgspec.Raw]) -> dict[str, list[msgspec.
     return arrays
 
 
-def _damaged(text: memoryview, name: str, error: Exception) -> Iterator[Row]:
+def _damaged(text: memoryview, error: Exception) -> Iterator[_Span]:
     """Yield the rows of a document that is not valid, where each is on lines of its own."""
-    opening = _ROW_A_LINE.match(text)
-    if opening is not None:
-        yield from _line_by_line(text, opening.end(), name)
+    if opening := _ROW_A_LINE.match(text):
+        yield from _line_by_line(text, opening.end())
         return
     first = _FIRST_ON_ITS_LINE.match(text)
     if first is None:
-        yield Row(f"{name}:1", 0, None, f"not valid JSON ({error}), and its rows cannot be told apart; is it complete?")
+        yield 0, ItemError(f"not valid JSON ({error}), and its rows cannot be told apart; is it complete?")
         return
     starts = [found.end() - 1 for found in re.finditer(re.escape(first[1]) + rb"\{", text)]
-    places = _Places(text, name)
-    for number, (start, stop) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True)):
-        row, place = bytes(text[start:stop]).rstrip(_BLANK), places.place(start, number)
-        is_last = stop == len(text)
-        if not row.endswith(b"]" if is_last else b","):
+    for start, stop in zip(starts, [*starts[1:], len(text)], strict=True):
+        row, is_last = bytes(text[start:stop]).rstrip(_BLANK), stop == len(text)
+        if row.endswith(b"]" if is_last else b","):
+            yield start, row[:-1].rstrip(_BLANK)
+        else:
             reason = "the file ends within it; is it complete?" if is_last else "no comma behind it"
-            yield Row(place, number, None, f"not valid JSON ({reason})")
-            continue
-        yield _row(place, number, row[:-1].rstrip(_BLANK))
+            yield start, ItemError(f"not valid JSON ({reason})")
 
 
-def _line_by_line(text: memoryview, at: int, name: str) -> Iterator[Row]:
-    places, number = _Places(text, name), 0
+def _line_by_line(text: memoryview, at: int) -> Iterator[_Span]:
     while at < len(text) and (end := _LINE_END.search(text, at)):
         line, start = bytes(text[at : end.start()]).strip(_BLANK), at
         at = end.end()
         if line.startswith(b"]"):
             return
         if line:
-            yield _row(places.place(start, number), number, line.removesuffix(b","))
-            number += 1
-    yield Row(places.place(len(text), number), number, None, "not valid JSON (the file ends within its rows)")
+            yield start, line.removesuffix(b",")
+    yield len(text), ItemError("not valid JSON (the file ends within its rows)")
 
 
 def _row(place: str, number: int, text: bytes | memoryview) -> Row:
@@ -215,21 +218,6 @@ def _row(place: str, number: int, text: bytes | memoryview) -> Row:
         return Row(place, number, None, f"not valid JSON ({error})")
     is_row = isinstance(values, dict)
     return Row(place, number, values if is_row else None, "" if is_row else "not a JSON object; a row is written {...}")
-
-
-class _Places:
-    """Lines of rows, asked for in their order."""
-
-    def __init__(self, text: memoryview, name: str) -> None:
-        self._text, self._name = text, name
-        self._at, self._line, self._last = 0, 1, 0
-
-    def place(self, at: int, number: int) -> str:
-        """Name the place of a row that begins at a byte; the second one of a line has its number, too."""
-        self._line += bytes(self._text[self._at : at]).count(b"\n")
-        self._at = at
-        is_first, self._last = self._line != self._last, self._line
-        return f"{self._name}:{self._line}" if is_first else f"{self._name}:{self._line}, row {number + 1}"
 
 
 def _address(view: memoryview | msgspec.Raw) -> int:

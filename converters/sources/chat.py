@@ -1,4 +1,4 @@
-"""Conversations in LLaVA, ShareGPT, OpenAI or TRL files: one or more questions about images, each with its answer.
+"""Conversations in LLaVA, ShareGPT, OpenAI, TRL or Alpaca files: questions about images, each with its answer.
 
 One raw sample is one row of a JSON, JSONL, Parquet or Arrow file; each says its form by its keys::
 
@@ -8,17 +8,8 @@ One raw sample is one row of a JSON, JSONL, Parquet or Arrow file; each says its
                        {"from": "human", "value": "What feature can be seen on the back of the bus?"},
                        {"from": "gpt", "value": "The back of the bus features an advertisement."}]}
 
-It becomes a record of as many turns::
-
-    {"id": "000000033471", "source": "chat",
-     "conversations": [{"images": ["coco/train2017/000000033471.jpg"],
-                        "user": "What are the colors of the bus in the image?",
-                        "assistant": "The bus in the image is white and red."},
-                       {"images": [], "user": "What feature can be seen on the back of the bus?",
-                        "assistant": "The back of the bus features an advertisement."}]}
-
-What the other forms look like, and the rules for marks, system messages and images: docs/sources/chat.md. What
-`export-data` writes comes back as the records it was made of.
+It becomes a record of as many turns. The other forms, and the rules for marks, system messages and images, are in
+docs/sources/chat.md. What `export-data` writes comes back as the records it was made of.
 """
 
 from __future__ import annotations

@@ -6,21 +6,14 @@ One raw sample is one question about one scanned page. In the challenge's own la
     {"questionId": 2, "question": "What is the TELEX number of Linn Electronics?", "image": "documents/linn.png",
      "ucsf_document_id": "linn", "ucsf_document_page_no": "1", "answers": ["298949", "#298949"], "data_split": "val"}
 
-It becomes one record::
-
-    {"id": "val-2", "source": "docvqa",
-     "conversations": [{"images": ["documents/linn.0.png"],
-                        "user": "What is the TELEX number of Linn Electronics?\\nAnswer briefly.",
-                        "assistant": "298949", "answers": ["298949", "#298949"]}],
-     "meta": {"group": "linn", "images": ["documents/linn.png"]}}
-
 Two forms of the hub are read from Parquet or Arrow files below the input, told apart by their columns:
 
 - HuggingFaceM4/the_cauldron, config docvqa: `images`, `texts[{user, assistant, source}]`, a page a row;
 - nielsr/docvqa_1200_examples: `id`, `image`, `query{en, ...}`, `answers`, a question a row.
 
 The answer that is trained on is the one most often given (case and spaces apart); of several such, one is drawn by seed
-and record id. Questions without answers, as in the test split, become records to predict on.
+and record id. Questions without answers, as in the test split, become records to predict on. The records are shown in
+docs/sources/docvqa.md.
 """
 
 from __future__ import annotations

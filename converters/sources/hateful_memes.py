@@ -5,21 +5,12 @@ the first release), beside the folder with the images::
 
     {"id": 42953, "img": "img/42953.png", "label": 0, "text": "its their character not their color that matters"}
 
-It becomes one record::
-
-    {"id": "train-42953", "source": "hateful_memes",
-     "conversations": [{"images": ["img/42953.0.png"], "user": "Is this meme hateful? Answer Yes or No.",
-                        "assistant": "No"}],
-     "meta": {"group": "42953", "label": "0", "text": "its their ...", "images": ["img/42953.png"]}}
-
 Memes stand in more than one split, under one id or several: dev_seen and dev_unseen overlap. Each such record names the
 others in `meta.duplicates`, all of them have the group of the first, their image is stored once, and a line on
-standard error says how many there are.
-
-Rows of a test split may have no label, as in the first release: they become records to predict on.
+standard error says how many there are. Rows of a test split without a label become records to predict on.
 
 HuggingFaceM4/the_cauldron, config hateful_memes (`images`, `texts[{user, assistant, source}]`) is read from Parquet or
-Arrow files below the input; its rows have no captions.
+Arrow files below the input; its rows have no captions. The records are shown in docs/sources/hateful_memes.md.
 """
 
 from __future__ import annotations

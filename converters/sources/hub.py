@@ -5,15 +5,10 @@ One raw sample is one row. One laid out like those of `nielsr/docvqa_1200_exampl
     {"id": "train_0", "image": {"bytes": ..., "path": null},
      "query": {"de": "...", "en": "What is the date on the letter?"}, "answers": ["May 4.", "4 May"]}
 
-With `--images image --prompt '{{ query.en }}' --answer answers --id id` it becomes one record::
-
-    {"id": "train-train_0", "source": "hub",
-     "conversations": [{"images": ["train/0000000000.0.jpg"], "user": "What is the date on the letter?",
-                        "assistant": "May 4.", "answers": ["May 4.", "4 May"]}],
-     "meta": {"row": "data/train-00000-of-00001.parquet, row 1"}}
-
-Its files are fetched into the hub's own cache. Parquet, Arrow, JSON and CSV files are read row by row; every other
-kind by `datasets`, as a stream. A column of numbers of classes has the classes' names. No code of a dataset is run.
+With `--images image --prompt '{{ query.en }}' --answer answers --id id` it becomes a record like that of
+docs/sources/hub.md. Files are fetched into the hub's own cache. Parquet, Arrow, JSON and CSV files are read row by row;
+every other kind by `datasets`, as a stream. A column of numbers of classes has the classes' names. No code of a dataset
+is run.
 """
 
 from __future__ import annotations
@@ -28,10 +23,11 @@ from msgspec import Meta
 
 from ...schema.splits import split_name
 from ...storage import Folder, LocalFolder
+from ..input.hub import fetch_file
 from ..input.hub_dataset import FILES, HubStream, HubView, make_view, read_view, with_class_names
 from ..mapping.columns import RowMapping
 from ..rows import ROW_SUFFIXES, Row, read_rows
-from ..rows.image_ref import ImageReader, Steps
+from ..rows.image_ref import ImageReader
 
 __all__ = ["Hub"]
 
@@ -68,7 +64,8 @@ class Hub(RowMapping):
     @cached_property
     def reader(self) -> ImageReader:
         """What reads the rows' images; a file that a row names is fetched where the dataset's own files are not it."""
-        return ImageReader(self._files, None if self._is_read_here else self._read_cell, self._fetch)
+        cells = None if self._is_read_here else lambda split, *place: self._stream(split).read(*place)
+        return ImageReader(self._files, cells, lambda path: fetch_file(self.repo, path, self._view.commit).read_bytes())
 
     def _rows(self, split: str, files: list[str]) -> Iterator[Row]:
         if not self._is_read_here:
@@ -77,14 +74,6 @@ class Hub(RowMapping):
             return
         for file in files:
             yield from read_rows(self._files, file)
-
-    def _read_cell(self, split: str, row: int, column: str, steps: Steps) -> bytes:
-        return self._stream(split).read(row, column, steps)
-
-    def _fetch(self, path: str) -> bytes:
-        from ..input.hub import fetch_file
-
-        return fetch_file(self.repo, path, self._view.commit).read_bytes()
 
     @cached_property
     def _view(self) -> HubView:

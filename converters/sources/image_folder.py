@@ -1,21 +1,13 @@
 """Images in folders by class: what does the image show?
 
 One raw sample is one image. Its folder is its class; a part of its name may tell which images belong together, such
-as those of one patient, or one product::
+as those of one patient, or one product, here with `--group '^part-(\\d+)_'`::
 
     scratched/part-0193_top.png
 
-With `--group '^part-(\\d+)_'` it becomes::
-
-    {"id": "test-0000000004", "source": "image-folder",
-     "conversations": [{"images": ["test/scratched/part-0193_top.0.png"],
-                        "user": "Classify the image into one of the following classes: flawless, scratched.",
-                        "assistant": "scratched"}],
-     "meta": {"group": "0193", "label": "scratched", "image": "scratched/part-0193_top.png", "sha256": "..."}}
-
 The split is decided by the hash of the group (or of `<Class>/<file>`, where no group is asked for), by lists of files,
 or by the folder above the classes. With `--captions .txt` the text beside each image is the answer, and folders mean
-nothing; see docs/sources/image-folder.md.
+nothing; see docs/sources/image-folder.md, also for the record.
 """
 
 from __future__ import annotations

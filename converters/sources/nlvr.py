@@ -6,15 +6,8 @@ file six times, once in each order of the boxes: `images/<directory>/dev-1572-0-
     {"sentence": "Each grey box contains atleast one yellow object touching the edge", "label": "true",
      "identifier": "1572-0", "directory": "2", "evals": {"r1": "true", ...}, "structured_rep": [[...], [...], [...]]}
 
-It becomes one record for each order asked for::
-
-    {"id": "dev-1572-0-0", "source": "nlvr",
-     "conversations": [{"images": ["dev/dev-1572-0-0.0.png"],
-                        "user": "Each grey box contains atleast one yellow object touching the edge\\nIs this statement
-                        about the image true? Answer True or False.", "assistant": "True"}],
-     "meta": {"group": "dev-1572", "label": "true", "images": ["images/2/dev-1572-0-0.png"]}}
-
-The first part of an identifier is the sentence, which was written for a set of images: the group.
+It becomes one record for each order asked for; docs/sources/nlvr.md shows one. The first part of an identifier is the
+sentence, which was written for a set of images: the group.
 """
 
 from __future__ import annotations

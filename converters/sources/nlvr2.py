@@ -7,17 +7,8 @@ the names that follow from the identifier, `dev-850-0-img0.png` (left) and `dev-
      foliage.", "label": "False", "identifier": "dev-850-0-0", "left_url": "https://...", "right_url": "https://...",
      "validation": {"61": "False"}, "writer": "61", "synset": "beer bottle", "query": "some beer bottles38"}
 
-It becomes one record::
-
-    {"id": "dev-850-0-0", "source": "nlvr2",
-     "conversations": [{"images": ["dev/dev-850-0.0.png", "dev/dev-850-0.1.png"],
-                        "user": "The right image shows a curving walkway ...\\nIs this statement about the two images
-                        true? Answer True or False.", "assistant": "False"}],
-     "meta": {"group": "dev-850", "pair": "dev-850-0", "sentence": "dev-850--0", "label": "False", "images": [...]}}
-
-The parts of an identifier are the split, the image set, the pair and the sentence. All sentences about a pair right is
-what the metric `consistency` counts; a sentence right of all its pairs, `sentence_consistency`, which NLVR2's own
-evaluation calls consistency.
+The parts of an identifier are the split, the image set, the pair and the sentence; the record, which
+docs/sources/nlvr2.md shows, has them in `meta`, for the metrics `consistency` and `sentence_consistency`.
 
 HuggingFaceM4/the_cauldron, config nlvr2 (`images`, `texts[{user, assistant, source}]`, a pair a row) is read from
 Parquet or Arrow files below the input. It has lost the identifiers: pair and group are the hash of the two images.

@@ -4,14 +4,8 @@ One raw sample is one row, such as this line of `qa/val.jsonl`, beside the folde
 
     {"page": "pages/linn.png", "ask": "What is the TELEX number?", "right": ["298949", "#298949"], "doc": "linn"}
 
-With `--images page --prompt ask --answer right --group doc` it becomes one record::
-
-    {"id": "val-0000000000", "source": "table",
-     "conversations": [{"images": ["pages/linn.png.0.png"], "user": "What is the TELEX number?",
-                        "assistant": "298949", "answers": ["298949", "#298949"]}],
-     "meta": {"group": "linn", "row": "qa/val.jsonl:1"}}
-
-An option's value with `{{` or `{%` in it is a Jinja template over the row's columns; any other is a column's name.
+With `--images page --prompt ask --answer right --group doc` it becomes the record that docs/sources/table.md shows. An
+option's value with `{{` or `{%` in it is a Jinja template over the row's columns; any other is a column's name.
 """
 
 from __future__ import annotations

@@ -5,16 +5,8 @@ same video::
 
     val/BabyCrawling/v_BabyCrawling_g21_c04.avi      MPEG-4, 320x240, 25 frames a second
 
-It becomes one question about a few of its frames::
-
-    {"id": "val-0000000300", "source": "ucf101",
-     "conversations": [{"images": ["val/BabyCrawling/v_BabyCrawling_g21_c04.0.jpg"],
-                        "user": "Classify the video into one of the following classes: ApplyEyeMakeup, ...",
-                        "assistant": "BabyCrawling"}],
-     "meta": {"group": "g21", "label": "BabyCrawling", "video": "val/BabyCrawling/v_BabyCrawling_g21_c04.avi",
-              "sha256": "...", "frames": [0], "pts": [0.0]}}
-
-The raw data has one of three layouts, told apart by what is there, possibly inside one more folder:
+It becomes one question about a few of its frames, as docs/sources/ucf101.md shows. The raw data has one of three
+layouts, told apart by what is there, possibly inside one more folder:
 
 - the public subset: `train|val|test/<Class>/<clip>`;
 - the full dataset: `UCF-101/<Class>/<clip>` beside `ucfTrainTestlist/`, whose lists of one fold name the clips of the
