@@ -44,7 +44,8 @@ class RowValue:
         self.option = option
         self.column = "" if _TEMPLATE.search(text) else text
         self._template = None if self.column else Prompts([text])
-        self._path = _parsed(text) if self.column and _PATH.fullmatch(text) else ()
+        steps = _STEP.findall(text) if self.column and _PATH.fullmatch(text) else []
+        self._path = tuple(name or (_EVERY if index == _EVERY else int(index)) for name, index in steps)
 
     def texts(self, row: Mapping[str, Any]) -> tuple[list[str], bool]:
         """Return the texts of a value, and whether it is a list of them. Numbers and truth values are as in JSON.
@@ -101,10 +102,6 @@ class RowValue:
             has = "empty" if value is None else "a single value"
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in steps)
         raise ItemError(f"{self.option} {self.column}: no {step!r} in {column}{where}, which is {has}")
-
-
-def _parsed(path: str) -> tuple[str | int, ...]:
-    return tuple(name or (_EVERY if index == _EVERY else int(index)) for name, index in _STEP.findall(path))
 
 
 def _text(what: str, value: Any) -> str:

@@ -22,12 +22,14 @@ from ...storage import Folder
 from ...storage.outage import one_line, outage
 from .read import Row
 
-__all__ = ["ArrowFile", "damage_is_an_item_error", "open_arrow", "open_parquet", "read_arrow", "read_parquet"]
+__all__ = ["ArrowFile", "damage_is_an_item_error", "open_arrow", "open_parquet", "read_table"]
 
 _FILE_MAGIC = b"ARROW1"
 # What pyarrow raises over damaged bytes, besides OSError and MemoryError.
 _DAMAGE = (pa.ArrowException, UnicodeDecodeError, ValueError, LookupError, OverflowError, TypeError)
 _BATCH = 256
+_BINARY = {kind.id for kind in (pa.binary(), pa.large_binary(), pa.binary(1), pa.binary_view())}
+_LISTS = {kind.id for kind in (pa.list_(pa.null()), pa.large_list(pa.null()), pa.list_(pa.null(), 1))}
 
 
 @contextmanager
@@ -96,17 +98,9 @@ def damage_is_an_item_error(name: str, kind: str) -> Iterator[None]:
         raise ItemError(f"{name}: not a {kind} file that can be read ({one_line(error)[:300]})") from error
 
 
-def read_parquet(folder: Folder, name: str) -> Iterator[Row]:
-    """Yield the rows of a Parquet file."""
-    return _rows(name, _parquet_columns(folder, name))
-
-
-def read_arrow(folder: Folder, name: str) -> Iterator[Row]:
-    """Yield the rows of an Arrow file, of the stream format (as `datasets` caches) or the file format."""
-    return _rows(name, _arrow_columns(folder, name))
-
-
-def _rows(name: str, batches: Iterator[dict[str, list[Any]]]) -> Iterator[Row]:
+def read_table(folder: Folder, name: str) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, or of an Arrow file of either format: `datasets` caches streams."""
+    batches = (_parquet_columns if name.lower().endswith(".parquet") else _arrow_columns)(folder, name)
     number = 0
     try:
         for columns in batches:
@@ -139,30 +133,16 @@ def _arrow_columns(folder: Folder, name: str) -> Iterator[dict[str, list[Any]]]:
 def _without_bytes(file: pq.ParquetFile) -> list[str]:
     """Name the leaves to load: all but bytes. Lists of bytes alone are loaded, for only so they can be counted."""
     leaves = [file.schema.column(index) for index in range(len(file.schema))]
-    light = {leaf.path for leaf in leaves if not _is_bytes(leaf)}
+    light = {leaf.path for leaf in leaves if leaf.logical_type.type != "NONE" or "BYTE_ARRAY" not in leaf.physical_type}
     for field in file.schema_arrow:
         own = {leaf.path for leaf in leaves if leaf.path == field.name or leaf.path.startswith(f"{field.name}.")}
-        light |= own if _is_list(field.type) and light.isdisjoint(own) else set()
+        light |= own if field.type.id in _LISTS and light.isdisjoint(own) else set()
     return sorted(light)
-
-
-def _is_bytes(leaf: pq.ColumnSchema) -> bool:
-    return leaf.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY") and leaf.logical_type.type == "NONE"
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    is_any = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(is_it(kind) for is_it in is_any)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    is_any = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_it(kind) for is_it in is_any)
 
 
 def _has_bytes(kind: pa.DataType) -> bool:
     """Tell whether cells of this type hold bytes, at any depth."""
-    return _is_binary(kind) or any(_has_bytes(kind.field(index).type) for index in range(kind.num_fields))
+    return kind.id in _BINARY or any(_has_bytes(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _values(array: pa.Array | None, kind: pa.DataType, count: int) -> list[Any]:
@@ -176,9 +156,9 @@ def _values(array: pa.Array | None, kind: pa.DataType, count: int) -> list[Any]:
         values: list[Any] = array.to_pylist()
         return values
     valid = [True] * count if array is None else array.is_valid().to_pylist()
-    if _is_binary(kind):
+    if kind.id in _BINARY:
         return [{"path": None, "bytes": True} if there else None for there in valid]
-    if _is_list(kind) and array is not None:
+    if kind.id in _LISTS and array is not None:
         flat = array.flatten()
         inner = iter(_values(flat, kind.value_type, len(flat)))
         lengths = array.value_lengths().to_pylist()
@@ -188,7 +168,7 @@ def _values(array: pa.Array | None, kind: pa.DataType, count: int) -> list[Any]:
     loaded = {} if array is None else dict(zip((field.name for field in array.type), array.flatten(), strict=True))
     columns = {field.name: _values(loaded.get(field.name), field.type, count) for field in kind}
     index = kind.get_field_index("bytes")
-    if index >= 0 and _is_binary(kind.field(index).type):
+    if index >= 0 and kind.field(index).type.id in _BINARY:
         # As `datasets` stores an image: its bytes, and its path.
         paths = [path if isinstance(path, str) else None for path in columns.get("path", [None] * count)]
         columns = {"path": paths, "bytes": [True] * count}

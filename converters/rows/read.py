@@ -80,9 +80,9 @@ def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
         elif suffix in (".csv", ".tsv"):
             yield from _read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):
-            from .arrow_files import read_arrow, read_parquet
+            from .arrow_files import read_table
 
-            yield from (read_parquet if suffix == ".parquet" else read_arrow)(folder, name)
+            yield from read_table(folder, name)
         else:
             raise InputError(f"{folder.address}/{name}: not a file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
     except OSError as error:
