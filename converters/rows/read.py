@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -18,7 +19,6 @@ __all__ = ["LONGEST_ROW", "ROW_SUFFIXES", "InputFile", "Row", "input_file", "rea
 
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv")
 ROW_SUFFIXES = (*_TEXTS, ".parquet", ".arrow")
-_NOT_UTF8 = "not UTF-8; save the file in this encoding"
 # Most bytes of one row's text: a longer one is a damaged file, and must not fill the memory.
 LONGEST_ROW = 64 << 20
 
@@ -96,58 +96,41 @@ def _is_utf_16(folder: Folder, name: str) -> bool:
 
 def _read_csv(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
     """Yield a row for each line of cells, every cell as text. Quoted cells may hold line ends."""
+    # The library's own limit, one for the whole process, is shorter than many a text.
+    csv.field_size_limit(LONGEST_ROW)
+    columns: list[str] = []
+    number = 0
     # What is not UTF-8 becomes lone surrogates, so that it spoils its own row and no other.
     with (
         folder.open(name) as stream,
         io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text,
     ):
-        yield from _csv_rows(text, name, delimiter)
-
-
-def _csv_rows(text: io.TextIOWrapper, name: str, delimiter: str) -> Iterator[Row]:
-    # The library's own limit, one for the whole process, is shorter than many a text.
-    csv.field_size_limit(LONGEST_ROW)
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
-    columns: list[str] = []
-    number = 0
-    while True:
-        place, failure = f"{name}:{reader.line_num + 1}", ""
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            cells, failure = [""], f"not a row of cells ({error})"
-        if not cells:
-            continue
-        if not columns and not failure:
-            columns = cells
-            if failure := _header_failure(columns):
-                yield Row(place, 0, None, failure)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        while True:
+            place = f"{name}:{reader.line_num + 1}"
+            try:
+                cells = next(reader, None)
+                failure = _csv_failure(columns, cells) if cells else ""
+            except csv.Error as error:
+                cells, failure = [], f"not a row of cells ({error})"
+            if failure or (cells and columns):
+                yield Row(place, number, None if failure else dict(zip(columns, cells or (), strict=True)), failure)
+                number += 1
+            if cells is None or (failure and cells and not columns):
                 return
-            continue
-        failure = failure or _row_failure(columns, cells)
-        yield Row(place, number, None if failure else dict(zip(columns, cells, strict=True)), failure)
-        number += 1
+            columns = columns or cells
 
 
-def _header_failure(columns: list[str]) -> str:
-    if any(map(_is_undecoded, columns)):
-        return _NOT_UTF8
-    twice = next((column for column in columns if columns.count(column) > 1), None)
+def _csv_failure(columns: list[str], cells: list[str]) -> str:
+    """Say what is wrong with a row, "" for nothing; without columns, it is the line that names them."""
+    if columns and len(cells) != len(columns):
+        return f"{counted(len(cells), 'cell')}; the first line names {counted(len(columns), 'column')}"
+    if any(not cell.isascii() and re.search("[\udc80-\udcff]", cell) for cell in cells):
+        return "not UTF-8; save the file in this encoding"
+    twice = next((cell for cell in cells if not columns and cells.count(cell) > 1), None)
     if twice is not None:
         return f"the first line names the column {twice!r} twice; the first line gives each column a name of its own"
     return ""
-
-
-def _row_failure(columns: list[str], cells: list[str]) -> str:
-    if len(cells) != len(columns):
-        return f"{counted(len(cells), 'cell')}; the first line names {counted(len(columns), 'column')}"
-    return _NOT_UTF8 if any(map(_is_undecoded, cells)) else ""
-
-
-def _is_undecoded(cell: str) -> bool:
-    return not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell)
 
 
 class InputFile(NamedTuple):
