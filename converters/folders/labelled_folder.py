@@ -48,7 +48,7 @@ class LabelledFolder(SampleSource):
         """
         self._check_labels()
         for number, file in enumerate(self.layout.files()):
-            split = file.split or self.split_of(file)
+            split = self.split_of(file) if file.split is None else file.split
             path, is_clip = self.layout.base + file.path, self.kind is CLIPS
             group = self.group_of(file.path)
             meta = {"group": group, "label": file.label, "video" if is_clip else "image": file.path}

@@ -53,7 +53,7 @@ IMAGES = Kind("image", frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm
 class LabelledFile(NamedTuple):
     """One file, as it lies in its layout."""
 
-    split: str  # "" where that is not for the layout to say
+    split: str | None  # None where that is not for the layout to say
     label: str  # its class
     path: str  # below the layout's `base`
     image: str  # what its images are named for, below the split: <Class>/<stem>, or <Class>/<file> where two share one
@@ -84,9 +84,9 @@ class Layout:
         """Yield every file, in order."""
         for above in self._above():
             for label in self._classes(above):
-                place = f"{above}/{label}" if above else label
+                split, place = (split_name(above), f"{above}/{label}") if above else (None, label)
                 for name, image in self._class_files(place).items():
-                    yield LabelledFile(split_name(above), label, f"{place}/{name}", f"{label}/{image}")
+                    yield LabelledFile(split, label, f"{place}/{name}", f"{label}/{image}")
 
     @cached_property
     def base(self) -> str:

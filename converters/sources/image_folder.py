@@ -114,7 +114,7 @@ class _Captioned(Layout):
                 raise self._refused(path, f"{where}; move it into one, or give --split-by ratio")
             failure = "" if has_text else _no_text(path, self.suffix)
             # With its suffix: a.png and a.jpg are two images.
-            yield LabelledFile(split_name(top) if self.by_folder else "", "", path, path, failure)
+            yield LabelledFile(split_name(top) if self.by_folder else None, "", path, path, failure)
         if not found:
             raise self._refused("", f"no {self.kind.noun} below it; {self._expected}")
 
