@@ -28,13 +28,10 @@ from ..base import Item
 from ..chat.image_names import ImageNames
 from ..chat.rows import Misplaced, group_of, read_chat
 from ..rows import Row, read_rows
-from ..rows.image_ref import ImageRef
 from ..sample import SampleSource
 from ..splits import Ratios, SplitRatio, parse_ratios
 
 __all__ = ["Chat"]
-
-_SUFFIXES = (".json", ".jsonl", ".parquet", ".arrow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ class Chat(SampleSource):
     """Conversations about images in LLaVA, ShareGPT, OpenAI, TRL or Alpaca files."""
 
     name: ClassVar[str] = "chat"
-    takes_files: ClassVar[tuple[str, ...]] = _SUFFIXES
+    takes_files: ClassVar[tuple[str, ...]] = (".json", ".jsonl", ".parquet", ".arrow")
 
     files: Annotated[
         tuple[str, ...],
@@ -85,13 +82,11 @@ class Chat(SampleSource):
             return Item(id=numbered, split=file_split, path=row.place, images=nothing, failure=str(error))
         split = self._ratios.split_of(group_of(sample)) if self._ratios else file_split
         kept = names.name(sample.images, f"{split}/{'' if sample.images else 'text-'}{number:010d}")
-        sample = replace(sample, names=kept.names, images=[self._located(image) for image in sample.images])
+        above = f"{self.image_folder}/" if self.image_folder else ""
+        located = [replace(image, path=above + image.path) if image.is_file else image for image in sample.images]
+        sample = replace(sample, names=kept.names, images=located)
         record_id = given_id if given_id and self.ids == "own" else f"{split}-{number:010d}"
         return sample.item(record_id, split, row.place, kept.prefix, kept.shared)
-
-    def _located(self, image: ImageRef) -> ImageRef:
-        inside = self.image_folder and image.is_file
-        return replace(image, path=f"{self.image_folder}/{image.path}") if inside else image
 
     def _splits_and_files(self) -> list[tuple[str, str]]:
         folder, only = self.place
@@ -102,11 +97,11 @@ class Chat(SampleSource):
             return [(split_of_file(only), only)]
         check_readable(folder)
         beside = [entry.name for entry in folder.list() if not entry.is_folder]
-        found = [(_split_of(name), name) for name in beside if name.endswith(_SUFFIXES)]
+        found = [(_split_of(name), name) for name in beside if name.endswith(self.takes_files)]
         if not found:
             raise InputError(
-                f"{folder.address}: no {', '.join(_SUFFIXES)} file directly in it; expected one for each split, such "
-                "as train.json, or name them: --files train=annotations/mix665k.json"
+                f"{folder.address}: no {', '.join(self.takes_files)} file directly in it; expected one for each split, "
+                "such as train.json, or name them: --files train=annotations/mix665k.json"
             )
         return found
 
