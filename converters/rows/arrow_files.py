@@ -152,7 +152,7 @@ def _values(array: pa.Array | None, kind: pa.DataType, count: int) -> list[Any]:
     """
     if isinstance(kind, pa.ExtensionType):
         return _values(getattr(array, "storage", None), kind.storage_type, count)
-    if array is not None and not _has_bytes(kind):
+    if array is not None and not _has_bytes(array.type if pa.types.is_map(kind) else kind):
         values: list[Any] = array.to_pylist()
         return values
     valid = [True] * count if array is None else array.is_valid().to_pylist()
