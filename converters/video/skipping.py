@@ -15,7 +15,7 @@ get wrong, are not read; nor are flags and PTS alone enough, with libavcodec tol
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
@@ -24,27 +24,10 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from .container import Clip
-from .h264_headers import H264Headers
-from .packet_headers import (
-    HeaderReader,
-    Mpeg4Headers,
-    NotSkippable,
-    PacketHeader,
-    Vp9Headers,
-    filtered,
-    read_vp8,
-)
+from .packet_headers import HEADER_READERS, NotSkippable, PacketHeader
 from .sampling import ClipTable
 
 __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
-
-# By FFmpeg's name of the decoder, what reads the packets of a stream with some extradata.
-HEADER_READERS: dict[str, Callable[[bytes], HeaderReader]] = {
-    "h264": lambda extradata: H264Headers(extradata).read,
-    "mpeg4": lambda extradata: Mpeg4Headers(extradata).read,
-    "vp8": lambda _: read_vp8,
-    "vp9": lambda _: Vp9Headers().read,
-}
 
 
 class PacketIndex(NamedTuple):
@@ -90,21 +73,27 @@ def index_packets(clip: Clip) -> PacketIndex:
     decoder = clip.stream.codec_context
     if decoder.name not in HEADER_READERS:
         raise NotSkippable(f"headers of {decoder.name} are not read")
+    filter_name, read = HEADER_READERS[decoder.name]
     extradata = decoder.extradata or b""
-    # Where NAL units have lengths before them, as in MP4, this puts start codes there, and the configuration.
-    is_mp4 = decoder.name == "h264" and extradata[:1] == b"\x01"
-    with_start_codes = BitStreamFilterContext("h264_mp4toannexb", clip.stream) if is_mp4 else None
-    read = HEADER_READERS[decoder.name](b"" if is_mp4 else extradata)
-    headers, pts = [], []
-    for packet in clip.packets():
-        if packet.has_sidedata("new_extradata"):
-            raise NotSkippable("the configuration changes")
-        data = bytes(packet)
-        header = read(b"".join(filtered(with_start_codes, data)) if with_start_codes else data)
-        # What an edit list cuts away is decoded, and not shown.
-        headers.append(header._replace(is_shown=False) if packet.is_discard else header)
-        pts.append(packet.pts)
-    return put_in_order(headers, pts)
+    pts: list[int | None] = []
+    cut_away: list[bool] = []
+
+    def parts() -> Iterator[list[bytes]]:
+        try:
+            made = BitStreamFilterContext(filter_name, clip.stream)
+            for packet in clip.packets():
+                if packet.has_sidedata("new_extradata"):
+                    raise NotSkippable("the configuration changes")
+                pts.append(packet.pts)
+                cut_away.append(packet.is_discard)
+                yield [bytes(part) for part in made.filter(av.Packet(bytes(packet)))]
+        except av.FFmpegError as error:
+            raise NotSkippable("the parts of a packet do not fill it") from error
+
+    # MP4's configuration of H.264, which begins with a 1, is put into the packets.
+    headers = read(parts(), b"" if extradata[:1] == b"\x01" else extradata)
+    # What an edit list cuts away is decoded, and not shown.
+    return put_in_order([h._replace(is_shown=False) if cut_away[n] else h for n, h in enumerate(headers)], pts)
 
 
 def put_in_order(headers: Sequence[PacketHeader], pts: Sequence[int | None]) -> PacketIndex:
@@ -115,16 +104,12 @@ def put_in_order(headers: Sequence[PacketHeader], pts: Sequence[int | None]) -> 
     """
     if not headers[0].is_access_point:
         raise NotSkippable("the clip does not begin with an access point")
-    orders = [number if header.order is None else header.order for number, header in enumerate(headers)]
-    shown = sorted((number for number, header in enumerate(headers) if header.is_shown), key=orders.__getitem__)
-    known = [time for packet in shown if (time := pts[packet]) is not None]
-    if not shown or len(known) < len(shown) or not (_rises(known) and _rises([orders[packet] for packet in shown])):
+    shown = sorted((number for number, header in enumerate(headers) if header.is_shown), key=lambda n: headers[n].order)
+    times = [time for packet in shown if (time := pts[packet]) is not None]
+    orders = [headers[packet].order for packet in shown]
+    if not shown or len(times) < len(shown) or not all(a < b for row in (orders, times) for a, b in pairwise(row)):
         raise NotSkippable("headers and PTS do not give one presentation order")
-    return PacketIndex(headers, shown, known)
-
-
-def _rises(numbers: Sequence[int]) -> bool:
-    return all(one < other for one, other in pairwise(numbers))
+    return PacketIndex(headers, shown, times)
 
 
 def decode_wanted(clip: Clip, index: PacketIndex, wanted: Iterable[int]) -> dict[int, av.VideoFrame]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import pytest
+from av.bitstream import BitStreamFilterContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from painted_clips import Clips
 
 from phi3v_data.converters.video.container import open_clip
-from phi3v_data.converters.video.h264_headers import H264Headers
 from phi3v_data.converters.video.packet_headers import (
-    HeaderReader,
-    Mpeg4Headers,
     NotSkippable,
     PacketHeader,
-    Vp9Headers,
+    read_h264,
+    read_mpeg4,
     read_vp8,
+    read_vp9,
 )
 from phi3v_data.converters.video.skipping import index_packets
 
@@ -29,8 +30,11 @@ VOP = b"\x00\x00\x01\xb6"
 I_TYPE, P_TYPE, B_TYPE, S_TYPE = range(4)
 
 
-def read_all(read: HeaderReader, packets: list[bytes]) -> list[PacketHeader]:
-    return [read(packet) for packet in packets]
+Read: TypeAlias = Callable[[list[list[bytes]], bytes], Iterator[PacketHeader]]
+
+
+def headers_of(read: Read, extradata: bytes, *packets: bytes) -> list[PacketHeader]:
+    return list(read([[packet] for packet in packets], extradata))
 
 
 def stream_of(path: Path) -> tuple[bytes, list[bytes]]:
@@ -65,36 +69,34 @@ def vop(kind: int = P_TYPE, seconds: int = 0, time_bits: int = 5, coded: int = 1
 
 def test_mpeg4_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     extradata, packets = stream_of(clips.named("xvid.avi"))
-    frames = read_all(Mpeg4Headers(extradata).read, packets)
+    frames = headers_of(read_mpeg4, extradata, *packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 12, 24, 36, 48]
-    assert all(frame.order is None and frame.is_reference and frame.is_shown for frame in frames)
+    assert all(frame.is_reference and frame.is_shown for frame in frames)
+    assert [frame.order for frame in frames] == list(range(60))
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 3])
 @pytest.mark.parametrize("ticks", [1, 2, 25, 30, 30000, 65535])
 def test_mpeg4_times_of_any_width_are_skipped(ticks: int, seconds: int) -> None:
     width = max(1, (ticks - 1).bit_length())
-    reader = Mpeg4Headers(layer(ticks))
-    assert reader.read(vop(I_TYPE, seconds, width)).is_access_point
-    assert not reader.read(vop(P_TYPE, seconds, width)).is_access_point
+    frames = [vop(kind, seconds, width) for kind in (I_TYPE, P_TYPE)]
+    assert [header.is_access_point for header in headers_of(read_mpeg4, layer(ticks), *frames)] == [True, False]
     with pytest.raises(NotSkippable, match="of a form that is not read"):
-        reader.read(vop(P_TYPE, seconds, width, coded=0))
+        headers_of(read_mpeg4, layer(ticks), *frames, vop(P_TYPE, seconds, width, coded=0))
 
 
 def test_mpeg4_headers_may_be_repeated_and_groups_have_times() -> None:
     group = b"\x00\x00\x01\xb3\x12\x34\x56"
-    reader = Mpeg4Headers(b"")
     first = b"\x00\x00\x01\xb2XviD0050" + layer()
-    assert reader.read(first + vop(I_TYPE)).is_access_point
-    assert not reader.read(vop()).is_access_point
-    assert reader.read(layer() + group + vop(I_TYPE)).is_access_point
+    packets = first + vop(I_TYPE), vop(), layer() + group + vop(I_TYPE)
+    assert [header.is_access_point for header in headers_of(read_mpeg4, b"", *packets)] == [True, False, True]
 
 
 @pytest.mark.parametrize(
     ("packet", "why"),
     [
         (b"", "not hold one frame"),
-        (b"\x7f", "not hold one frame"),
+        (b"\x7f", "no unit"),
         (vop() + vop(B_TYPE), "not hold one frame"),
         (vop(B_TYPE), "damaged, or of a form"),
         (vop(S_TYPE), "damaged, or of a form"),
@@ -105,14 +107,13 @@ def test_mpeg4_headers_may_be_repeated_and_groups_have_times() -> None:
         (VOP + b"\x7f" + b"\xff" * 20, "damaged, or of a form"),
         (layer(ticks=30) + vop(), "configuration changes"),
         (b"\x00\x00\x01\xb2Lavc57" + vop(), "configuration changes"),
-        (b"\x00" + vop(), "no header"),
+        (b"\x01" + vop(), "no unit"),
+        (vop() + b"\x00\x00\x01\xb1", "unit of type 177"),
     ],
 )
 def test_mpeg4_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) -> None:
-    reader = Mpeg4Headers(layer())
-    reader.read(vop(I_TYPE))
     with pytest.raises(NotSkippable, match=why):
-        reader.read(packet)
+        headers_of(read_mpeg4, layer(), vop(I_TYPE), packet)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +123,12 @@ def test_mpeg4_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str)
         (layer(25) + layer(30), "not one configuration"),
         (layer(shape=1), "damaged, or of a form"),
         (layer()[:6], "damaged, or of a form"),
-        (b"garbage" + layer(), "no header"),
+        (b"garbage" + layer(), "no unit"),
     ],
 )
 def test_mpeg4_configurations_that_have_to_be_decoded_in_order(extradata: bytes, why: str) -> None:
     with pytest.raises(NotSkippable, match=why):
-        Mpeg4Headers(extradata).read(vop(I_TYPE))
+        headers_of(read_mpeg4, extradata, vop(I_TYPE))
 
 
 # H.264
@@ -162,15 +163,15 @@ def annex_b(*units: bytes) -> bytes:
     return b"".join(b"\x00\x00\x00\x01" + unit for unit in units)
 
 
-def h264(*units: bytes) -> H264Headers:
-    return H264Headers(annex_b(*(units or (sps(), pps()))))
+def h264(*packets: bytes, units: Sequence[bytes] = (sps(), pps())) -> list[PacketHeader]:
+    return headers_of(read_h264, annex_b(*units), *packets)
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.ts", "h264-pyramid.mp4", "h264-slices.mp4", "h264-open-gop.mp4"])
 def test_h264_headers_are_those_the_decoder_finds(clips: Clips, name: str) -> None:
     with open_clip(clips.named(name)) as clip:
         headers = index_packets(clip).headers
-    by_order = sorted(range(len(headers)), key=lambda number: headers[number].order or 0)
+    by_order = sorted(range(len(headers)), key=lambda number: headers[number].order)
     with av.open(str(clips.named(name))) as file:
         pts = [packet.pts for packet in file.demux(video=0) if packet.size]
         frames = list(file.decode(video=0)) if file.seek(0) is None else []
@@ -184,85 +185,76 @@ def test_h264_headers_are_those_the_decoder_finds(clips: Clips, name: str) -> No
 
 
 def test_h264_orders_go_on_where_their_numbers_begin_again() -> None:
-    reader = h264()
     lows = [0, 8, 4, 40, 60, 12, 8, 63, 0]
     kinds = [False] * len(lows)
     kinds[0] = kinds[-1] = True
     packets = [annex_b(coded_slice(low, n, idr=idr)) for n, (low, idr) in enumerate(zip(lows, kinds, strict=True))]
-    orders = [frame.order for frame in read_all(reader.read, packets)]
+    orders = [frame.order for frame in h264(*packets)]
     period = 1 << 32
     assert orders == [period + order for order in (0, 8, 4, 40 - 64, 60 - 64, 12, 8, 63 - 64)] + [2 * period]
 
 
 def test_h264_orders_follow_frames_that_others_refer_to() -> None:
-    reader = h264()
     lows = [(0, True), (20, True), (40, False), (30, True), (60, False), (50, True), (6, True)]
     numbers = accumulate((used for _, used in lows), initial=0)
     packets = [
         annex_b(coded_slice(low, number, idr=low == 0, reference=used))
         for (low, used), number in zip(lows, numbers, strict=False)
     ]
-    frames = read_all(reader.read, packets)
-    assert [(frame.order or 0) & 0xFF for frame in frames] == [0, 20, 40, 30, 60, 50, 70]
+    frames = h264(*packets)
+    assert [frame.order & 0xFF for frame in frames] == [0, 20, 40, 30, 60, 50, 70]
     assert [frame.is_reference for frame in frames] == [used for _, used in lows]
 
 
 def test_h264_frames_are_numbered_through_from_one_that_others_refer_to() -> None:
-    reader = h264()
     numbers = [0, *range(1, 16), 0, 1]  # of 4 bits
-    for count, number in enumerate(numbers):
-        reader.read(annex_b(coded_slice(0, number, idr=count == 0)))
-    for _ in range(3):
-        reader.read(annex_b(coded_slice(0, 2, reference=False)))
-    reader.read(annex_b(coded_slice(0, 2)))
+    slices = [coded_slice(0, number, idr=count == 0) for count, number in enumerate(numbers)]
+    slices += [*[coded_slice(0, 2, reference=False)] * 3, coded_slice(0, 2)]
+    assert len(h264(*map(annex_b, slices))) == 22
 
 
 def test_h264_streams_without_numbers_are_shown_as_decoded() -> None:
-    reader = h264(sps(order_type=2), pps())
     packets = [annex_b(coded_slice(0, idr=number % 2 == 0)) for number in range(4)]
-    orders = [frame.order for frame in read_all(reader.read, packets)]
-    assert len(orders) == len(set(orders))
-    assert orders == sorted(orders, key=lambda order: order or 0)
+    orders = [frame.order for frame in h264(*packets, units=[sps(order_type=2), pps()])]
+    assert orders == sorted(set(orders))
 
 
 def test_h264_parameters_may_come_with_the_first_frame_and_again() -> None:
-    reader = H264Headers(b"")
     parameters = sps(), pps(), pps(number=1)
     delimiter, message = b"\x09\xf0", b"\x06\x05\x01\x00\x80"
-    assert reader.read(annex_b(delimiter, *parameters, message, coded_slice(0, idr=True))).is_access_point
-    assert reader.read(annex_b(delimiter, *parameters, coded_slice(0, idr=True))).is_access_point
+    first = annex_b(delimiter, *parameters, message, coded_slice(0, idr=True))
+    again = annex_b(delimiter, *parameters, coded_slice(0, idr=True))
+    assert all(header.is_access_point for header in h264(first, again, units=[]))
 
 
 @pytest.mark.parametrize(
     ("packet", "why"),
     [
-        (b"", "holds no frame"),
-        (annex_b(b"\x09\xf0"), "holds no frame"),
+        (b"", "not hold one frame"),
+        (annex_b(b"\x09\xf0"), "not hold one frame"),
         (annex_b(coded_slice(2), coded_slice(4)), "not hold one frame"),
         (annex_b(coded_slice(2, first=3)), "not hold one frame"),
-        (annex_b(coded_slice(2), b"\x0a"), "NAL unit of type 10"),
-        (annex_b(b"\x6e" + coded_slice(2)[1:], coded_slice(2)), "NAL unit of type 14"),
+        (annex_b(coded_slice(2), b"\x0a"), "unit of type 10"),
+        (annex_b(b"\x6e" + coded_slice(2)[1:], coded_slice(2)), "unit of type 14"),
         (annex_b(coded_slice(2)[:2]), "damaged, or of a form"),
         (annex_b(coded_slice(2, number=2)), "frames are missing"),
         (annex_b(coded_slice(2, number=0)), "frames are missing"),
         (annex_b(sps(number=1), coded_slice(2)), "configuration changes"),
         (annex_b(pps(number=1), coded_slice(2)), "configuration changes"),
-        (b"\x12\x34" + annex_b(coded_slice(2)), "belong to no NAL unit"),
-        (b"\x00\x00\x01\x00\x00\x01" + coded_slice(2), "belong to no NAL unit"),
+        (b"\x12\x34" + annex_b(coded_slice(2)), "belong to no unit"),
+        (b"\x00\x00\x01\x00\x00\x01" + coded_slice(2), "belong to no unit"),
     ],
 )
 def test_h264_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) -> None:
-    reader = h264()
-    reader.read(annex_b(coded_slice(0, idr=True)))
     with pytest.raises(NotSkippable, match=why):
-        reader.read(packet)
+        h264(annex_b(coded_slice(0, idr=True)), packet)
 
 
 @pytest.mark.parametrize(
     ("units", "why"),
     [
-        ([pps()], "no configuration"),
-        ([sps(), sps(number=1)], "configuration changes"),
+        ([pps()], "not one configuration"),
+        ([sps(), sps(number=1)], "not one configuration"),
         ([sps(order_type=1)], "damaged, or of a form"),
         ([sps(progressive=0)], "damaged, or of a form"),
         ([sps(), pps(fields_apart=1)], "damaged, or of a form"),
@@ -271,7 +263,7 @@ def test_h264_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) 
 )
 def test_h264_configurations_that_have_to_be_decoded_in_order(units: list[bytes], why: str) -> None:
     with pytest.raises(NotSkippable, match=why):
-        h264(*units).read(annex_b(coded_slice(0, idr=True)))
+        h264(annex_b(coded_slice(0, idr=True)), units=units)
 
 
 def cut(number: int, packet: av.Packet) -> bytes | None:
@@ -289,21 +281,21 @@ def test_an_mp4_whose_units_do_not_fill_a_packet_is_decoded_in_order(clips: Clip
 def test_h264_with_colours_apart_is_decoded_in_order() -> None:
     fields = [(244, 8), (0, 16), golomb(0), golomb(3), (1, 1), (0, 64)]
     with pytest.raises(NotSkippable, match="damaged, or of a form"):
-        h264(b"\x67" + bits(*fields))
+        h264(annex_b(coded_slice(0, idr=True)), units=[b"\x67" + bits(*fields)])
 
 
 def test_h264_with_scaling_lists_is_decoded_in_order() -> None:
     fields = [(100, 8), (0, 16), golomb(0), golomb(1), golomb(0), golomb(0), (0, 1), (1, 1), (0, 64)]
     with pytest.raises(NotSkippable, match="damaged, or of a form"):
-        h264(b"\x67" + bits(*fields))
+        h264(annex_b(coded_slice(0, idr=True)), units=[b"\x67" + bits(*fields)])
 
 
 @pytest.mark.parametrize("chroma", [[golomb(1)], [golomb(0)], [golomb(3), (0, 1)]])
 def test_h264_with_a_chroma_format_is_read(chroma: list[tuple[int, int]]) -> None:
     fields = [(100, 8), (0, 16), golomb(0), *chroma, golomb(0), golomb(0), (0, 1), (0, 1)]
     rest = [golomb(0), golomb(0), golomb(2), golomb(1), (0, 1), golomb(9), golomb(5), (1, 1), (1, 8)]
-    reader = h264(b"\x67" + bits(*fields, *rest), pps())
-    assert reader.read(annex_b(coded_slice(7, idr=True))).order == (1 << 32) + 7
+    units = [b"\x67" + bits(*fields, *rest), pps()]
+    assert h264(annex_b(coded_slice(7, idr=True)), units=units)[0].order == (1 << 32) + 7
 
 
 # VP8 and VP9
@@ -311,12 +303,17 @@ def test_h264_with_a_chroma_format_is_read(chroma: list[tuple[int, int]]) -> Non
 
 def test_vp8_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     _, packets = stream_of(clips.named("vp8.webm"))
-    frames = read_all(read_vp8, packets)
+    frames = headers_of(read_vp8, b"", *packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 20, 40]
     assert all(frame.is_shown for frame in frames)
-    assert not read_vp8(bytes([packets[1][0] & ~16]) + packets[1][1:]).is_shown
+    assert not headers_of(read_vp8, b"", bytes([packets[1][0] & ~16]) + packets[1][1:])[0].is_shown
     with pytest.raises(NotSkippable, match="empty frame"):
-        read_vp8(b"\x30\x00")
+        headers_of(read_vp8, b"", b"\x30\x00")
+
+
+def vp9(*packets: bytes) -> list[PacketHeader]:
+    split = BitStreamFilterContext("vp9_superframe_split", "vp9")
+    return list(read_vp9([[bytes(part) for part in split.filter(av.Packet(packet))] for packet in packets], b""))
 
 
 def vp9_frame(*, key: bool = False, shown: bool = True, again: bool = False, profile: int = 0) -> bytes:
@@ -331,68 +328,53 @@ def superframe(*frames: bytes) -> bytes:
 
 def test_vp9_headers_are_those_the_decoder_finds(clips: Clips) -> None:
     _, packets = stream_of(clips.named("vp9.webm"))
-    frames = read_all(Vp9Headers().read, packets)
+    frames = vp9(*packets)
     assert [number for number, frame in enumerate(frames) if frame.is_access_point] == [0, 20, 40]
     assert all(frame.is_shown for frame in frames)
 
 
 @pytest.mark.parametrize("profile", range(4))
 def test_vp9_profiles_are_told_apart(profile: int) -> None:
-    reader = Vp9Headers()
-    assert reader.read(vp9_frame(key=True, profile=profile)).is_access_point
-    assert not reader.read(vp9_frame(profile=profile)).is_access_point
-    assert not reader.read(vp9_frame(shown=False, profile=profile)).is_shown
-    older = reader.read(vp9_frame(again=True, profile=profile))
-    assert older.is_shown
-    assert not older.is_access_point
+    kinds = [{"key": True}, {}, {"shown": False}, {"again": True}]
+    headers = vp9(*(vp9_frame(**kind, profile=profile) for kind in kinds))
+    assert [header.is_access_point for header in headers] == [True, False, False, False]
+    assert [header.is_shown for header in headers] == [True, True, False, True]
 
 
 def test_vp9_packets_of_several_frames_show_one() -> None:
-    reader = Vp9Headers()
-    assert reader.read(superframe(vp9_frame(key=True))).is_access_point
-    both = reader.read(superframe(vp9_frame(shown=False), vp9_frame()))
-    assert both.is_shown
-    assert not both.is_access_point
-    assert not reader.read(superframe(vp9_frame(shown=False), vp9_frame(shown=False))).is_shown
+    hidden = vp9_frame(shown=False)
+    packets = superframe(vp9_frame(key=True)), superframe(hidden, vp9_frame()), superframe(hidden, hidden)
+    headers = vp9(*packets)
+    assert [header.is_access_point for header in headers] == [True, False, False]
+    assert [header.is_shown for header in headers] == [True, True, False]
 
 
 def test_a_vp9_packet_that_ends_like_an_index_is_one_frame() -> None:
     frame = vp9_frame(key=True) + b"\x00\xc9"
-    assert Vp9Headers().read(frame) == PacketHeader(is_access_point=True)
+    assert vp9(frame) == [PacketHeader(0, is_access_point=True)]
 
 
 @pytest.mark.parametrize(
     ("packet", "why"),
     [
-        (b"", "not hold one frame"),
         (b"\x00\x00\x00\x00", "damaged, or of a form"),
         (superframe(vp9_frame(), vp9_frame()), "not hold one frame"),
         (superframe(vp9_frame(), vp9_frame(again=True)), "not hold one frame"),
-        (vp9_frame() + b"\xc0\x7f\xc0", "do not fill it"),
     ],
 )
 def test_vp9_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) -> None:
     with pytest.raises(NotSkippable, match=why):
-        Vp9Headers().read(packet)
+        vp9(packet)
 
 
 # All of them
 
 
-def readers(extradata: bytes) -> Iterator[Callable[[], HeaderReader]]:
-    yield lambda: Mpeg4Headers(extradata).read
-    yield lambda: Mpeg4Headers(layer()).read
-    yield lambda: H264Headers(extradata).read
-    yield lambda: h264().read
-    yield lambda: read_vp8
-    yield lambda: Vp9Headers().read
-
-
 @settings(max_examples=300)
 @given(st.binary(max_size=60), st.lists(st.binary(max_size=40), max_size=3))
 def test_any_bytes_are_a_frame_or_have_to_be_decoded_in_order(extradata: bytes, packets: list[bytes]) -> None:
-    for make in readers(extradata):
-        for start in (b"", VOP, b"\x00\x00\x01\x65", b"\x00\x00\x01\x67", b"\x00\x00\x00\x10\x61"):
-            with suppress(NotSkippable):
-                frames = read_all(make(), [start + packet for packet in packets])
-                assert len(frames) == len(packets)
+    for read in (read_mpeg4, read_h264, read_vp8, read_vp9):
+        for configuration in (extradata, layer(), annex_b(sps(), pps())):
+            for start in (b"", VOP, b"\x00\x00\x01\x65", b"\x00\x00\x01\x67", b"\x00\x00\x00\x10\x61"):
+                with suppress(NotSkippable):
+                    assert len(headers_of(read, configuration, *(start + p for p in packets))) == len(packets)
