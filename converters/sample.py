@@ -135,7 +135,7 @@ class SampleSource(ABC):
         return Record(id=item.id, source=source, conversations=turns, meta=UNSET if meta is None else meta)
 
     def _frames(self, item: Item, sample: Sample, images: ImageSink) -> tuple[list[str], dict[str, Any]]:
-        from .video.clips import show_clip
+        from .video.frame_names import show_clip
 
         options: Any = self  # a source with clips has the options `sampling` and `decoder`
         shown: list[str] = []
@@ -143,7 +143,9 @@ class SampleSource(ABC):
         for number, ref in enumerate(sample.clips):
             path = self.reader.path_of(ref)
             part = f"video{number}-" if sample.images or len(sample.clips) > 1 else ""
-            clip = show_clip(self.reader.folder, path, item, images, options.sampling, options.decoder, part)
-            shown += clip.images
-            found.append({"video": path, **clip.provenance})
+            names, provenance = show_clip(
+                self.reader.folder, path, item, images, options.sampling, options.decoder, part
+            )
+            shown += names
+            found.append({"video": path, **provenance})
         return shown, found[0] if len(found) == 1 else {"videos": found}

@@ -1,19 +1,31 @@
-"""What kind of file an image comes from: one that training can read as it is, and one that lost nothing so far."""
+"""Which images are plain RGB of 8 bits already, upright and alone, and how others become so."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import ExifTags, Image, ImageChops
 
-from .rgb import orientation_of
+from ...schema.errors import MediaError
 
-__all__ = ["is_lossless", "is_plain"]
+__all__ = ["is_lossless", "is_plain", "upright_rgb"]
 
 _LOSSLESS = {"PNG", "GIF", "BMP", "PPM"}
 _LOSSY_TIFF = {"jpeg", "tiff_jpeg", "webp"}
 # Bit depth 8, RGB; deflate, its one filter method, not interlaced.
 _PLAIN_PNG = bytes([8, 2, 0, 0, 0])
+# By EXIF's number; 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_WHITE = (255, 255, 255)
 
 
 def is_plain(image: Image.Image, data: bytes) -> bool:
@@ -24,7 +36,7 @@ def is_plain(image: Image.Image, data: bytes) -> bool:
         coded = _is_ycbcr(image)
     else:
         coded = image.format == "PNG" and data[24:29] == _PLAIN_PNG and getattr(image, "n_frames", 1) == 1
-    return coded and orientation_of(image) == 1
+    return coded and _turn_of(image) is None
 
 
 def _is_ycbcr(image: Any) -> bool:
@@ -54,3 +66,43 @@ def _has_lossless_chunk(data: bytes) -> bool:
         size = int.from_bytes(data[offset + 4 : offset + 8], "little")
         offset += 8 + size + size % 2
     return False
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return how a decoded image is to be turned, by its EXIF data."""
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - metadata that cannot be read turns nothing, and real files are full of it
+        return None
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Bring a decoded image to RGB, and turn it as its EXIF data asks.
+
+    Raises:
+        MediaError: its numbers have no meaning as 8-bit RGB.
+    """
+    turn = _turn_of(image)
+    plain = _rgb(image)
+    return plain if turn is None else plain.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode == "F":
+        raise MediaError("an image of floating-point numbers has no meaning in RGB; convert it to 8 or 16 bits first")
+    if image.mode.startswith("I"):
+        numbers = np.asarray(image)
+        if numbers.min() < 0 or numbers.max() > 0xFFFF:
+            raise MediaError("an image of numbers beyond 16 bits; convert it to 8 or 16 bits first")
+        image = Image.fromarray((numbers >> 8).astype(np.uint8))
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow takes every such JPEG for Adobe's, who store no ink as 255.
+        image = ImageChops.invert(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    flat = Image.new("RGB", layer.size, _WHITE)
+    flat.paste(layer, mask=layer.getchannel("A"))
+    return flat

@@ -22,13 +22,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVI
 
 
 def read_image(data: bytes) -> Image.Image:
-    """Decode an image.
-
-    Args:
-        data: a file's bytes.
-
-    Returns:
-        Its first frame, in the mode it is stored in, not turned yet; `format` says what it was.
+    """Decode the first frame of an image's file, in the mode it is stored in, not turned; `format` says what it was.
 
     Raises:
         MediaError: it is of no known format, damaged, or has more than `MOST_PIXELS` by its header.
@@ -49,11 +43,7 @@ def read_image(data: bytes) -> Image.Image:
 
 @contextmanager
 def undamaged() -> Iterator[None]:
-    """Report whatever Pillow raises for an image as damage.
-
-    Raises:
-        MediaError: something was raised.
-    """
+    """Report whatever Pillow raises for an image as damage, by MediaError."""
     with warnings.catch_warnings():
         # Warnings are about odd metadata, mostly, and about sizes that are checked here.
         warnings.simplefilter("ignore")

@@ -1,7 +1,6 @@
 """Frames of a video: exactly those that a sampling policy names, upright, whichever library decodes them.
 
-clips.py           an item's clip -> images in the sink, and where they come from
-frame_names.py     the name of a frame's image
+frame_names.py     an item's clip -> images in the sink, by name, and where they come from
 read.py            a clip and a policy -> frames, by the decoder chosen
 sampling.py        the policy: which frames of a clip are taken
 container.py       opens a clip, reads its packets, refuses one that is cut short

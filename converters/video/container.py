@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Collection, Iterator
@@ -40,11 +39,15 @@ def open_clip(path: Path) -> Iterator[Clip]:
     """Open a clip for the length of the block.
 
     Raises:
-        MediaError: it is no video, damaged or cut short; also whatever FFmpeg finds wrong during the block.
+        MediaError: it is not a video, damaged or cut short; also whatever FFmpeg finds wrong during the block.
     """
     name = shown_name(path)
     try:
-        _check_file(path.stat(), name)
+        status = path.stat()
+        is_file = stat.S_ISREG(status.st_mode)
+        if not is_file or not status.st_size:
+            what = "an empty file" if is_file else "a folder" if path.is_dir() else "not a regular file"
+            raise MediaError(f"{name}: {what}, where a video was expected")
         container = _open(path)
     except (OSError, av.FFmpegError) as error:
         is_damage = isinstance(error, av.FFmpegError) and not isinstance(error, PermissionError)
@@ -57,15 +60,6 @@ def open_clip(path: Path) -> Iterator[Clip]:
             raise MediaError(f"{name}: damaged ({error.strerror})") from error
 
 
-def _check_file(status: os.stat_result, name: str) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise MediaError(f"{name}: a folder, where a video was expected")
-    if not stat.S_ISREG(status.st_mode):
-        raise MediaError(f"{name}: not a regular file, where a video was expected")
-    if status.st_size == 0:
-        raise MediaError(f"{name}: an empty file, where a video was expected")
-
-
 def _open(path: Path) -> av.InputContainer:
     # The prefix keeps FFmpeg from taking a part of the name for a protocol.
     return av.open(f"file:{path}", container_options={"format_whitelist": FORMATS}, metadata_errors="replace")
@@ -73,11 +67,9 @@ def _open(path: Path) -> av.InputContainer:
 
 def _video_stream(container: av.InputContainer, name: str) -> av.VideoStream:
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-    if stream is None:
-        raise MediaError(f"{name}: holds no video stream")
-    decoder = stream.codec_context
-    if decoder is None:
-        raise MediaError(f"{name}: FFmpeg has no decoder for its video")
+    decoder = stream.codec_context if stream else None
+    if stream is None or decoder is None:
+        raise MediaError(f"{name}: {'FFmpeg has no decoder for its video' if stream else 'holds no video stream'}")
     if decoder.width * decoder.height > MAX_PIXELS:
         raise MediaError(f"{name}: frames of {decoder.width}x{decoder.height}, more than {MAX_PIXELS} pixels in one")
     decoder.options = {"max_pixels": str(MAX_PIXELS)}
@@ -86,15 +78,7 @@ def _video_stream(container: av.InputContainer, name: str) -> av.VideoStream:
 
 
 class Clip:
-    """An open clip, read through once without decoding.
-
-    Args:
-        path: the file.
-        stream: its open video stream.
-
-    Raises:
-        MediaError: it is damaged or cut short.
-    """
+    """An open clip, read through once without decoding; raises MediaError where it is damaged or cut short."""
 
     def __init__(self, path: Path, stream: av.VideoStream) -> None:
         self.name = shown_name(path)
@@ -136,18 +120,18 @@ class Clip:
                 count += 1
                 size += packet.size
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
-                if self._held is not None:
-                    self._held.append(packet)
                 if size > HELD:
                     self._held = None
+                elif self._held is not None:
+                    self._held.append(packet)
+        stated = _stated_frames(self.stream, indexed, count)
+        seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
         if errors:
             raise MediaError(f"{self.name}: damaged ({errors[0]})")
         if not count:
             raise MediaError(f"{self.name}: holds no frames")
-        stated = _stated_frames(self.stream, indexed, count)
         if count < stated:
             raise MediaError(f"{self.name}: cut short, {count} of {stated} frames are there")
-        seconds, stated_seconds = float(end * self.stream.time_base), _stated_end(self.stream)
         if seconds + EARLY * seconds / count < stated_seconds:
             raise MediaError(f"{self.name}: cut short, {seconds:.1f} of {stated_seconds:.1f} seconds are there")
 
@@ -174,17 +158,14 @@ def _packets(stream: av.VideoStream) -> Iterator[av.Packet]:
 
 
 def _stated_frames(stream: av.VideoStream, indexed: int, found: int) -> int:
-    """Return how many frames a clip must hold by what its container states; 0 where that says nothing.
+    """Return how many frames a clip must hold by its container, whose index named so many before anything was read.
 
-    The container's index named `indexed` frames before anything was read: all, the key frames, or none.
+    An index names all, the key frames, or none. An AVI states those too that were dropped in recording and have no
+    packet. None is missing if all is there that its index names. That is what the file ends with; of a file that ends
+    before, libavformat makes an index of the frames it has seen, and shortens the duration.
     """
-    if stream.container.format.name == "avi":
-        # An AVI states those too that were dropped in recording and have no packet. None is missing if all is there
-        # that its index names. That is what the file ends with; of a file that ends before, libavformat makes an index
-        # of the frames it has seen, and shortens the duration.
-        is_whole = found == indexed and stream.duration == stream.frames
-        return indexed if is_whole else int(stream.frames)
-    return indexed
+    is_whole = found == indexed and stream.duration == stream.frames
+    return int(stream.frames) if stream.container.format.name == "avi" and not is_whole else indexed
 
 
 def _stated_end(stream: av.VideoStream) -> float:
@@ -192,9 +173,6 @@ def _stated_end(stream: av.VideoStream) -> float:
     container = stream.container
     if not ("matroska" in container.format.name or container.format.name == "flv"):
         return 0.0  # in others it follows from the packets, or is a guess
-    stated = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
-    if stated:
-        hours, minutes, seconds = map(float, stated.groups())
-        return 3600 * hours + 60 * minutes + seconds
-    alone = len(container.streams) == 1
-    return container.duration / av.time_base if alone and container.duration else 0.0
+    if stated := re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", "")):
+        return sum(float(part) * unit for part, unit in zip(stated.groups(), (3600, 60, 1), strict=True))
+    return container.duration / av.time_base if len(container.streams) == 1 and container.duration else 0.0

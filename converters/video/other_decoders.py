@@ -11,50 +11,40 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 
 from ...schema.errors import MediaError, MissingDependencyError
 from .container import shown_name
-from .pyav_frames import decode
-from .sampling import Choose, Frame
-from .upright import Display, as_stored, upright
+from .pyav_frames import Decoded
+from .upright import Display, as_stored
 
-__all__ = ["import_decord", "read"]
+__all__ = ["decode_again", "import_decord"]
 
 # Mean difference of two decoders' values of one frame, in levels of 255. Those tried differ by 0, and by up to 1.5
 # where fields are interlaced; in a clip that moves, neighbouring frames differ by more than this.
 SAME_FRAME = 4.0
 
 
-def read(path: Path, choose: Choose, library: Literal["decord", "opencv"]) -> list[Frame]:
-    """Read the frames that `choose` names.
+def decode_again(path: Path, library: str, decoded: Decoded) -> Iterator[tuple[int, np.ndarray]]:
+    """Give the frames that PyAV has decoded as the library decodes them: numbers, and pixels as stored.
 
     Raises:
-        MediaError: the clip is damaged, cut short, no video, or the library does not decode it as PyAV does.
+        MediaError: the library does not decode the clip as PyAV does.
         MissingDependencyError: the library is not installed.
     """
-    decoded = decode(path, choose)
-    display = decoded.display()
     if any("\ud800" <= character <= "\udfff" for character in str(path.absolute())):  # OpenCV 5.0 would crash over it
         raise MediaError(f"{shown_name(path)}: {library} does not open files whose names are not text; choose pyav")
-    frames: list[Frame] = []
-    given = IN_ORDER[library](path, list(decoded.frames), display)
+    given = IN_ORDER[library](path, list(decoded.frames), decoded.display())
     for number, expected in decoded.stored_pixels():
         pixels = next(given, np.empty(0))
         if pixels.shape != expected.shape or np.abs(pixels.astype(np.int16) - expected).mean() > SAME_FRAME:
             raise MediaError(f"{shown_name(path)}: {library} does not give frame {number} as PyAV does; choose pyav")
-        frames.append(Frame(number, decoded.table.times[number], upright(pixels, display)))
-    return frames
+        yield number, pixels
 
 
 def import_decord() -> ModuleType:
-    """Import decord, silenced.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
+    """Import decord, silenced; raises MissingDependencyError."""
     # Read by decord whenever it repeats a frame: its warnings are not for the terminal.
     os.environ.setdefault("DECORD_DUPLICATE_WARNING_THRESHOLD", "1.0")
     try:
@@ -85,14 +75,14 @@ def _opencv(path: Path, wanted: list[int], display: Display) -> Iterator[np.ndar
 
     clip = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    number = 0
-    while number <= wanted[-1] and clip.grab():
+    for number in range(wanted[-1] + 1):
+        if not clip.grab():
+            return
         if number in wanted:
             is_there, frame = clip.retrieve()
             if not is_there:
                 return
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        number += 1
 
 
 # Each decodes the clip in order and gives the wanted frames as stored, uint8 [H, W, 3] RGB.

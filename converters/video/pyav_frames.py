@@ -16,9 +16,9 @@ from av.video.reformatter import VideoReformatter
 from ...schema.errors import MediaError
 from .container import HELD, open_clip
 from .packet_headers import NotSkippable
-from .sampling import Choose, ClipTable, Frame
+from .sampling import Choose, ClipTable
 from .skipping import decode_wanted, index_packets
-from .upright import Display, read_display, upright
+from .upright import Display, read_display
 
 __all__ = ["Decoded", "decode"]
 
@@ -27,13 +27,10 @@ NO_RATE = Fraction(25)
 
 
 class Decoded(NamedTuple):
-    """The frames that were wanted of a clip, decoded, and what is known of the clip.
+    """The frames that were wanted of a clip, by their number, in presentation order, and what is known of the clip.
 
-    Args:
-        table: all its frames.
-        frames: those wanted, by their number, in presentation order.
-        pixel_aspect: width of a stored pixel over its height, where the clip says.
-        skipped: only what the wanted frames need was decoded.
+    `pixel_aspect` is the width of a stored pixel over its height, where the clip says; `skipped`, whether only what the
+    wanted frames need was decoded.
     """
 
     table: ClipTable
@@ -52,20 +49,9 @@ class Decoded(NamedTuple):
         for number, frame in self.frames.items():
             yield number, convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
 
-    def upright_frames(self) -> list[Frame]:
-        """Return the frames as a player displays them."""
-        display = self.display()
-        return [
-            Frame(number, self.table.times[number], upright(pixels, display)) for number, pixels in self.stored_pixels()
-        ]
-
 
 def decode(path: Path, choose: Choose) -> Decoded:
-    """Decode the frames that `choose` names.
-
-    Raises:
-        MediaError: the clip is damaged, cut short, or no video.
-    """
+    """Decode the frames that `choose` names; raises MediaError where the clip is damaged, cut short, or not a video."""
     with suppress(NotSkippable), open_clip(path) as clip:
         index = index_packets(clip)
         table = index.table(clip.stream.time_base)

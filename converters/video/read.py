@@ -20,12 +20,9 @@ def read_frames(
     """Read the frames of a clip that the policy chooses.
 
     Args:
-        path: the clip.
-        sampling: the policy.
         decoder: the library that decodes. `auto` is PyAV: it alone skips what the frames do not need, and the others
             are checked against it.
-        key: what the jitter of this clip depends on beside the seed: the item's id.
-        jitter: whether this clip is one to jitter, if the policy does.
+        key, jitter: of the clip, as for `select_frames`.
 
     Returns:
         The frames, in presentation order, bit for bit those that the library gives when it decodes the whole clip in
@@ -36,37 +33,38 @@ def read_frames(
         MissingDependencyError: the decoder is not installed.
     """
 
-    def choose(clip: ClipTable) -> list[int]:
-        chosen = select_frames(clip, sampling, key=key, jitter=jitter)
-        if not chosen:
-            from .container import shown_name
-
-            raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
-        return chosen
-
-    from . import other_decoders, pyav_frames
-
     try:
-        if decoder in ("opencv", "decord"):
-            return other_decoders.read(path, choose, decoder)
-        return pyav_frames.decode(path, choose).upright_frames()
+        return _read(path, sampling, decoder, key, jitter=jitter)
     finally:
         # In PyAV a frame and its side data refer to each other, and so to all of the decoder's memory: until the next
         # collection of its own accord, that is gigabytes.
         gc.collect(1)
 
 
-def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:
-    """Return the versions of the libraries that shape the frames, by name.
+def _read(path: Path, sampling: Sampling, decoder: Decoder, key: str, *, jitter: bool) -> list[Frame]:
+    from .container import shown_name
+    from .other_decoders import decode_again
+    from .pyav_frames import decode
+    from .upright import upright
 
-    Raises:
-        MissingDependencyError: the decoder is not installed.
-    """
+    def choose(clip: ClipTable) -> list[int]:
+        chosen = select_frames(clip, sampling, key=key, jitter=jitter)
+        if not chosen:
+            raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
+        return chosen
+
+    decoded = decode(path, choose)
+    stored = decoded.stored_pixels() if decoder in ("auto", "pyav") else decode_again(path, decoder, decoded)
+    times, display = decoded.table.times, decoded.display()
+    return [Frame(number, times[number], upright(pixels, display)) for number, pixels in stored]
+
+
+def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:
+    """Return the versions of the libraries that shape the frames; raises MissingDependencyError."""
     import av
 
-    versions = {"pyav": av.__version__}
-    for library in ("libavcodec", "libavformat", "libswscale"):
-        versions[library] = ".".join(map(str, av.library_versions[library]))
+    libraries = ("libavcodec", "libavformat", "libswscale")
+    versions = {"pyav": av.__version__} | {name: ".".join(map(str, av.library_versions[name])) for name in libraries}
     if decoder == "opencv":
         import cv2
 

@@ -105,8 +105,7 @@ def select_frames(clip: ClipTable, sampling: Sampling, *, key: str = "", jitter:
     """Choose the frames to take from a clip.
 
     Args:
-        clip: its frames; at least one.
-        sampling: the policy.
+        clip: of at least one frame.
         key: what the jitter of this clip depends on beside the seed: the item's id.
         jitter: whether this clip is one to jitter, if the policy does.
 

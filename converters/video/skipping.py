@@ -7,9 +7,10 @@ to. What is decoded then comes out as in a decode of the whole clip, provided th
 - presentation order by the headers and by the PTS of the container is the same;
 - the decoder outputs, at run time, the frames that were decoded, in this order, and reports no damage.
 
-Where one of these does not hold, the clip is decoded in order. The key frame flags of the container, which real files
-get wrong, are not read; nor are flags and PTS alone enough, with libavcodec told to skip what is not a reference
-(`skip_frame`): frames that are not coded, open GOPs and lost packets then give other frames, unnoticed.
+Where one of these does not hold, the clip is decoded in order. Less does not do: by flags and PTS alone, with
+libavcodec told to skip what is not a reference (`skip_frame`), frames that are not coded, open GOPs and lost packets
+give other frames, unnoticed; so do lost packets where order is by libavcodec's filter `dts2pts`, which does not compare
+frame numbers. The key frame flags of the container are wrong in real files.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from .container import Clip
-from .packet_headers import HEADER_READERS, NotSkippable, PacketHeader
+from .packet_headers import HEADER_READERS, NotSkippable, PacketHeader, require
 from .sampling import ClipTable
 
 __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
@@ -65,14 +66,9 @@ class PacketIndex(NamedTuple):
 
 
 def index_packets(clip: Clip) -> PacketIndex:
-    """Read the headers of a clip's packets.
-
-    Raises:
-        NotSkippable: the clip has to be decoded in order.
-    """
+    """Read the headers of a clip's packets; raises NotSkippable."""
     decoder = clip.stream.codec_context
-    if decoder.name not in HEADER_READERS:
-        raise NotSkippable(f"headers of {decoder.name} are not read")
+    require(decoder.name in HEADER_READERS, f"headers of {decoder.name} are not read")
     filter_name, read = HEADER_READERS[decoder.name]
     extradata = decoder.extradata or b""
     pts: list[int | None] = []
@@ -82,8 +78,7 @@ def index_packets(clip: Clip) -> PacketIndex:
         try:
             made = BitStreamFilterContext(filter_name, clip.stream)
             for packet in clip.packets():
-                if packet.has_sidedata("new_extradata"):
-                    raise NotSkippable("the configuration changes")
+                require(not packet.has_sidedata("new_extradata"), "the configuration changes")
                 pts.append(packet.pts)
                 cut_away.append(packet.is_discard)
                 yield [bytes(part) for part in made.filter(av.Packet(bytes(packet)))]
@@ -97,27 +92,18 @@ def index_packets(clip: Clip) -> PacketIndex:
 
 
 def put_in_order(headers: Sequence[PacketHeader], pts: Sequence[int | None]) -> PacketIndex:
-    """Put the frames of a clip in presentation order, given the header and PTS of each packet in decoding order.
-
-    Raises:
-        NotSkippable: headers and PTS differ.
-    """
-    if not headers[0].is_access_point:
-        raise NotSkippable("the clip does not begin with an access point")
+    """Put a clip's frames in presentation order, given each packet's header and PTS; raises NotSkippable."""
+    require(headers[0].is_access_point, "the clip does not begin with an access point")
     shown = sorted((number for number, header in enumerate(headers) if header.is_shown), key=lambda n: headers[n].order)
     times = [time for packet in shown if (time := pts[packet]) is not None]
     orders = [headers[packet].order for packet in shown]
-    if not shown or len(times) < len(shown) or not all(a < b for row in (orders, times) for a, b in pairwise(row)):
-        raise NotSkippable("headers and PTS do not give one presentation order")
+    rise = all(one < other for numbers in (orders, times) for one, other in pairwise(numbers))
+    require(shown and len(times) == len(shown) and rise, "headers and PTS do not give one presentation order")
     return PacketIndex(headers, shown, times)
 
 
 def decode_wanted(clip: Clip, index: PacketIndex, wanted: Iterable[int]) -> dict[int, av.VideoFrame]:
-    """Decode some frames and what they need.
-
-    Raises:
-        NotSkippable: the decoder reports damage, or does not output the frames that were decoded in their order.
-    """
+    """Decode some frames and what they need; raises NotSkippable."""
     wanted = set(wanted)
     needed = index.needed_packets(wanted)
     expected = [frame for frame, packet in enumerate(index.packets) if packet in needed]

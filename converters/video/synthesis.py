@@ -40,28 +40,21 @@ def write_clip(
     pixel_aspect: Fraction | int = 1,
     pixel_format: str = "yuv420p",
 ) -> Path:
-    """Write a video without sound.
+    """Write a video without sound, and return its path, whose suffix says the container.
 
     Args:
-        path: where; its suffix says the container (`.avi`, `.mp4`, `.mkv`, `.ts`, `.h264` ...).
         frames: uint8 [H, W, 3] in RGB, all of one size, with even sides.
-        fps: frames a second.
         codec: FFmpeg's name of the encoder: `mpeg4`, `libx264`, `libvpx-vp9` ...
         gop: frames from one key frame to the next.
         b_frames: frames in a row that refer to later ones.
-        options: of the encoder.
-        container_options: of the container's writer.
+        options, container_options: of the encoder, and of the container's writer.
         times: seconds at which each frame is displayed, to the millisecond, where they are not evenly spaced.
         turn: degrees by which a player turns the frames, counter-clockwise; a multiple of 90.
         pixel_aspect: width of a pixel over its height.
-        pixel_format: FFmpeg's name of the format the frames are encoded in.
-
-    Returns:
-        The path.
     """
     import av
 
-    times = iter(times) if times is not None else None
+    ticks = None if times is None else (round(time * TICKS) for time in times)
     settings = {"flags": "+bitexact", "threads": "1", **SETTINGS.get(codec, {}), **(options or {})}
     with av.open(str(path), "w", container_options={"fflags": "+bitexact", **(container_options or {})}) as container:
         stream = None
@@ -73,13 +66,13 @@ def write_clip(
                 context = stream.codec_context
                 context.gop_size, context.max_b_frames = gop, b_frames
                 context.sample_aspect_ratio = pixel_aspect
-                if times is not None:
+                if ticks:
                     context.time_base = Fraction(1, TICKS)
                 if turn:
                     stream.set_display_rotation(turn)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.time_base = Fraction(1, TICKS) if times is not None else 1 / Fraction(fps)
-            frame.pts = number if times is None else round(next(times) * TICKS)
+            frame.time_base = Fraction(1, TICKS) if ticks else 1 / Fraction(fps)
+            frame.pts = next(ticks) if ticks else number
             container.mux(stream.encode(frame))
         if stream is not None:
             container.mux(stream.encode(None))

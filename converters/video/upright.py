@@ -15,13 +15,9 @@ MOST_OBLONG = 8
 
 
 class Display(NamedTuple):
-    """What has to be done to a stored frame.
+    """What has to be done to a stored frame: exchange rows and columns, turn it upside down, mirror it left to right.
 
-    Args:
-        swap: exchange rows and columns, first of all.
-        flip_rows: then turn it upside down.
-        flip_columns: then mirror it left to right.
-        pixel_aspect: width of a stored pixel over its height.
+    `pixel_aspect` is the width of a stored pixel over its height.
     """
 
     swap: bool = False
@@ -31,13 +27,10 @@ class Display(NamedTuple):
 
 
 def read_display(matrix: bytes | None, pixel_aspect: Fraction | None) -> Display:
-    """Read what a clip says about displaying its frames.
+    """Read what a clip says about displaying its frames, by its display matrix as FFmpeg gives it.
 
-    Args:
-        matrix: its display matrix as FFmpeg gives it, nine int32 (a b u, c d v, x y w): the stored point (x, y), y
-            downwards, is displayed at (ax + cy, bx + dy). Quarter turns and mirrorings are followed; a matrix that is
-            neither is not.
-        pixel_aspect: width of a stored pixel over its height; nothing or 0 where the clip does not say.
+    That is nine int32 (a b u, c d v, x y w): the stored point (x, y), y downwards, is displayed at (ax + cy, bx + dy).
+    Quarter turns and mirrorings are followed; a matrix that is neither is not.
     """
     aspect = pixel_aspect if pixel_aspect and 1 / MOST_OBLONG <= pixel_aspect <= MOST_OBLONG else Fraction(1)
     a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist() if matrix else (1, 0, 0, 0, 1, 0)
