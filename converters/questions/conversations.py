@@ -24,12 +24,9 @@ CREATE TABLE item (conversation TEXT, value BLOB);
 def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Item]:
     """Join the items of a split that share an image, each conversation in the place of its first.
 
-    The items wait in a temporary file, so memory does not grow with their number. Failed items stay by
-    themselves; so do second ones of an id, whichever image they share, and they fail.
-
-    Args:
-        items: items with one question each.
-        name: the id of the conversation that an item belongs to.
+    The items, of one question each, wait in a temporary file, so memory does not grow with their number. Failed items
+    stay by themselves; so do second ones of an id, whichever image they share, and they fail. `name` gives the id of
+    the conversation that an item belongs to.
     """
     with TemporaryTables(_TABLES) as table:
         for item in items:

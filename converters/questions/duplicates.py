@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
@@ -21,12 +22,7 @@ def with_duplicates_named(folder: Folder, files: FileNames, find: Callable[[], I
     """Yield items; of those that show one image, each names the others and has the group and the image of the first.
 
     How many images are in more than one split is logged. Only files of equal size are read, so of a large data set
-    next to nothing is.
-
-    Args:
-        folder: the input.
-        files: what lies in it.
-        find: finds the items, with one image each; `shared` is its path. Called twice.
+    next to nothing is. `find` is called twice; its items have one image each, and `shared` is its path.
     """
     groups = _groups(folder, files, find())
     across = sum(len({item.split for item in same}) > 1 for same in groups)
@@ -39,15 +35,13 @@ def with_duplicates_named(folder: Folder, files: FileNames, find: Callable[[], I
     together = {item.shared: same for same in groups for item in same}
     for item in find():
         same = together.get(item.shared)
-        yield item if item.failure or same is None else _named(item, same)
-
-
-def _named(item: Item, same: list[Item]) -> Item:
-    sample, first = Sample.of(item), Sample.of(same[0])
-    others = sorted({other.id for other in same} - {item.id})
-    meta = {**(sample.meta or {}), "group": (first.meta or {})["group"], "duplicates": others}
-    data = replace(sample, images=first.images, meta=meta).as_data()
-    return replace(item, images=same[0].images, shared=same[0].shared, data=data)
+        if same and not item.failure:
+            sample, first = Sample.of(item), Sample.of(same[0])
+            others = sorted({other.id for other in same} - {item.id})
+            meta = {**(sample.meta or {}), "group": (first.meta or {})["group"], "duplicates": others}
+            data = replace(sample, images=first.images, meta=meta).as_data()
+            item = replace(item, images=same[0].images, shared=same[0].shared, data=data)
+        yield item
 
 
 def _groups(folder: Folder, files: FileNames, items: Iterable[Item]) -> list[list[Item]]:
@@ -56,12 +50,10 @@ def _groups(folder: Folder, files: FileNames, items: Iterable[Item]) -> list[lis
     for item in items:
         if not item.failure and item.shared:
             by_path.setdefault(item.shared, []).append(item)
-    by_size: dict[int, list[str]] = {}
-    for path in by_path:
-        by_size.setdefault(files.size(path), []).append(path)
+    sizes = {path: files.size(path) for path in by_path}
+    alike = Counter(sizes.values())
     by_content: dict[tuple[int, str], list[Item]] = {}
-    for size, paths in by_size.items():
-        for path in paths:
-            digest = folder.sha256(path) if len(paths) > 1 else ""
-            by_content.setdefault((size, digest), []).extend(by_path[path])
+    for path, size in sizes.items():
+        digest = folder.sha256(path) if alike[size] > 1 else ""
+        by_content.setdefault((size, digest), []).extend(by_path[path])
     return [same for same in by_content.values() if len({item.id for item in same}) > 1]

@@ -1,4 +1,4 @@
-"""Reading a raw row's cells, with one clear line where they are not what they should be."""
+"""The cells of a raw row; each function raises ItemError, in one clear line, where they are not what they should be."""
 
 from __future__ import annotations
 
@@ -13,31 +13,19 @@ __all__ = ["cell_at", "is_identified", "name_at", "text_at", "texts_at"]
 
 
 def cell_at(values: Mapping[str, Any], key: str) -> Any:
-    """Return a cell.
-
-    Raises:
-        ItemError: the row has none of this name.
-    """
+    """Return a cell, whatever it holds."""
     if key not in values:
         raise ItemError(f"no {key!r}; it has: {', '.join(values) or 'nothing'}")
     return values[key]
 
 
 def text_at(values: Mapping[str, Any], key: str) -> str:
-    """Return a text unchanged.
-
-    Raises:
-        ItemError: it is missing, not a text, or blank.
-    """
+    """Return a text unchanged; a blank one is an error."""
     return _text(cell_at(values, key), repr(key))
 
 
 def texts_at(values: Mapping[str, Any], key: str) -> list[str]:
-    """Return a list of texts, of at least one.
-
-    Raises:
-        ItemError: it is missing, empty, not a list, or one of them is not a text or is blank.
-    """
+    """Return a list of texts, of at least one, none of them blank."""
     found = cell_at(values, key)
     if not isinstance(found, list) or not found:
         raise ItemError(f"{key!r} is {shortened(found)}; expected a list of texts")
@@ -45,11 +33,7 @@ def texts_at(values: Mapping[str, Any], key: str) -> list[str]:
 
 
 def name_at(values: Mapping[str, Any], key: str) -> str:
-    """Return what something is called by: a text, or a number as one.
-
-    Raises:
-        ItemError: it is missing, or neither of them.
-    """
+    """Return what something is called by: a text, or a number as one."""
     found = cell_at(values, key)
     return str(found) if type(found) is int else _text(found, repr(key))
 

@@ -19,14 +19,15 @@ _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 class FileNames(TemporaryTables):
     """The files below a folder, walked through once. A context manager: leaving it removes the table.
 
-    Args:
-        folder: the input. Files whose names are not UTF-8 are left out: no annotation can name them.
+    Files whose names are not UTF-8 are left out: no annotation can name them.
     """
 
     def __init__(self, folder: Folder) -> None:
         super().__init__("CREATE TABLE file (path TEXT, name TEXT, size INTEGER)")
         self.address = folder.address
-        self.fill("INSERT INTO file VALUES (?, ?, ?)", _rows(folder))
+        entries = (entry for entry in folder.files() if not _NOT_UTF8.search(entry.name))
+        rows = ((entry.name, PurePosixPath(entry.name).name, entry.size) for entry in entries)
+        self.fill("INSERT INTO file VALUES (?, ?, ?)", rows)
         self.execute("CREATE INDEX by_path ON file (path)")
         self.execute("CREATE INDEX by_name ON file (name)")
 
@@ -36,12 +37,10 @@ class FileNames(TemporaryTables):
             yield path
 
     def find(self, path: str, beside: str = "") -> str:
-        """Return where an image lies that an annotation names.
+        """Return where an image lies that an annotation names by a path, which begins in the annotation's folder.
 
-        Args:
-            path: as the annotation has it. Where there is no such file, the one of the same name is taken, wherever it
-                lies below the input; so nothing outside the input is ever reached.
-            beside: the annotation file; its folder is where the path begins.
+        Where there is no such file, the one of the same name is taken, wherever it lies below the input; so nothing
+        outside the input is ever reached.
 
         Raises:
             ItemError: there is no such file, or the bare name stands for several.
@@ -64,9 +63,3 @@ class FileNames(TemporaryTables):
     def _select(self, column: str, value: str) -> list[str]:
         query = f"SELECT path FROM file WHERE {column} = ? ORDER BY rowid LIMIT 2"
         return [path for (path,) in self.execute(query, (value,))]
-
-
-def _rows(folder: Folder) -> Iterator[tuple[str, str, int]]:
-    for entry in folder.files():
-        if not _NOT_UTF8.search(entry.name):
-            yield entry.name, PurePosixPath(entry.name).name, entry.size

@@ -52,14 +52,8 @@ def annotation_files(
 ) -> list[AnnotationFile]:
     """List a data set's annotation files: those of train, validation, development and test, each by path.
 
-    Args:
-        files: what lies below the input.
-        published: matches the names of the files as they were published.
-        expected: what people are told to put below the input.
-        tables: Parquet and Arrow files count, too.
-
-    Raises:
-        InputError: there is none.
+    Those whose names are as published, and with `tables` Parquet and Arrow files. Raises InputError where there is
+    none; `expected` is what people are told to put below the input.
     """
     found = [
         AnnotationFile(path, split_of_file(path))
@@ -68,16 +62,13 @@ def annotation_files(
     ]
     if not found:
         raise InputError(f"{files.address}: no annotation file of this data set; expected {expected}")
-    return sorted(found, key=lambda file: (_place(file.split), file.split, file.name))
+    places = {file.split: [file.split.startswith(name) for name in _ORDER].index(True) for file in found}
+    return sorted(found, key=lambda file: (places[file.split], file.split, file.name))
 
 
 def is_table(path: str) -> bool:
     """Tell whether a file is a Parquet or Arrow table."""
     return PurePosixPath(path).suffix.lower() in (".parquet", ".arrow")
-
-
-def _place(split: str) -> int:
-    return next(place for place, name in enumerate(_ORDER) if split.startswith(name))
 
 
 def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[Form]) -> Iterator[Item]:
@@ -89,11 +80,10 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
             first = list(islice(rows, _LOOKED_AT))
             form = _form(first, forms)
             for row in chain(first, rows):
-                number = counts[split]
                 counts[split] += 1
                 try:
                     row.cells()
-                    yield from form.items(row, split, number)
+                    yield from form.items(row, split, counts[split] - 1)
                 except ItemError as error:
                     yield failed_item(row.place, split, str(error))
         except (ItemError, InputError) as error:

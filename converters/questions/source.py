@@ -11,13 +11,15 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta
 
+from ...schema.errors import ItemError, UsageError
 from ...storage import check_readable
 from ..base import Item
 from ..prompts import Prompts
+from ..rows import Row
 from ..sample import SampleSource
+from .fields import cell_at
 from .files import FileNames
 from .forms import AnnotationFile, Form, annotation_files, find_items
-from .labels import LabelAnswers
 
 __all__ = ["LabelOption", "LabelSource", "QuestionSource"]
 
@@ -86,11 +88,52 @@ class LabelSource(QuestionSource):
     label: LabelOption
 
     def __post_init__(self) -> None:
-        """Refuse a prompt or an answer that cannot be used before anything is fetched or read."""
-        self.answers.check_prompts(self.prompt)
+        """Refuse a prompt or an answer that cannot be used before anything is fetched or read.
+
+        A prompt may not offer the usual answers where others are trained on.
+        """
+        usual = [pair.partition("=")[2] for pair in self.usual_labels]
+        offered = [f"{a} or {b}".casefold() for a in usual for b in usual if a.casefold() != b.casefold()]
+        changed = {answer.casefold() for answer in self._answers.values()} != {answer.casefold() for answer in usual}
+        for prompt in self.prompt if changed else ():
+            if any(choice in prompt.casefold() for choice in offered):
+                raise UsageError(
+                    f"the prompt {prompt!r} offers {' or '.join(usual)}, but --label makes the answers "
+                    f"{self.choice()}; let the prompt offer those"
+                )
         super().__post_init__()
 
     @cached_property
-    def answers(self) -> LabelAnswers:
-        """The answer to each label."""
-        return LabelAnswers(self.label, self.usual_labels)
+    def _answers(self) -> dict[str, str]:
+        """The answer to each label; labels are compared as texts, in any case."""
+        answers: dict[str, str] = {}
+        for pair in self.label:
+            label, answer = (part.strip() for part in pair.partition("=")[::2])
+            if not label or not answer:
+                raise UsageError(f"the label {pair!r}: expected LABEL=ANSWER, such as 1=Yes")
+            if label.casefold() in answers:
+                raise UsageError(f"the label {pair!r}: {label!r} has an answer already; give it one")
+            answers[label.casefold()] = answer
+        return answers
+
+    def choice(self, *, last_first: bool = False) -> str:
+        """Return the answers as a prompt offers them, such as `True or False`."""
+        answers = list(dict.fromkeys(self._answers.values()))
+        return " or ".join(reversed(answers) if last_first else answers)
+
+    def answer_to(self, row: Row, split: str) -> tuple[str, dict[str, str]]:
+        """Return the answer to a row's `label`, and what the record's `meta` says of it.
+
+        Rows of a test split need no label: they are to be predicted on, and their answer is empty.
+
+        Raises:
+            ItemError: the label is missing, or has no answer.
+        """
+        values = row.cells()
+        if split.startswith("test") and values.get("label") is None:
+            return "", {}
+        label = cell_at(values, "label")
+        answer = self._answers.get(str(label).casefold()) if isinstance(label, str | int) else None
+        if answer is None:
+            raise ItemError(f"the label {label!r} has no answer; there are: {', '.join(self._answers)} (--label)")
+        return answer, {"label": str(label)}

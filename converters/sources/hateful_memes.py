@@ -69,7 +69,7 @@ class HatefulMemes(LabelSource):
     @property
     def default_prompt(self) -> str:
         """The template where no prompt is given."""
-        question = f"Is this meme hateful? Answer {self.answers.choice(last_first=True)}."
+        question = f"Is this meme hateful? Answer {self.choice(last_first=True)}."
         return f'The text on this meme: "{{{{ text }}}}"\n{question}' if self.caption else question
 
     def forms(self, files: FileNames) -> list[Form]:
@@ -92,7 +92,7 @@ class HatefulMemes(LabelSource):
         text = cell_at(values, "text")
         if not isinstance(text, str):
             raise ItemError(f"'text' is {text!r}; expected a text")
-        answer, label = self.answers.of(row, split)
+        answer, label = self.answer_to(row, split)
         sample = Sample(
             turns=[SampleTurn(values={"text": text}, assistant=answer)],
             images=[ImageRef(image)],

@@ -61,7 +61,7 @@ class NLVR(LabelSource):
     @property
     def default_prompt(self) -> str:
         """The template where no prompt is given."""
-        return f"{{{{ sentence }}}}\nIs this statement about the image true? Answer {self.answers.choice()}."
+        return f"{{{{ sentence }}}}\nIs this statement about the image true? Answer {self.choice()}."
 
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
@@ -74,7 +74,7 @@ class NLVR(LabelSource):
         found = _IDENTIFIER.fullmatch(identifier)
         if found is None:
             raise ItemError(f"the identifier {identifier!r}; expected <sentence>-<image>, as 1572-0")
-        answer, label = self.answers.of(row, split)
+        answer, label = self.answer_to(row, split)
         turn = SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)
         meta = {"group": f"{split}-{found[1]}", **label}
         folder = f"images/{name_at(values, 'directory')}"

@@ -67,7 +67,7 @@ class NLVR2(LabelSource):
     @property
     def default_prompt(self) -> str:
         """The template where no prompt is given."""
-        return f"{{{{ sentence }}}}\nIs this statement about the two images true? Answer {self.answers.choice()}."
+        return f"{{{{ sentence }}}}\nIs this statement about the two images true? Answer {self.choice()}."
 
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
@@ -91,7 +91,7 @@ class NLVR2(LabelSource):
             raise ItemError(f"{identifier!r} is of the split {found['split']}; it has no place in {split}")
         pair = identifier.rpartition("-")[0]
         images = [files.find(f"{pair}-img{side}.png", beside=row.file) for side in (0, 1)]
-        answer, label = self.answers.of(row, split)
+        answer, label = self.answer_to(row, split)
         sentence = f"{found['set']}--{found['sentence']}"
         sample = Sample(
             turns=[SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)],
