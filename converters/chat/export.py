@@ -37,10 +37,8 @@ def export_chat(dataset: Dataset, form: str, out: Folder, progress: Progress = s
     so that the folder can be moved, and holds all that is needed.
 
     Args:
-        dataset: what is exported.
         form: one of `FORMATS`.
         out: a folder that is empty or not there yet.
-        progress: shows how many records are written.
 
     Raises:
         OutputError: the folder holds something, or cannot be written.
@@ -61,11 +59,7 @@ def export_chat(dataset: Dataset, form: str, out: Folder, progress: Progress = s
 
 @contextmanager
 def _output_errors(out: Folder) -> Iterator[None]:
-    """Report in one line why a folder cannot be written.
-
-    Raises:
-        OutputError: it is a file, or the disk, the store or a permission is in the way.
-    """
+    """Report by OutputError, in one line, why a folder cannot be written."""
     try:
         yield
     except (NotADirectoryError, FileExistsError):

@@ -38,7 +38,9 @@ class ImageNames:
 
     def name(self, images: Sequence[ImageRef], otherwise: str) -> ImageSet:
         """Name the images of a record, no two the same; those that cannot keep their paths get the other prefix."""
-        kept = [_kept_name(image) for image in images]
+        # The name that an image's path gives it, "" where it has no path.
+        paths = [image.path.removeprefix(f"{IMAGES}/") if image.is_file else "" for image in images]
+        kept = [_SUFFIX.sub("", path) for path in paths]
         prefixes = {_prefix(name) for name in kept}
         prefix = prefixes.pop() if len(prefixes) == 1 else ""
         if prefix and self._take(prefix, kept, images):
@@ -52,11 +54,6 @@ class ImageNames:
             return False
         self._files.update(files)
         return True
-
-
-def _kept_name(image: ImageRef) -> str:
-    """Return the name that an image's path gives it, "" where it has no path."""
-    return _SUFFIX.sub("", image.path.removeprefix(f"{IMAGES}/")) if image.is_file else ""
 
 
 def _prefix(name: str) -> str:

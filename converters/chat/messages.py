@@ -23,32 +23,26 @@ from ...schema.errors import ItemError
 from ...schema.wording import counted, shortened
 from ..rows import Row
 from ..rows.image_ref import ImageRef, path_in_input
-from .marks import MARK, take_marks
+from .writing import MARK, take_marks
 
 __all__ = ["Message", "read_messages", "unread_keys"]
 
 # What a row is read by; every other key becomes part of its record's meta.
 _ALWAYS_READ = frozenset({"id", "conversations", "messages", "prompt", "completion", "image", "images", "system"})
-_QUESTIONS = {"instruction": ("instruction", "input", "output", "history"), "query": ("query", "response", "history")}
+# The question of a row that is one question and its answer, and what else is read of it, the answer first.
+_QUESTIONS = {"instruction": ("output", "input", "history"), "query": ("response", "history")}
 
-_ROLES = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-    "developer": "system",
-}
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+_ROLES |= {"system": "system", "developer": "system"}
 # What says of an answer whether it is trained on: OpenAI's weight, and what others call it.
 _WEIGHTS = ("weight", "loss", "train")
 _NO_PLACE = ("tool_calls", "function_call")
 
 
 class Message(NamedTuple):
-    """One message.
+    """One message, of a user, an assistant or the system.
 
     Args:
-        role: user, assistant or system.
         text: its text, marks taken out; None where an answer is not known.
         images: what is shown with it, in order; None stands for the next image of the row's list.
         in_front: whether every image stood in front of the text.
@@ -82,31 +76,26 @@ def read_messages(row: Row) -> list[Message]:
 
 def unread_keys(row: dict[str, Any]) -> dict[str, Any]:
     """Return what a row holds besides its conversation and its images."""
-    read = _ALWAYS_READ.union(_QUESTIONS.get(_question(row), ()))
+    question = _question(row)
+    read = _ALWAYS_READ.union({question, *_QUESTIONS[question]} if question else ())
     return {key: value for key, value in row.items() if key not in read}
 
 
 def _conversation(row: dict[str, Any]) -> Iterator[Any]:
     if isinstance(row.get("system"), str) and row["system"].strip():
         yield {"role": "system", "content": row["system"]}
-    for key in ("conversations", "messages"):
-        if key in row:
-            yield from _list(row[key], key)
-            return
-    if "prompt" in row and "completion" in row:
+    if found := [key for key in ("conversations", "messages") if key in row]:
+        yield from _list(row[found[0]], found[0])
+    elif "prompt" in row and "completion" in row:
         for key, role in (("prompt", "user"), ("completion", "assistant")):
-            if isinstance(row[key], str):
-                yield {"role": role, "content": row[key]}
-            else:
-                yield from _list(row[key], key)
-        return
-    if question := _question(row):
+            yield from [{"role": role, "content": row[key]}] if isinstance(row[key], str) else _list(row[key], key)
+    elif question := _question(row):
         yield from _question_and_answer(row, question)
-        return
-    raise ItemError(
-        "no conversation: expected the key conversations, or messages, or one of the pairs prompt and completion, "
-        f"instruction and output, query and response; there is: {', '.join(row) or 'nothing'}"
-    )
+    else:
+        raise ItemError(
+            "no conversation: expected the key conversations, or messages, or one of the pairs prompt and completion, "
+            f"instruction and output, query and response; there is: {', '.join(row) or 'nothing'}"
+        )
 
 
 def _question_and_answer(row: dict[str, Any], question: str) -> Iterator[dict[str, Any]]:
@@ -120,16 +109,14 @@ def _question_and_answer(row: dict[str, Any], question: str) -> Iterator[dict[st
     if not all(isinstance(part, str) for part in parts):
         raise ItemError(f"{question} is {shortened(parts)}; expected a text")
     yield {"role": "user", "content": "\n".join(parts)}
-    yield {"role": "assistant", "content": row["output" if question == "instruction" else "response"]}
+    yield {"role": "assistant", "content": row[_QUESTIONS[question][0]]}
 
 
 def _question(row: dict[str, Any]) -> str:
     """Return the key of the question where a row is one question and its answer, else ""."""
     if {"conversations", "messages"} & row.keys() or {"prompt", "completion"} <= row.keys():
         return ""
-    if {"instruction", "output"} <= row.keys():
-        return "instruction"
-    return "query" if {"query", "response"} <= row.keys() else ""
+    return next((question for question, (answer, *_) in _QUESTIONS.items() if {question, answer} <= row.keys()), "")
 
 
 def _list(value: Any, key: str) -> list[Any]:
@@ -155,14 +142,12 @@ def _message(number: int, message: Any, marked: bool) -> Message:
     supervised = _is_supervised(where, message)
     if content is None and role == "assistant":
         return Message(role, None, supervised=supervised)
-    if isinstance(content, str) and marked:
-        text, marks, in_front = take_marks(content)
-        return Message(role, text, (None,) * marks, in_front, supervised)
-    if isinstance(content, str):
-        return Message(role, content, supervised=supervised)
     if isinstance(content, list):
         return _parts(where, role, content)._replace(supervised=supervised)
-    raise ItemError(f"{where} is {shortened(content)}; expected a text or a list of parts")
+    if not isinstance(content, str):
+        raise ItemError(f"{where} is {shortened(content)}; expected a text or a list of parts")
+    text, marks, in_front = take_marks(content) if marked else (content, 0, True)
+    return Message(role, text, (None,) * marks, in_front, supervised)
 
 
 def _is_supervised(where: str, message: dict[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -11,7 +10,6 @@ from msgspec import UNSET, UnsetType
 from ...schema.errors import ItemError
 from ...schema.wording import counted
 from ..rows import Row
-from ..rows.image_ref import ImageRef
 from ..sample import Sample, SampleTurn
 from .messages import Message, read_messages, unread_keys
 from .writing import OWN_KEY
@@ -33,7 +31,6 @@ def read_chat(row: Row, system: Misplaced = "front", marks: Misplaced = "front")
     """Read a row of any format.
 
     Args:
-        row: the row.
         system: a system message at the start is put in front of the first question, with an empty line between, or
             refused.
         marks: an image in the middle of a text moves to the front of its turn, where a record has it, or is refused.
@@ -81,13 +78,11 @@ def group_of(sample: Sample) -> str:
     if isinstance(group, str):
         return group
     shown = (sample.images[number] for turn in sample.turns for number in turn.images or ())
-    first = next((image.path for image in shown if image.path), "")
-    return first or msgspec.json.encode([_key(turn, sample.images) for turn in sample.turns]).decode()
-
-
-def _key(turn: SampleTurn, images: Sequence[ImageRef]) -> tuple[Any, ...]:
-    cells = [(images[number].column, *images[number].steps) for number in turn.images or ()]
-    return cells, turn.user, turn.assistant
+    if first := next((image.path for image in shown if image.path), ""):
+        return first
+    cells = [(image.column, *image.steps) for image in sample.images]
+    turns = [([cells[number] for number in turn.images or ()], turn.user, turn.assistant) for turn in sample.turns]
+    return msgspec.json.encode(turns).decode()
 
 
 def _own(row: dict[str, Any]) -> _Own | None:
@@ -118,21 +113,14 @@ def _pairs(
                 f"message {number + 1}{' after the system message' if before else ''} is the {message.role}'s; "
                 f"expected the {expected}'s, for questions and answers take turns"
             )
-        _check(message, marks, may_be_blank=may_be_blank)
+        if message.role == "assistant" and message.images:
+            raise ItemError("an answer shows an image; images belong in questions")
+        if not message.in_front and marks == "refuse":
+            raise ItemError("an image is after its text; give --marks front to move it to the front of its turn")
+        if not may_be_blank and message.text is not None and not message.text.strip() and not message.images:
+            blank = "a question is blank" if message.role == "user" else "an answer is empty; null is one not known"
+            raise ItemError(blank)
     if not messages or len(messages) % 2:
         raise ItemError("it ends without an answer; where none is known, give one that is null")
     messages[0] = messages[0]._replace(text=before + (messages[0].text or ""))
     return list(zip(messages[::2], messages[1::2], strict=True))
-
-
-def _check(message: Message, marks: Misplaced, *, may_be_blank: bool) -> None:
-    if message.role == "assistant" and message.images:
-        raise ItemError("an answer shows an image; images belong in questions")
-    if not message.in_front and marks == "refuse":
-        raise ItemError("an image is after its text; give --marks front to move it to the front of its turn")
-    if may_be_blank or message.text is None:
-        return
-    if not message.text.strip() and not message.images:
-        raise ItemError(
-            "a question is blank" if message.role == "user" else "an answer is empty; null is one not known"
-        )

@@ -1,7 +1,8 @@
-"""From a record to a row of each format, as its own tools read it."""
+"""From a record to a row of each format, as its own tools read it; and the mark `<image>` in a text."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -9,14 +10,34 @@ from msgspec import UNSET
 
 from ...schema.errors import UsageError
 from ...schema.record import Record, Turn
-from .marks import MARK, put_marks
 
-__all__ = ["FORMATS", "OWN_KEY", "Format"]
+__all__ = ["FORMATS", "MARK", "OWN_KEY", "Format", "put_marks", "take_marks"]
+
+# Where an image is shown.
+MARK = "<image>"
+_JOINED = re.compile(rf"(\s?){MARK}(\r\n|\s)?")
+_LEADING = re.compile(rf"(?:\s*{MARK})*")
 
 # Where a row has what no other key of its format would hold.
 OWN_KEY = "phi3v"
 
 _Row = dict[str, Any]
+
+
+def put_marks(text: str, number: int) -> str:
+    """Put marks in front of a text, each on a line of its own; `take_marks` gives the text back."""
+    return f"{MARK}\n" * number + text
+
+
+def take_marks(text: str) -> tuple[str, int, bool]:
+    """Take the marks out of a text, each with the space or line end after it; where none follows, the one before.
+
+    Returns:
+        The text without its marks, how many there were, and whether all stood in front of it.
+    """
+    leading = _LEADING.match(text)
+    in_front = MARK not in text[leading.end() if leading else 0 :]
+    return _JOINED.sub(lambda found: found[1] if found[2] else "", text), text.count(MARK), in_front
 
 
 class Format(NamedTuple):

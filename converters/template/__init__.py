@@ -30,10 +30,6 @@ class Written(NamedTuple):
 def write_template(name: str, out: str) -> Written:
     """Write `<name>.py`, `test_<name>.py` and `<name>.md` into a folder, which is made where there is none.
 
-    Args:
-        name: a Python name in lower case, such as my_source; no source has it yet.
-        out: the folder.
-
     Raises:
         UsageError: it cannot be a name, or is taken.
         OutputError: one of the files is there already, or the folder cannot be written.
@@ -48,9 +44,8 @@ def write_template(name: str, out: str) -> Written:
     class_name = "".join(word.capitalize() for word in name.split("_"))
     folder = Path(out)
     places = {file: folder / file.replace("my_source", name) for file in _FILES}
-    for place in places.values():
-        if place.exists():
-            raise OutputError(f"{place}: there already; choose another name, or another folder: --out DIR")
+    if taken := [place for place in places.values() if place.exists()]:
+        raise OutputError(f"{taken[0]}: there already; choose another name, or another folder: --out DIR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, place in places.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
@@ -44,7 +44,7 @@ class Decoded(NamedTuple):
         return read_display(bytes(matrix) if matrix else None, self.pixel_aspect)
 
     def stored_pixels(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Give each frame's number and its pixels as stored, uint8 [H, W, 3] RGB."""
+        """Give each frame's number, and its pixels as stored, uint8 [H, W, 3] RGB."""
         convert = VideoReformatter()  # one for all: it keeps its tables from frame to frame
         for number, frame in self.frames.items():
             yield number, convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
@@ -54,7 +54,8 @@ def decode(path: Path, choose: Choose) -> Decoded:
     """Decode the frames that `choose` names; raises MediaError where the clip is damaged, cut short, or not a video."""
     with suppress(NotSkippable), open_clip(path) as clip:
         index = index_packets(clip)
-        table = index.table(clip.stream.time_base)
+        keys = [frame for frame, packet in enumerate(index.packets) if index.headers[packet].is_access_point]
+        table = ClipTable(_times(index.pts, clip.stream), keys)
         frames = decode_wanted(clip, index, choose(table))
         return Decoded(table, frames, clip.stream.sample_aspect_ratio, skipped=True)
     first = _decode_in_order(path, keep=None)
@@ -83,14 +84,13 @@ def _decode_in_order(path: Path, keep: Collection[int] | None) -> Decoded:
                 frames[number] = frame
         if not pts:
             raise MediaError(f"{clip.name}: holds no frame that can be decoded")
-        rate = stream.average_rate or stream.guessed_rate or NO_RATE
-        table = ClipTable(_times(pts, stream.time_base, rate), keys)
-        return Decoded(table, frames, stream.sample_aspect_ratio, skipped=False)
+        return Decoded(ClipTable(_times(pts, stream), keys), frames, stream.sample_aspect_ratio, skipped=False)
 
 
-def _times(pts: list[int | None], time_base: Fraction, rate: Fraction) -> list[float]:
+def _times(pts: Sequence[int | None], stream: av.VideoStream) -> list[float]:
     """Return each frame's seconds from the first, by its number where the PTS of the container do not rise."""
     known = [time for time in pts if time is not None]
     if len(known) == len(pts) and all(one < other for one, other in pairwise(known)):
-        return [(time - known[0]) * time_base.numerator / time_base.denominator for time in known]
+        return [(time - known[0]) * stream.time_base.numerator / stream.time_base.denominator for time in known]
+    rate = stream.average_rate or stream.guessed_rate or NO_RATE
     return [number * rate.denominator / rate.numerator for number in range(len(pts))]

@@ -61,9 +61,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
         if self.strategy == "fps" and self.fps is None:
             raise UsageError("sampling fps needs the number of frames a second: give fps too")
         if self.strategy != "fps" and self.fps is not None:
-            raise UsageError(
-                f"fps = {self.fps:g} means nothing to sampling {self.strategy}: leave it out, or sample by fps"
-            )
+            wrong = f"fps = {self.fps:g} means nothing to sampling {self.strategy}"
+            raise UsageError(f"{wrong}: leave it out, or sample by fps")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
             raise UsageError(f"fps = {self.fps}: give a number above 0")
         if self.strategy == "keyframes" and self.jitter:
@@ -113,15 +112,6 @@ def select_frames(clip: ClipTable, sampling: Sampling, *, key: str = "", jitter:
         Frame numbers counted from 0, rising, none twice. `uniform` and `segment` give exactly `sampling.frames` of
         them, or every frame once where the clip has fewer.
     """
-    parts = _parts(clip, sampling)
-    if sampling.jitter and jitter:
-        return [_random_frame(part, f"{sampling.seed}\n{number}\n{key}") for number, part in enumerate(parts)]
-    if sampling.strategy == "segment":
-        return [(part.start + part.stop) // 2 for part in parts]
-    return [part.start for part in parts]
-
-
-def _parts(clip: ClipTable, sampling: Sampling) -> list[range]:
     total = len(clip.times)
     if sampling.strategy == "keyframes":
         starts = clip.keys
@@ -129,8 +119,10 @@ def _parts(clip: ClipTable, sampling: Sampling) -> list[range]:
         starts = _displayed_at(sampling.fps, clip.times)
     else:
         starts = _spread(range(total), sampling.frames)
-    parts = [range(start, stop) for start, stop in pairwise([*starts, total])]
-    return list(_spread(parts, sampling.frames))
+    parts = _spread([range(start, stop) for start, stop in pairwise([*starts, total])], sampling.frames)
+    if sampling.jitter and jitter:
+        return [_random_frame(part, f"{sampling.seed}\n{number}\n{key}") for number, part in enumerate(parts)]
+    return [(part.start + part.stop) // 2 if sampling.strategy == "segment" else part.start for part in parts]
 
 
 def _spread(items: Sequence[T], wanted: int) -> Sequence[T]:

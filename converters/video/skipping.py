@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
@@ -26,7 +25,6 @@ from av.bitstream import BitStreamFilterContext
 
 from .container import Clip
 from .packet_headers import HEADER_READERS, NotSkippable, PacketHeader, require
-from .sampling import ClipTable
 
 __all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
 
@@ -43,11 +41,6 @@ class PacketIndex(NamedTuple):
     headers: Sequence[PacketHeader]
     packets: Sequence[int]
     pts: Sequence[int]
-
-    def table(self, time_base: Fraction) -> ClipTable:
-        """Return the times of the frames, given the seconds in a unit of PTS, and the key frames."""
-        times = [(pts - self.pts[0]) * time_base.numerator / time_base.denominator for pts in self.pts]
-        return ClipTable(times, [n for n, packet in enumerate(self.packets) if self.headers[packet].is_access_point])
 
     def needed_packets(self, frames: Iterable[int]) -> set[int]:
         """Return the packets to decode for some frames: never more than decoding in order to the last one takes.

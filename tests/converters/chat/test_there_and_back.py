@@ -15,8 +15,7 @@ from msgspec import UNSET, UnsetType
 from PIL import Image
 
 from phi3v_data.converters.chat.export import export_chat
-from phi3v_data.converters.chat.marks import MARK, put_marks, take_marks
-from phi3v_data.converters.chat.writing import FORMATS
+from phi3v_data.converters.chat.writing import FORMATS, MARK, put_marks, take_marks
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import DatasetError, OutputError, UsageError
 from phi3v_data.schema.jsonl import write_records
