@@ -18,8 +18,8 @@ from ..base import Item
 from ..rows import Row
 from ..rows.image_ref import ImageRef
 from ..sample import Sample, SampleTurn, failed_item
+from .annotations import Form
 from .fields import cell_at, text_at
-from .forms import Form
 
 __all__ = ["CauldronRows"]
 

@@ -17,9 +17,8 @@ from ..base import Item
 from ..prompts import Prompts
 from ..rows import Row
 from ..sample import SampleSource
+from .annotations import AnnotationFile, FileNames, Form, annotation_files, find_items
 from .fields import cell_at
-from .files import FileNames
-from .forms import AnnotationFile, Form, annotation_files, find_items
 
 __all__ = ["LabelOption", "LabelSource", "QuestionSource"]
 

@@ -31,11 +31,10 @@ from msgspec import Meta
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
 from ..prompts import draw
+from ..questions.annotations import AnnotationFile, FileNames, Form
 from ..questions.cauldron import CauldronRows
-from ..questions.conversations import conversations
 from ..questions.fields import cell_at, name_at, text_at, texts_at
-from ..questions.files import FileNames
-from ..questions.forms import AnnotationFile, Form
+from ..questions.shared_images import conversations
 from ..questions.source import QuestionSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef

@@ -24,11 +24,10 @@ from typing import Annotated, ClassVar
 
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
+from ..questions.annotations import AnnotationFile, FileNames, Form, is_table
 from ..questions.cauldron import CauldronRows
-from ..questions.duplicates import with_duplicates_named
 from ..questions.fields import cell_at, name_at, text_at
-from ..questions.files import FileNames
-from ..questions.forms import AnnotationFile, Form, is_table
+from ..questions.shared_images import with_duplicates_named
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef

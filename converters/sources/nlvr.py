@@ -22,9 +22,8 @@ from msgspec import Meta
 
 from ...schema.errors import ItemError
 from ..base import Item
+from ..questions.annotations import FileNames, Form
 from ..questions.fields import is_identified, name_at, text_at
-from ..questions.files import FileNames
-from ..questions.forms import Form
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef

@@ -24,11 +24,10 @@ from typing import Annotated, ClassVar, Literal
 
 from ...schema.errors import ItemError
 from ..base import Item, PublicCopy
+from ..questions.annotations import AnnotationFile, FileNames, Form
 from ..questions.cauldron import CauldronRows
-from ..questions.conversations import conversations
 from ..questions.fields import is_identified, name_at, text_at
-from ..questions.files import FileNames
-from ..questions.forms import AnnotationFile, Form
+from ..questions.shared_images import conversations
 from ..questions.source import LabelOption, LabelSource
 from ..rows import Row
 from ..rows.image_ref import ImageRef

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from phi3v_data.converters.base import Item
-from phi3v_data.converters.questions.conversations import conversations
+from phi3v_data.converters.questions.shared_images import conversations
 from phi3v_data.converters.rows.image_ref import ImageRef
 from phi3v_data.converters.sample import Sample, SampleTurn, failed_item
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from phi3v_data.converters.questions.files import FileNames
+from phi3v_data.converters.questions.annotations import FileNames
 from phi3v_data.schema.errors import ItemError
 from phi3v_data.storage import open_folder
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from phi3v_data.converters.questions.files import FileNames
-from phi3v_data.converters.questions.forms import annotation_files
+from phi3v_data.converters.questions.annotations import FileNames, annotation_files
 from phi3v_data.storage import open_folder
 
 

@@ -1,4 +1,7 @@
-"""From annotation files to items: each row in the form of its file; what cannot be read is a failed item."""
+"""Annotation files below an input: found by name, and read row by row, in the form in which the data set is published.
+
+What cannot be read is a failed item.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,65 @@ from typing import Any, NamedTuple
 from ...schema.errors import InputError, ItemError
 from ...schema.splits import split_of_file
 from ...storage import Folder
+from ...storage.temporary_tables import TemporaryTables
 from ..base import Item
 from ..rows import Row, read_rows
 from ..sample import failed_item
-from .files import FileNames
 
-__all__ = ["AnnotationFile", "Form", "annotation_files", "find_items", "is_table"]
+__all__ = ["AnnotationFile", "FileNames", "Form", "annotation_files", "find_items", "is_table"]
+
+# How Python spells the bytes of a name that is not UTF-8.
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+
+
+class FileNames(TemporaryTables):
+    """The files below a folder, walked through once. A context manager: leaving it removes the table.
+
+    Files whose names are not UTF-8 are left out: no annotation can name them.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        super().__init__("CREATE TABLE file (path TEXT, name TEXT, size INTEGER)")
+        self.address = folder.address
+        entries = (entry for entry in folder.files() if not _NOT_UTF8.search(entry.name))
+        rows = ((entry.name, PurePosixPath(entry.name).name, entry.size) for entry in entries)
+        self.fill("INSERT INTO file VALUES (?, ?, ?)", rows)
+        self.execute("CREATE INDEX by_path ON file (path)")
+        self.execute("CREATE INDEX by_name ON file (name)")
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield every path, in the folder's order."""
+        for (path,) in self.execute("SELECT path FROM file ORDER BY rowid"):
+            yield path
+
+    def find(self, path: str, beside: str = "") -> str:
+        """Return where an image lies that an annotation names by a path, which begins in the annotation's folder.
+
+        Where there is no such file, the one of the same name is taken, wherever it lies below the input; so nothing
+        outside the input is ever reached.
+
+        Raises:
+            ItemError: there is no such file, or the bare name stands for several.
+        """
+        direct = (PurePosixPath(beside).parent / path).as_posix()
+        if self._select("path", direct):
+            return direct
+        named = self._select("name", PurePosixPath(path).name)
+        if not named:
+            raise ItemError(f"no image {path}; put it below the input")
+        if len(named) > 1:
+            raise ItemError(f"the image {path} may be {' or '.join(named[:2])}; keep one of them below the input")
+        return named[0]
+
+    def size(self, path: str) -> int:
+        """Return a file's size in bytes."""
+        (size,) = self.execute("SELECT size FROM file WHERE path = ?", (path,)).fetchone()
+        return int(size)
+
+    def _select(self, column: str, value: str) -> list[str]:
+        query = f"SELECT path FROM file WHERE {column} = ? ORDER BY rowid LIMIT 2"
+        return [path for (path,) in self.execute(query, (value,))]
+
 
 _ORDER = ("train", "val", "dev", "test")
 
