@@ -73,15 +73,15 @@ def _output_errors(out: Folder) -> Iterator[None]:
 def _write(
     dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str], progress: Progress
 ) -> int:
-    manifest = dataset.manifest
     start, between, end = (b"[\n", b",\n", b"\n]\n") if form.suffix == ".json" else (b"", b"\n", b"\n")
-    number, total = 0, next((row.records for row in manifest.splits if row.split == split), 0) if manifest else 0
+    stated = dataset.manifest.splits if dataset.manifest else []
+    number, total = 0, sum(row.records for row in stated if row.split == split)
     records = followed(dataset.records(split), progress, f"Writing {split}", "records", total)
     with out.create(name) as stream:
         for number, record in enumerate(records, start=1):
             _copy_images(dataset, record, out, copied)
             stream.write(start if number == 1 else between)
-            stream.write(msgspec.json.encode(form.row(record, lambda image: f"{IMAGES}/{image}")))
+            stream.write(msgspec.json.encode(form.row(record)))
         stream.write(end if number else start + end.lstrip())
     return number
 

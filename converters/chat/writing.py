@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
 from ...schema.errors import UsageError
+from ...schema.layout import IMAGES
 from ...schema.record import Record, Turn
 
 __all__ = ["FORMATS", "MARK", "OWN_KEY", "Format", "put_marks", "take_marks"]
@@ -41,75 +42,52 @@ def take_marks(text: str) -> tuple[str, int, bool]:
 
 
 class Format(NamedTuple):
-    """One format: the suffix of its files (.json holds an array, .jsonl a row a line), and how a row is made.
+    """One format: the suffix of its files (.json holds an array, .jsonl a row a line), and what its rows have.
 
-    `row` takes a record and a function that turns an image's name into the path that the row gives it.
+    `content` takes a record and the paths of its images.
     """
 
     suffix: str
-    row: Callable[[Record, Callable[[str], str]], _Row]
+    content: Callable[[Record, list[str]], _Row]
+
+    def row(self, record: Record) -> _Row:
+        """Make a record's row."""
+        content = self.content(record, [f"{IMAGES}/{name}" for name in record.images()])
+        own: _Row = {name: value for name in ("source", "meta") if (value := getattr(record, name)) is not UNSET}
+        if any(turn.answers is not UNSET for turn in record.conversations):
+            own["answers"] = [None if turn.answers is UNSET else turn.answers for turn in record.conversations]
+        return {"id": record.id, **content, OWN_KEY: own}
 
 
-def _llava(record: Record, path: Callable[[str], str]) -> _Row:
-    names = [path(name) for name in record.images()]
-    image = {"image": names[0] if len(names) == 1 else names} if names else {}
-    return {"id": record.id, **image, "conversations": _marked(record), **_own(record)}
-
-
-def _sharegpt(record: Record, path: Callable[[str], str]) -> _Row:
-    names = [path(name) for name in record.images()]
-    return {"id": record.id, "conversations": _marked(record), "images": names, **_own(record)}
-
-
-def _openai(record: Record, path: Callable[[str], str]) -> _Row:
-    def shown(name: str) -> _Row:
-        return {"type": "image_url", "image_url": {"url": path(name)}}
-
-    return {"id": record.id, "messages": _in_parts(record, shown, answers_in_parts=False), **_own(record)}
-
-
-def _trl(record: Record, path: Callable[[str], str]) -> _Row:
-    messages = _in_parts(record, lambda _: {"type": "image"}, answers_in_parts=True)
-    return {"id": record.id, "messages": messages, "images": [path(name) for name in record.images()], **_own(record)}
-
-
-FORMATS = {
-    "llava": Format(".json", _llava),
-    "sharegpt": Format(".json", _sharegpt),
-    "openai": Format(".jsonl", _openai),
-    "trl": Format(".jsonl", _trl),
-}
+def _llava(record: Record, paths: list[str]) -> _Row:
+    image = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
+    return {**image, "conversations": _marked(record)}
 
 
 def _marked(record: Record) -> list[_Row]:
+    messages: list[_Row] = []
     for turn in record.conversations:
         if MARK in turn.user or MARK in turn.assistant:
             raise UsageError(
                 f"the record {record.id!r} has {MARK} in a text, which this format would take for an image; "
                 "give --format openai or trl"
             )
-    return [
-        message
-        for turn in record.conversations
-        for message in (
-            {"from": "human", "value": put_marks(turn.user, len(turn.images))},
-            {"from": "gpt", "value": turn.assistant or None, **_weight(turn)},
-        )
-    ]
+        messages.append({"from": "human", "value": put_marks(turn.user, len(turn.images))})
+        messages.append({"from": "gpt", "value": turn.assistant or None, **_weight(turn)})
+    return messages
 
 
-def _in_parts(record: Record, shown: Callable[[str], _Row], *, answers_in_parts: bool) -> list[_Row]:
-    def answer(turn: Turn) -> str | list[_Row] | None:
-        if not turn.assistant:
-            return None
-        return [{"type": "text", "text": turn.assistant}] if answers_in_parts else turn.assistant
-
-    def both(turn: Turn) -> Iterator[_Row]:
+def _in_parts(record: Record, *, with_paths: bool) -> list[_Row]:
+    """Make OpenAI's messages, or those of TRL, whose images are listed beside them, and whose answers are in parts."""
+    messages: list[_Row] = []
+    for turn in record.conversations:
+        urls = [{"type": "image_url", "image_url": {"url": f"{IMAGES}/{name}"}} for name in turn.images]
+        shown = urls if with_paths else [{"type": "image"}] * len(urls)
         asked = [{"type": "text", "text": turn.user}] if turn.user or not turn.images else []
-        yield {"role": "user", "content": [*map(shown, turn.images), *asked]}
-        yield {"role": "assistant", "content": answer(turn), **_weight(turn)}
-
-    return [message for turn in record.conversations for message in both(turn)]
+        answer = turn.assistant if with_paths else [{"type": "text", "text": turn.assistant}]
+        messages.append({"role": "user", "content": [*shown, *asked]})
+        messages.append({"role": "assistant", "content": answer if turn.assistant else None, **_weight(turn)})
+    return messages
 
 
 def _weight(turn: Turn) -> _Row:
@@ -117,8 +95,9 @@ def _weight(turn: Turn) -> _Row:
     return {} if turn.is_supervised else {"weight": 0}
 
 
-def _own(record: Record) -> _Row:
-    own: _Row = {name: value for name in ("source", "meta") if (value := getattr(record, name)) is not UNSET}
-    if any(turn.answers is not UNSET for turn in record.conversations):
-        own["answers"] = [None if turn.answers is UNSET else turn.answers for turn in record.conversations]
-    return {OWN_KEY: own}
+FORMATS = {
+    "llava": Format(".json", _llava),
+    "sharegpt": Format(".json", lambda record, paths: {"conversations": _marked(record), "images": paths}),
+    "openai": Format(".jsonl", lambda record, _: {"messages": _in_parts(record, with_paths=True)}),
+    "trl": Format(".jsonl", lambda record, paths: {"messages": _in_parts(record, with_paths=False), "images": paths}),
+}
