@@ -190,12 +190,12 @@ def _image(where: str, part: dict[str, Any]) -> ImageRef | None:
 
 
 def _listed_images(row: Row, values: dict[str, Any]) -> list[ImageRef] | None:
-    given = {key: values[key] for key in ("image", "images") if values.get(key) is not None}
+    given = [key for key in ("image", "images") if values.get(key) is not None]
     if not given:
         return None
     if len(given) > 1:
         raise ItemError("images are under both image and images; expected one of the two")
-    ((key, value),) = given.items()
+    key, value = given[0], values[given[0]]
     images: list[ImageRef] = []
     for which, image in enumerate(value if isinstance(value, list) else [value]):
         path = image.get("path") if isinstance(image, dict) else image

@@ -32,11 +32,8 @@ def is_plain(image: Image.Image, data: bytes) -> bool:
     """Tell whether a decoded image may keep its bytes: 8-bit YCbCr in JPEG or RGB in PNG, upright and alone."""
     if image.mode != "RGB" or "transparency" in image.info:
         return False
-    if image.format == "JPEG":
-        coded = _is_ycbcr(image)
-    else:
-        coded = image.format == "PNG" and data[24:29] == _PLAIN_PNG and getattr(image, "n_frames", 1) == 1
-    return coded and _turn_of(image) is None
+    is_plain_png = image.format == "PNG" and data[24:29] == _PLAIN_PNG and getattr(image, "n_frames", 1) == 1
+    return (_is_ycbcr(image) if image.format == "JPEG" else is_plain_png) and _turn_of(image) is None
 
 
 def _is_ycbcr(image: Any) -> bool:
@@ -82,8 +79,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     Raises:
         MediaError: its numbers have no meaning as 8-bit RGB.
     """
-    turn = _turn_of(image)
-    plain = _rgb(image)
+    turn, plain = _turn_of(image), _rgb(image)
     return plain if turn is None else plain.transpose(turn)
 
 

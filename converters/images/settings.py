@@ -40,6 +40,5 @@ class ImageSettings(msgspec.Struct, frozen=True, kw_only=True):
         if not 1 <= self.quality <= 100:
             raise UsageError(f"--quality {self.quality}: expected 1 to 100")
         for name in ("max_pixels", "max_side", "fit_crops"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: expected at least 1")
