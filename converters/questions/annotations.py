@@ -56,14 +56,12 @@ class FileNames(TemporaryTables):
             ItemError: there is no such file, or the bare name stands for several.
         """
         direct = (PurePosixPath(beside).parent / path).as_posix()
-        if self._select("path", direct):
-            return direct
-        named = self._select("name", PurePosixPath(path).name)
-        if not named:
+        found = self._select("path", direct)[:1] or self._select("name", PurePosixPath(path).name)
+        if not found:
             raise ItemError(f"no image {path}; put it below the input")
-        if len(named) > 1:
-            raise ItemError(f"the image {path} may be {' or '.join(named[:2])}; keep one of them below the input")
-        return named[0]
+        if len(found) > 1:
+            raise ItemError(f"the image {path} may be {' or '.join(found)}; keep one of them below the input")
+        return found[0]
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""
@@ -149,10 +147,9 @@ def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[
 
 def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:
     found = [row.values for row in rows if row.values is not None]
-    known = (form for values in found for form in forms if form.is_of(values))
-    # Where there is no row, each says what is wrong with it.
-    form = next(known, None if found else forms[0])
-    if form is None:
-        expected = ", or ".join(", ".join(form.columns) for form in forms)
-        raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")
-    return form
+    if not found:
+        return forms[0]  # each row says what is wrong with it
+    for form in (form for values in found for form in forms if form.is_of(values)):
+        return form
+    expected = ", or ".join(", ".join(form.columns) for form in forms)
+    raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")

@@ -37,7 +37,9 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
     with TemporaryTables(_TABLES) as table:
         for item in items:
             kept = item if item.failure else _second_fails(table, item)
-            table.execute("INSERT INTO item VALUES (?, ?)", (_key(kept), msgspec.json.encode(kept)))
+            alone = f"failed {kept.path}" if kept.failure else f"alone {kept.id}"
+            key = f"shared {kept.split} {kept.shared}" if kept.shared and not kept.failure else alone
+            table.execute("INSERT INTO item VALUES (?, ?)", (key, msgspec.json.encode(kept)))
         found = table.execute(
             "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
         )
@@ -52,17 +54,11 @@ def _second_fails(table: TemporaryTables, item: Item) -> Item:
     return failed_item(item.path, item.split, f"its id {item.id!r} is already that of {first}")
 
 
-def _key(item: Item) -> str:
-    if item.failure:
-        return f"failed {item.path}"
-    return f"shared {item.split} {item.shared}" if item.shared else f"alone {item.id}"
-
-
 def _joined(items: list[Item], name: Callable[[Item], str]) -> Iterator[Item]:
-    if items[0].failure:
+    first, *others = items
+    if first.failure:
         yield from items
         return
-    first, *others = items
     samples = [Sample.of(item) for item in items]
     metas = [sample.meta or {} for sample in samples]
     sample = replace(

@@ -66,10 +66,16 @@ def _units(
     def cut(data: bytes) -> tuple[list[bytes], list[bytes]]:
         before, *units = data.split(b"\x00\x00\x01")
         require(not before.strip(b"\x00") and all(units), "bytes of a packet belong to no unit")
-        unknown = {unit[0] & mask for unit in units} - frame - configuration - other
-        require(not unknown, f"a packet holds a unit of type {unknown}")
-        units = [unit.rstrip(b"\x00") or unit for unit in units]
-        return [u for u in units if u[0] & mask in configuration], [u for u in units if u[0] & mask in frame]
+        found: tuple[list[bytes], list[bytes]] = [], []
+        for unit in units:
+            kind = unit[0] & mask
+            if kind in frame:
+                found[1].append(unit)
+            elif kind in configuration:
+                found[0].append(unit.rstrip(b"\x00") or unit)
+            elif kind not in other:
+                raise NotSkippable(f"a packet holds a unit of type {kind}")
+        return found
 
     def frames() -> Iterator[list[bytes]]:
         for found, units in chain([first], rest):
@@ -182,11 +188,11 @@ def read_vp9(packets: Packets, _: bytes) -> Iterator[PacketHeader]:
         yield PacketHeader(count, is_access_point=not flags[0] & 0b1100, is_shown=shown == 1)
 
 
-# By FFmpeg's name of the decoder: the bitstream filter that puts start codes before NAL units (where they have lengths,
-# as in MP4, and then the configuration, too) or cuts packets into frames; and what reads the parts.
+# By FFmpeg's name of the decoder: what reads a stream's packets, and the bitstream filter that puts start codes before
+# NAL units (where they have lengths, as in MP4, and then the configuration, too) or cuts packets into frames.
 HEADER_READERS = {
-    "h264": ("h264_mp4toannexb", read_h264),
-    "mpeg4": ("null", read_mpeg4),
-    "vp8": ("null", read_vp8),
-    "vp9": ("vp9_superframe_split", read_vp9),
+    "h264": (read_h264, "h264_mp4toannexb"),
+    "mpeg4": (read_mpeg4, None),
+    "vp8": (read_vp8, None),
+    "vp9": (read_vp9, "vp9_superframe_split"),
 }

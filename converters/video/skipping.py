@@ -62,19 +62,20 @@ def index_packets(clip: Clip) -> PacketIndex:
     """Read the headers of a clip's packets; raises NotSkippable."""
     decoder = clip.stream.codec_context
     require(decoder.name in HEADER_READERS, f"headers of {decoder.name} are not read")
-    filter_name, read = HEADER_READERS[decoder.name]
+    read, filter_name = HEADER_READERS[decoder.name]
     extradata = decoder.extradata or b""
     pts: list[int | None] = []
     cut_away: list[bool] = []
 
     def parts() -> Iterator[list[bytes]]:
         try:
-            made = BitStreamFilterContext(filter_name, clip.stream)
+            split = BitStreamFilterContext(filter_name, clip.stream) if filter_name else None
             for packet in clip.packets():
                 require(not packet.has_sidedata("new_extradata"), "the configuration changes")
                 pts.append(packet.pts)
                 cut_away.append(packet.is_discard)
-                yield [bytes(part) for part in made.filter(av.Packet(bytes(packet)))]
+                data = bytes(packet)
+                yield [bytes(part) for part in split.filter(av.Packet(data))] if split else [data]
         except av.FFmpegError as error:
             raise NotSkippable("the parts of a packet do not fill it") from error
 

@@ -108,7 +108,7 @@ def test_mpeg4_headers_may_be_repeated_and_groups_have_times() -> None:
         (layer(ticks=30) + vop(), "configuration changes"),
         (b"\x00\x00\x01\xb2Lavc57" + vop(), "configuration changes"),
         (b"\x01" + vop(), "no unit"),
-        (vop() + b"\x00\x00\x01\xb1", "unit of type .177"),
+        (vop() + b"\x00\x00\x01\xb1", "unit of type 177"),
     ],
 )
 def test_mpeg4_packets_that_have_to_be_decoded_in_order(packet: bytes, why: str) -> None:
@@ -234,8 +234,8 @@ def test_h264_parameters_may_come_with_the_first_frame_and_again() -> None:
         (annex_b(b"\x09\xf0"), "not hold one frame"),
         (annex_b(coded_slice(2), coded_slice(4)), "not hold one frame"),
         (annex_b(coded_slice(2, first=3)), "not hold one frame"),
-        (annex_b(coded_slice(2), b"\x0a"), "unit of type .10"),
-        (annex_b(b"\x6e" + coded_slice(2)[1:], coded_slice(2)), "unit of type .14"),
+        (annex_b(coded_slice(2), b"\x0a"), "unit of type 10"),
+        (annex_b(b"\x6e" + coded_slice(2)[1:], coded_slice(2)), "unit of type 14"),
         (annex_b(coded_slice(2)[:2]), "damaged, or of a form"),
         (annex_b(coded_slice(2, number=2)), "frames are missing"),
         (annex_b(coded_slice(2, number=0)), "frames are missing"),
