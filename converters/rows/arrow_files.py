@@ -152,6 +152,7 @@ def _values(array: pa.Array | None, kind: pa.DataType, count: int) -> list[Any]:
     """
     if isinstance(kind, pa.ExtensionType):
         return _values(getattr(array, "storage", None), kind.storage_type, count)
+    # Of a map, the keys alone may be loaded.
     if array is not None and not _has_bytes(array.type if pa.types.is_map(kind) else kind):
         values: list[Any] = array.to_pylist()
         return values

@@ -28,8 +28,6 @@ __all__ = ["CellReader", "ImageReader", "ImageRef", "RowImages", "Steps", "bytes
 Steps: TypeAlias = tuple[str | int, ...]
 # What reads the bytes in a table's cells: by the table, the row from 0, the column, and the steps from there.
 CellReader: TypeAlias = Callable[[str, int, str, Steps], bytes]
-# Rows of a file that can be begun at: how many, and what reads them in batches.
-_Part: TypeAlias = tuple[int, Callable[[], Iterator["pa.Array"]]]
 
 _DATA_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 # Rows held at a time: images are large, and a worker's next item is a few rows ahead.
@@ -164,18 +162,30 @@ def bytes_at(cell: Any, steps: Sequence[str | int], place: str) -> bytes:
 
 
 class _Column:
-    """One column of one file, read forward."""
+    """One column of one file, read forward, in parts that can be begun at: row groups, or batches."""
 
     def __init__(self, folder: Folder, name: str, column: str) -> None:
         self._name, self._column = name, column
+        self._is_parquet = PurePosixPath(name).suffix.lower() == ".parquet"
         self._open = ExitStack()
         self.close = self._open.close
         self._check: Callable[[], None] = lambda: None
-        self._is_parquet = PurePosixPath(name).suffix.lower() == ".parquet"
+        self._batches_of: Callable[[int], Iterator[pa.Array]]
         with self._damage():
-            self._parts = self._parquet_parts(folder) if self._is_parquet else self._arrow_parts(folder)
+            if self._is_parquet:
+                table = self._open.enter_context(open_parquet(folder, name))
+                groups = range(table.num_row_groups if column in table.schema_arrow.names else 0)
+                sizes = [table.metadata.row_group(group).num_rows for group in groups]
+                read = partial(table.iter_batches, _BATCH, columns=[column])
+                self._batches_of = lambda group: (batch.column(0) for batch in read(row_groups=[group]))
+            else:
+                # The file is mapped: a column is a few addresses until a cell is asked for.
+                mapped = self._open.enter_context(open_arrow(folder, name))
+                columns = [batch.column(column) for batch in mapped.batches() if column in batch.schema.names]
+                sizes = [len(cells) for cells in columns]
+                self._check, self._batches_of = mapped.check, lambda batch: iter([columns[batch]])
         # Where each part begins, and the last one ends.
-        self._starts = list(accumulate((size for size, _ in self._parts), initial=0))
+        self._starts = list(accumulate(sizes, initial=0))
         self._part, self._first = -1, 0
         self._batches: Iterator[pa.Array] = iter(())
         self._cells: Sequence[pa.Scalar] = ()
@@ -193,10 +203,10 @@ class _Column:
     def _move_to(self, number: int) -> None:
         place = f"{self._name}, column {self._column}"
         part = bisect_right(self._starts, number) - 1
-        if part == len(self._parts):
+        if part == len(self._starts) - 1:
             raise ItemError(f"{place}: no row {number + 1} with such a column; was the file replaced?")
         if part != self._part or number < self._first:
-            self._part, self._batches = part, self._parts[part][1]()
+            self._part, self._batches = part, self._batches_of(part)
             self._first, self._cells = self._starts[part], ()
         while number >= self._first + len(self._cells):
             self._first += len(self._cells)
@@ -204,20 +214,3 @@ class _Column:
             if cells is None:  # an earlier row failed: the batches behind it cannot be reached
                 raise ItemError(f"{place}: row {number + 1} lies behind a damaged one")
             self._cells = cells
-
-    def _parquet_parts(self, folder: Folder) -> list[_Part]:
-        file = self._open.enter_context(open_parquet(folder, self._name))
-
-        def batches(group: int) -> Iterator[pa.Array]:
-            found = file.iter_batches(_BATCH, row_groups=[group], columns=[self._column])
-            return (batch.column(0) for batch in found)
-
-        groups = range(file.num_row_groups if self._column in file.schema_arrow.names else 0)
-        return [(file.metadata.row_group(group).num_rows, partial(batches, group)) for group in groups]
-
-    def _arrow_parts(self, folder: Folder) -> list[_Part]:
-        # The file is mapped: a column is a few addresses until a cell is asked for.
-        file = self._open.enter_context(open_arrow(folder, self._name))
-        self._check = file.check
-        columns = [batch.column(self._column) for batch in file.batches() if self._column in batch.schema.names]
-        return [(len(cells), partial(iter, [cells])) for cells in columns]
