@@ -106,7 +106,7 @@ class RowMapping(SampleSource):
         return sample.item(item_id, split, row.place, name, shared)
 
     def _split(self, file_split: str, row: Row) -> str:
-        row.cells()
+        row.cells()  # what is not a row has no number
         if self.split_column:
             split = split_name(self._text("--split-column", row))
             if not is_split_name(split):

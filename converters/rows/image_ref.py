@@ -11,17 +11,15 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from itertools import accumulate
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+import pyarrow as pa
 
 from ...schema.errors import ItemError, MediaError
 from ...schema.record import ImagePath
 from ...storage import Folder
 from .arrow_files import damage_is_an_item_error, open_arrow, open_parquet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["CellReader", "ImageReader", "ImageRef", "RowImages", "Steps", "bytes_at", "path_in_input"]
 
