@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,11 +15,9 @@ from msgspec import UNSET, UnsetType
 from ..schema.record import Record, Turn
 from ..storage import Folder
 from .base import ImageSink, Item
+from .prompts import Prompts
 from .rows import InputFile, input_file
 from .rows.image_ref import ImageReader, ImageRef
-
-if TYPE_CHECKING:
-    from .prompts import Prompts
 
 __all__ = ["Sample", "SampleSource", "SampleTurn", "failed_item"]
 
@@ -76,11 +74,6 @@ class SampleSource(ABC):
 
     input: Folder
 
-    if TYPE_CHECKING:  # of a source with prompts
-
-        @property
-        def _prompts(self) -> Prompts: ...
-
     @abstractmethod
     def discover(self) -> Iterator[Item]:
         """Find every raw sample; see `Converter`."""
@@ -94,6 +87,10 @@ class SampleSource(ABC):
     def reader(self) -> ImageReader:
         """What reads the images; one a worker."""
         return ImageReader(self.place.folder)
+
+    @cached_property
+    def _prompts(self) -> Prompts:
+        raise NotImplementedError(f"{self.name} has turns without the user's text, and no prompts")
 
     def ask(self, record_id: str, values: Mapping[str, Any]) -> str:
         """Return the user's text of a turn that brings none, of the turn's values."""
