@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, TypeAlias
 
-from msgspec import Meta
-
 from ...schema.errors import ItemError, UsageError
 from ...storage import check_readable
 from ..base import Item
@@ -23,7 +21,7 @@ from .fields import cell_at
 __all__ = ["LabelOption", "LabelSource", "QuestionSource"]
 
 LabelOption: TypeAlias = Annotated[
-    tuple[str, ...], Meta(description="LABEL=ANSWER, the answer to each label, which the default prompt offers")
+    tuple[str, ...], "LABEL=ANSWER, the answer to each label, which the default prompt offers"
 ]
 
 
@@ -41,7 +39,7 @@ class QuestionSource(SampleSource):
     """What a prompt may name."""
 
     prompt: tuple[str, ...] = ()
-    seed: Annotated[int, Meta(description="seed of what is drawn, such as one of several prompts")] = 0
+    seed: Annotated[int, "seed of what is drawn, such as one of several prompts"] = 0
 
     def __post_init__(self) -> None:
         """Refuse a prompt that cannot be used before anything is fetched or read."""
@@ -81,17 +79,14 @@ class QuestionSource(SampleSource):
 class LabelSource(QuestionSource):
     """Questions whose answers follow from a label."""
 
-    usual_labels: ClassVar[tuple[str, ...]]
-    """The answer to each label where none is given."""
-
-    label: LabelOption
+    label: LabelOption = ()
 
     def __post_init__(self) -> None:
         """Refuse a prompt or an answer that cannot be used before anything is fetched or read.
 
         A prompt may not offer the usual answers where others are trained on.
         """
-        usual = [pair.partition("=")[2] for pair in self.usual_labels]
+        usual = [pair.partition("=")[2] for pair in type(self).label]  # the source's default
         offered = [f"{a} or {b}".casefold() for a in usual for b in usual if a.casefold() != b.casefold()]
         changed = {answer.casefold() for answer in self._answers.values()} != {answer.casefold() for answer in usual}
         for prompt in self.prompt if changed else ():

@@ -49,7 +49,6 @@ class HatefulMemes(LabelSource):
         "train|dev_seen|dev_unseen|test_seen|test_unseen.jsonl beside img/, or Parquet or Arrow files of the_cauldron "
         "(hateful_memes)"
     )
-    usual_labels: ClassVar[tuple[str, ...]] = ("0=No", "1=Yes")
     prompt_names: ClassVar[Sequence[str]] = ["text", "question"]
 
     caption: Annotated[bool, "give the meme's text in the prompt"] = False
@@ -58,7 +57,7 @@ class HatefulMemes(LabelSource):
         "Jinja templates of the user's text, over `text`, the meme's (of the_cauldron: `question`, its row's own "
         "text, which is also the default); one is drawn for each record",
     ] = ()
-    label: LabelOption = usual_labels
+    label: LabelOption = ("0=No", "1=Yes")
 
     def __post_init__(self) -> None:
         if self.caption and self.prompt:

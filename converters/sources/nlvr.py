@@ -44,7 +44,6 @@ class NLVR(LabelSource):
         "train.json, dev.json or test.json beside images/<directory>/<split>-<identifier>-<permutation>.png"
     )
     tables: ClassVar[bool] = False
-    usual_labels: ClassVar[tuple[str, ...]] = ("true=True", "false=False")
     prompt_names: ClassVar[Sequence[str]] = ["sentence"]
 
     permutation: Annotated[
@@ -55,7 +54,7 @@ class NLVR(LabelSource):
     prompt: Annotated[
         tuple[str, ...], "Jinja templates of the user's text, over `sentence`; one is drawn for each record"
     ] = ()
-    label: LabelOption = usual_labels
+    label: LabelOption = ("true=True", "false=False")
 
     @property
     def default_prompt(self) -> str:

@@ -49,7 +49,6 @@ class NLVR2(LabelSource):
         "train.json, dev.json or test1.json with images <split>-<set>-<pair>-img0.png and -img1.png, or Parquet or "
         "Arrow files of the_cauldron (nlvr2)"
     )
-    usual_labels: ClassVar[tuple[str, ...]] = ("True=True", "False=False")
     prompt_names: ClassVar[Sequence[str]] = ["sentence", "question"]
 
     turns: Annotated[
@@ -61,7 +60,7 @@ class NLVR2(LabelSource):
         "Jinja templates of the user's text, over `sentence` (of the_cauldron: `question`, its row's own text, which "
         "is also the default); one is drawn for each record",
     ] = ()
-    label: LabelOption = usual_labels
+    label: LabelOption = ("True=True", "False=False")
 
     @property
     def default_prompt(self) -> str:
