@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from phi3v_data.converters.engine.finished import missing_files
+from phi3v_data.converters.engine.resume import missing_files
 from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.layout import FORMAT_VERSION, IMAGES, Manifest, SplitRow
 from phi3v_data.schema.record import Record, Turn

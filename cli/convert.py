@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -114,13 +115,11 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
     Rerun the same command to resume a run that was stopped, whatever stopped it. Each source has options of its own:
     convert --source NAME --help.
     """
-    from ..converters.engine.driver import Progress
     from ..converters.engine.plan import Selection
     from ..converters.engine.run import ITEM_TIMEOUT, ConvertRequest, convert
     from ..converters.registry import ConverterSpec, load_source
     from ..schema.dataset import open_dataset
     from ..schema.rules.gate import look_at_conversion
-    from .conversion_progress import ConversionProgress
 
     cls = load_source(source)
     options = given_for_source(ctx, cls, given, parse_settings(settings))
@@ -146,7 +145,7 @@ def command(ctx: click.Context, /, source: str, settings: tuple[str, ...], **giv
         retry_quarantined=given["retry_quarantined"],
     )
     with show_progress(given["quiet"]) as progress:
-        summary = convert(request, Progress() if given["quiet"] else ConversionProgress(progress))
+        summary = convert(request) if given["quiet"] else convert(request, progress, partial(click.echo, err=True))
     found = None if summary.already_complete else look_at_conversion(open_dataset(summary.out))
     if given["as_json"]:
         print_json(_result(summary, found))

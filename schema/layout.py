@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ..storage import Folder
-from ..storage.base import check_name
+from ..storage.folder import check_name
 from ..storage.outage import one_line
 from .errors import DatasetError
 

@@ -5,20 +5,16 @@ appears under its name only when it is complete.
 
 ::
 
-    opening           address -> folder; is a folder there and readable; the user's cache
-    base              Folder: list, open, create, delete ...; names that stay inside
-    local             LocalFolder: regular files only, renamed into place
-    remote            RemoteFolder: an object store, through fsspec, with timeouts
+    folder            Folder: list, open, create, delete ...; LocalFolder: regular files only, renamed into place
+    remote            RemoteFolder: an object store, through fsspec, with timeouts; address -> folder
     lock              one run at a time on an address of an object store
-    outage            errors of the machine and the network; which of them are transient
-    retry             RetryPolicy: attempts and pauses
+    outage            errors of the machine and the network, which of them are transient, trying again
     temporary_tables  tables in a temporary file, for more names than memory should hold
 """
 
-from .base import Entry, Folder, name_key
-from .local import PARTIAL, LocalFolder
-from .opening import check_readable, check_writable, is_remote, open_folder, user_cache
-from .remote import RemoteFolder
+from .folder import PARTIAL, Entry, Folder, LocalFolder, name_key, user_cache
+from .outage import check_readable, check_writable
+from .remote import RemoteFolder, is_remote, open_folder
 
 __all__ = [
     "PARTIAL",

@@ -1,13 +1,13 @@
 """One run at a time on an address of an object store: a lock object that names its owner, who renews it.
 
-The object `<name>` is JSON::
+The object is JSON::
 
     {"owner": "6f3c...", "process": {"host": "node-1", "pid": 4711, "file": "phi3v-data-lock-x1"}, "renewals": 12}
 
 Who finds it there watches it for one lease. If it changes, its owner is alive; if not, the owner is gone and the lock
 is taken over. Nothing depends on what time it is: clocks of machines differ. An owner on this machine whose process has
-ended is gone at once, which the system tells by a file lock: a run that was killed, or that could not
-release its lock, is resumed without a wait.
+ended is gone at once, which the system tells by a file lock: a run that was killed, or that could not release its lock,
+is resumed without a wait.
 
 Two that start at one moment are told apart by the store, which writes the object only where there is none. Not every
 store does: some write whatever the condition says. This is tried after the lock is written, at the cost of one request;
@@ -31,30 +31,24 @@ from pathlib import Path
 import msgspec
 
 from ..schema.errors import ConversionStopped, OutputError
-from .local import LocalFolder
+from .folder import LocalFolder
 from .outage import one_line
 from .remote import RemoteFolder
 
-__all__ = ["LEASE", "StoreLock"]
+__all__ = ["StoreLock"]
 
 _log = logging.getLogger(__name__)
 
-# Seconds after which a lock that nobody renews is free.
-LEASE = 60.0
-# How often a lease is renewed, and how often a foreign one is looked at.
+# How often in a lease it is renewed, and how often a foreign one is looked at.
 _RENEWALS, _LOOKS = 4, 12
 # What the name of the file starts with that an owner keeps locked.
 _HELD = "phi3v-data-lock-"
-# Which part of a lease a run waits on a store that takes two writes for the first.
-_PAUSES = 12
 
 
 class _Process(msgspec.Struct, frozen=True):
-    """Which process owns a lock: its machine, its id, and the temporary file there that it keeps locked."""
-
     host: str
     pid: int
-    file: str = ""
+    file: str = ""  # a temporary one there that it keeps locked
 
 
 class _Lease(msgspec.Struct, frozen=True):
@@ -66,23 +60,17 @@ class _Lease(msgspec.Struct, frozen=True):
 class StoreLock:
     """The lock of a folder on an object store. A context manager; a thread renews the lease while it is held.
 
-    Args:
-        folder: the folder.
-        name: the lock object's name in it.
-        lease: seconds after which a lock that nobody renews is free.
-        wait: pauses for the given number of seconds while a foreign lock is watched.
+    A lock that nobody renews is free after `lease` seconds; `wait` pauses for so many while a foreign one is watched.
 
     Raises:
         OutputError: on entering: another run owns it and is alive.
     """
 
     def __init__(
-        self, folder: RemoteFolder, name: str, *, lease: float = LEASE, wait: Callable[[float], object] = time.sleep
+        self, folder: RemoteFolder, name: str, *, lease: float = 60.0, wait: Callable[[float], object] = time.sleep
     ) -> None:
-        self._folder, self._name = folder, name
-        self._seconds, self._wait = lease, wait
-        self._lease = _Lease(uuid.uuid4().hex, _Process(socket.gethostname(), os.getpid()))
-        self._version = ""
+        self._folder, self._name, self._seconds, self._wait = folder, name, lease, wait
+        self._version: str | None = None
         self._is_conditional = True
         self._ended = threading.Event()
         self._lost = ""
@@ -90,15 +78,16 @@ class StoreLock:
 
     def __enter__(self) -> StoreLock:
         # Locked as long as this run goes on, whatever ends it.
-        self._descriptor, self._held = tempfile.mkstemp(prefix=_HELD)
+        self._descriptor, held = tempfile.mkstemp(prefix=_HELD)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        process = msgspec.structs.replace(self._lease.process, file=Path(self._held).name)
-        self._lease = msgspec.structs.replace(self._lease, process=process)
+        self._held = Path(held)
+        self._lease = _Lease(uuid.uuid4().hex, _Process(socket.gethostname(), os.getpid(), self._held.name))
         try:
             while not self._take():
                 pass
         except BaseException:
-            self._end(is_released=True)
+            self._held.unlink(missing_ok=True)
+            os.close(self._descriptor)
             raise
         self._renewing.start()
         return self
@@ -109,55 +98,44 @@ class StoreLock:
         try:
             if self._is_ours():
                 self._folder.delete(self._name)
+            self._held.unlink(missing_ok=True)
         except Exception as failure:  # noqa: BLE001 - whatever the client raises
+            # A store that is away keeps the lock; a later run on this machine sees by the file that this one has ended.
             _log.info("the lock stays on the store (%s)", one_line(failure))
-            self._end(is_released=False)
-        else:
-            self._end(is_released=True)
-
-    def _end(self, *, is_released: bool) -> None:
-        # A store that is away keeps the lock; a later run on this machine sees by the file that this one has ended.
-        if is_released:
-            Path(self._held).unlink(missing_ok=True)
         os.close(self._descriptor)
 
     def check(self) -> None:
-        """Make sure that the lock is still held; to be called before each write that another run could undo.
-
-        Raises:
-            ConversionStopped: the lease could not be renewed in time, or another run has taken over.
-        """
+        """Raise ConversionStopped where the lease could not be renewed in time, or another run has taken over."""
         if self._lost:
             raise ConversionStopped(f"{self._folder.address}: {self._lost}; rerun: progress is kept")
 
     def regain(self) -> bool:
-        """Write the lock object again if somebody removed it; tell whether the lock is still this run's."""
-        if self._is_ours():
-            return True
-        is_removed = self._folder.version(self._name) is None
-        return is_removed and self._folder.write_new(self._name, msgspec.json.encode(self._lease))
+        """Write the lock object again if somebody removed it; tell whether it is this run's; see `check`."""
+        self.check()
+        return self._is_ours() or (self._folder.version(self._name) is None and self._write(None))
 
     def _take(self) -> bool:
         """Try once to become the owner; False where the lock changed hands meanwhile."""
         version = self._folder.version(self._name)
-        if version is None:
-            # The answer to a write may be lost and the write be repeated, so that our own object is in its way.
-            is_written = self._folder.write_new(self._name, msgspec.json.encode(self._lease)) or self._is_ours()
-            return is_written and self._is_settled()
-        found = self._read()
-        if found is None or not _has_ended(found.process):
-            self._watch(version, found)
-        _log.info("taking over the lock of a run that has ended (%s)", _described(found))
-        return self._folder.replace(self._name, msgspec.json.encode(self._lease), version) and self._is_settled()
-
-    def _is_settled(self) -> bool:
-        """Tell whether the lock that was just written is this run's, and no other run's write can follow."""
+        if version is not None:
+            found = self._read()
+            if found is None or not _has_ended(found.process):
+                self._watch(version, found)
+            _log.info("taking over the lock of a run that has ended (%s)", _described(found))
+        if not self._write(version):
+            return False
         self._is_conditional = self._folder.refuses_to_overwrite(self._name, msgspec.json.encode(self._lease))
         if not self._is_conditional:
-            _log.info("this store does not tell two writers apart; looking again in %.0f s", self._seconds / _PAUSES)
-            self._wait(self._seconds / _PAUSES)
-        self._version = self._folder.version(self._name) or ""
-        return bool(self._version) and self._is_ours()
+            pause = self._seconds / _LOOKS
+            _log.info("this store does not tell two writers apart; looking again in %.0f s", pause)
+            self._wait(pause)
+        self._version = self._folder.version(self._name)
+        return self._version is not None and self._is_ours()
+
+    def _write(self, version: str | None) -> bool:
+        """Write the lease in place of a version of the object; tell whether it is there."""
+        # The answer to a write may be lost and the write be repeated, so that our own object is in its way.
+        return self._folder.replace(self._name, msgspec.json.encode(self._lease), version) or self._is_ours()
 
     def _watch(self, version: str, found: _Lease | None) -> None:
         _log.info("waiting up to %.0f s to see whether the run that locked this address is alive", self._seconds)
@@ -187,21 +165,14 @@ class StoreLock:
         renewed = time.monotonic()
         while not self._lost and not self._ended.wait(self._seconds / _RENEWALS):
             try:
-                self._renew()
-                renewed = time.monotonic()
+                self._lease = msgspec.structs.replace(self._lease, renewals=self._lease.renewals + 1)
+                if (self._is_conditional or self.regain()) and (self._write(self._version) or self.regain()):
+                    renewed, self._version = time.monotonic(), self._folder.version(self._name)
+                else:
+                    self._lost = f"another run has taken over this address ({_described(self._read())})"
             except Exception as error:  # noqa: BLE001 - whatever the client raises, it is tried again until the lease ends
                 if time.monotonic() - renewed > self._seconds:
                     self._lost = f"the lock could not be renewed for {self._seconds:.0f} s ({one_line(error)})"
-
-    def _renew(self) -> None:
-        lease = msgspec.structs.replace(self._lease, renewals=self._lease.renewals + 1)
-        may_write = self._is_conditional or self.regain()
-        is_renewed = may_write and self._folder.replace(self._name, msgspec.json.encode(lease), self._version)
-        if not may_write or not (is_renewed or self.regain()):
-            self._lost = f"another run has taken over this address ({_described(self._read())})"
-            return
-        self._lease = lease
-        self._version = self._folder.version(self._name) or ""
 
 
 def _described(lease: _Lease | None) -> str:

@@ -17,11 +17,7 @@ _SETUP = "PRAGMA cache_size = -1024; PRAGMA journal_mode = OFF; PRAGMA synchrono
 
 
 class TemporaryTables:
-    """A SQLite database in a temporary file, written to once it outgrows a cache of 1 MiB. A context manager.
-
-    Args:
-        tables: the SQL that makes its tables.
-    """
+    """A SQLite database in a temporary file, made by SQL and written to once it outgrows 1 MiB. A context manager."""
 
     def __init__(self, tables: str) -> None:
         # The empty name means a file of its own, removed when it is closed.
@@ -35,11 +31,7 @@ class TemporaryTables:
         self._database.close()
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        """Run one statement.
-
-        Raises:
-            ConversionStopped: there is no room among the temporary files.
-        """
+        """Run one statement; ConversionStopped where there is no room among the temporary files."""
         return self._run(self._database.execute, sql, values)
 
     def fill(self, sql: str, rows: Iterable[Sequence[object]]) -> None:

@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
-from ...schema.errors import ConversionStopped, Phi3VDataError, RunError
+from ...schema.errors import ConversionStopped, RunError
 from ...schema.ray_cluster import connect
 from ...storage.outage import one_line
-from .messages import Halted, Job, Work, encode
+from .messages import Job, encode
 from .pool import WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
@@ -36,12 +36,7 @@ _LOOK, _AWAY = 5.0, 20.0
 class RayExecutor(WorkerPool):
     """Actors on a Ray cluster. Those whose machine is lost are replaced as soon as there is room elsewhere.
 
-    Args:
-        job: what every worker needs to know.
-        items: how many items there are; no more workers than that are started.
-        workers: how many actors; None for one a processor of the cluster.
-        item_timeout: see `WorkerPool`.
-        log: takes lines for people.
+    No more workers are started than there are items, by default one a processor of the cluster.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -49,19 +44,21 @@ class RayExecutor(WorkerPool):
     """
 
     def __init__(
-        self, job: Job, items: int, workers: int | None, item_timeout: float, log: Callable[[str], None]
+        self, job: Job, items: int, workers: int | None, item_timeout: float, log: Callable[[str], object]
     ) -> None:
-        self._is_ours = _connect()
+        try:
+            self._is_ours = connect()
+        except RunError as error:
+            raise ConversionStopped(str(error)) from error
         import ray
 
-        self._log = log
+        self._ray, self._log = ray, log
         self._held = contextlib.ExitStack()
         self._control = ray.get_runtime_context().gcs_address
         self._looked = self._answered = time.monotonic()
         count = min(items, workers or int(ray.cluster_resources().get("CPU", 1)))
         self._actors = [_WorkerActor(ray, encode(job)) for _ in range(count)]
         super().__init__(self._actors, item_timeout)
-        self._ray = ray
 
     def __enter__(self) -> RayExecutor:
         # Ray prints what happens to its machines; stdout is for results.
@@ -81,23 +78,24 @@ class RayExecutor(WorkerPool):
             self._check_cluster()
             self._looked = time.monotonic()
         ended = self._ray.exceptions
-        waiting = {actor.awaited: actor for actor in self._actors if actor.awaited is not None}
+        waiting = {actor.calls[0]: actor for actor in self._actors if actor.calls}
         for reference in self._ray.wait(list(waiting), num_returns=1, timeout=timeout)[0]:
             actor = waiting[reference]
             try:
-                outcome = actor.take(self._ray.get(reference))
+                answer = self._ray.get(reference)
             except (ended.RayActorError, ended.OutOfMemoryError, ended.ObjectLostError) as error:
                 self._check_cluster()
-                exited = WorkerExit(one_line(error)[:300])
-                if actor.machine and actor.machine not in self._machines():
-                    exited = WorkerExit("its machine was lost", blames_item=False)
+                is_lost = actor.machine and actor.machine not in self._machines()
+                exited = WorkerExit("its machine was lost", False) if is_lost else WorkerExit(one_line(error)[:300])
                 self._log(f"a worker on the cluster exited ({exited.cause}); its items are done again")
                 yield actor, exited
             except ended.LocalRayletDiedError as error:
                 raise _lost("the Ray process of this machine was lost") from error
             else:
-                if outcome is not None:
-                    yield actor, outcome
+                actor.calls.popleft()
+                if isinstance(answer, str):
+                    actor.machine, answer = answer, b""
+                yield actor, answer
 
     def _machines(self) -> set[str]:
         """Return the machines that are alive; none where nobody can say."""
@@ -125,13 +123,6 @@ def _lost(what: str) -> ConversionStopped:
     return ConversionStopped(f"{what}; restart the cluster and rerun: progress is kept")
 
 
-def _connect() -> bool:
-    try:
-        return connect()
-    except RunError as error:
-        raise ConversionStopped(str(error)) from error
-
-
 class _WorkerActor(WorkerHandle):
     """One actor; `machine` is the one it has come up on, "" before."""
 
@@ -139,34 +130,17 @@ class _WorkerActor(WorkerHandle):
         super().__init__()
         self._ray, self._job = ray, job
         self._handle: Any = None
-        self._starting: Any = None
-        self._calls: deque[Any] = deque()
+        self.calls: deque[Any] = deque()  # references of the answers to come
         self.machine = ""
-
-    @property
-    def awaited(self) -> Any:
-        """The reference of the answer that comes next; None where nothing is at work."""
-        return self._starting or (self._calls[0] if self._calls else None)
 
     def start(self) -> None:
         self.end()
         self.machine = ""
-        self._calls.clear()
         self._handle = self._ray.remote(_RemoteWorker).options(num_cpus=1, max_restarts=0).remote(self._job)
-        self._starting = self._handle.start.remote()
+        self.calls = deque([self._handle.machine.remote()])
 
     def send(self, work: bytes) -> None:
-        self._calls.append(self._handle.convert.remote(work))
-
-    def take(self, answer: bytes | str) -> bytes | None:
-        """Take what was awaited: an outcome, or the name of the machine that the actor has come up on."""
-        if isinstance(answer, str):
-            self._starting, self.machine = None, answer
-            self.is_up()
-            return None
-        if self._calls:
-            self._calls.popleft()
-        return answer
+        self.calls.append(self._handle.convert.remote(work))
 
     def end(self) -> None:
         """End the actor, whatever it is at."""
@@ -179,20 +153,12 @@ class _RemoteWorker:
     """The actor itself."""
 
     def __init__(self, job: bytes) -> None:
-        self._job = msgspec.json.decode(job, type=Job)
-        self._works = msgspec.json.Decoder(Work)
+        self._worker = Worker(msgspec.json.decode(job, type=Job))
 
-    def start(self) -> bytes | str:
-        """Build the worker; return the name of its machine, or why it cannot work."""
+    def machine(self) -> str:
         import ray
 
-        try:
-            self._worker = Worker(self._job)
-        except Phi3VDataError as error:
-            return encode(Halted(-1, one_line(error)))
-        node: str = ray.get_runtime_context().get_node_id()
-        return node
+        return str(ray.get_runtime_context().get_node_id())
 
     def convert(self, work: bytes) -> bytes:
-        """Convert one item."""
-        return encode(self._worker.convert(self._works.decode(work)))
+        return self._worker.answer(work)

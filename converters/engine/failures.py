@@ -41,14 +41,7 @@ def outage_of(error: BaseException, stage: str) -> str | None:
 
 
 def failure_of(error: BaseException, stage: str, roots: Iterable[str] = ()) -> Failure:
-    """Describe what an item failed with; the same failure always has the same description.
-
-    Args:
-        error: what was raised.
-        stage: what was being done; refined to `open` or `decode` by the error's class.
-        roots: folders whose paths are shown relative to them: the input, the dataset.
-    """
-    message = one_line(error)
+    """Describe what an item failed with, always alike; the error's class refines the stage to `open` or `decode`."""
     if stage in ("convert", "encode") and isinstance(error, MediaError):
         stage = "decode"
     elif stage == "convert" and isinstance(error, OSError):
@@ -58,17 +51,14 @@ def failure_of(error: BaseException, stage: str, roots: Iterable[str] = ()) -> F
         # An error in a converter's own code: the line helps its author.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f" ({PurePath(frame.filename).name}, line {frame.lineno})"
-    text = portable(message, roots, LONGEST_MESSAGE - len(place))
-    return Failure(stage=stage, exception=type(error).__name__, message=f"{text}{place}".strip())
+    text = portable(one_line(error), roots, LONGEST_MESSAGE - len(place))
+    return Failure(stage, type(error).__name__, f"{text}{place}".strip())
 
 
 def portable(text: str, roots: Iterable[str] = (), longest: int = LONGEST_MESSAGE) -> str:
     """Return a message on one line without what differs from machine to machine or from run to run.
 
-    Args:
-        text: any text.
-        roots: folders whose paths become relative; every other absolute path keeps its last part alone.
-        longest: what is longer is cut, and ends in "...".
+    Paths below `roots` (the input, the dataset) become relative; every other absolute path keeps its last part alone.
     """
     # Far longer texts come from strangers; no pattern is run over megabytes.
     text = " ".join(text[: 20 * longest].encode("utf-8", "backslashreplace").decode().split())
@@ -82,41 +72,33 @@ def portable(text: str, roots: Iterable[str] = (), longest: int = LONGEST_MESSAG
 
 
 def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """Return a text, cut and ending in "..." where it is longer than so many characters."""
+    """Return a text; one of more characters is cut, and ends in "..."."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 @contextmanager
 def source_errors(name: str, doing: str) -> Iterator[None]:
-    """Turn whatever the code of a source raises into one line: its name, what it was `doing`, the error's type.
+    """Turn whatever a source's code raises, `sys.exit` too, into one line: its name, what it was `doing`, the error.
 
     Raises:
-        UsageError: the source raised anything that is not this package's own error, `sys.exit` included.
+        UsageError: in place of anything but an error of this package or of the machine.
     """
     try:
         yield
     except (Phi3VDataError, OSError, MemoryError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        failure = failure_of(error, "discover")
-        raise UsageError(
-            f"the source {name} failed while it {doing}: {failure.exception}: {failure.message}"
-        ) from error
+        found = failure_of(error, "discover")
+        raise UsageError(f"the source {name} failed while it {doing}: {found.exception}: {found.message}") from error
 
 
 @contextmanager
 def stop_on_outage() -> Iterator[None]:
-    """Turn a system error in the driver's own work (journal, assembly) into a run that stopped.
-
-    Raises:
-        ConversionStopped: the disk, the memory or the network failed.
-    """
+    """Turn an outage in the driver's own work (journal, assembly) into ConversionStopped."""
     try:
         yield
-    except Phi3VDataError:
-        raise
     except Exception as error:
         message = outage_of(error, "write" if isinstance(error, OSError) else "convert")
-        if message is None:
+        if message is None or isinstance(error, Phi3VDataError):
             raise
         raise ConversionStopped(f"{message}; fix it and rerun: progress is kept") from error

@@ -1,12 +1,8 @@
 """Fault injection: points where a test makes a run fail, one wherever something is written for good.
 
 `PHI3V_FAULT_INJECTION=<point>:<count>:<action>` makes the count-th passage of a point (from 1, in each process) fail:
-
-- `kill`: SIGKILL to the process itself;
-- `kill-all`: SIGKILL to its whole process group, the driver and its workers at once;
-- `full`: the disk is full.
-
-Unset, a point costs one comparison.
+by `kill`, SIGKILL to the process itself; by `kill-all`, to its whole process group, driver and workers at once; by
+`full`, a full disk. Unset, a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -57,10 +53,9 @@ def point(name: str) -> None:
 
 def write(stream: IO[bytes], data: bytes, name: str) -> None:
     """Write to a file; under fault injection, in two halves with the named point between them."""
-    if _injection is None:
-        stream.write(data)
-        return
-    stream.write(data[: len(data) // 2])
-    stream.flush()
-    point(name)
-    stream.write(data[len(data) // 2 :])
+    if _injection is not None:
+        half, data = data[: len(data) // 2], data[len(data) // 2 :]
+        stream.write(half)
+        stream.flush()
+        point(name)
+    stream.write(data)

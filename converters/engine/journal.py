@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from typing import IO
 
 import msgspec
+import numpy as np
 
 from ...schema.errors import ConversionStopped
 from . import fault_injection
@@ -50,11 +51,11 @@ def journal_lines(outcomes: Iterable[bytes], checksum: int = 0) -> Iterator[byte
         yield b"%08x %b\n" % (checksum, outcome)
 
 
-def read_journal(lines: Iterable[bytes]) -> Iterator[Outcome | None]:
-    """Read the lines of a journal; None stands for one that is not as it was written."""
+def read_journal(lines: Iterable[bytes]) -> Iterator[tuple[bytes, Outcome | None]]:
+    """Yield the whole lines of a journal, each with its outcome, None where it is not as it was written."""
     checksum = 0
-    for line in lines:
-        yield _outcome(line, checksum)
+    for line in takewhile(lambda line: line.endswith(b"\n"), lines):
+        yield line, _outcome(line, checksum)
         checksum = _stated(line)
 
 
@@ -77,12 +78,7 @@ def _stated(line: bytes) -> int:
 
 
 class Journal:
-    """What became of each item so far.
-
-    Args:
-        stream: a file opened for reading and writing.
-        items: how many items the plan has.
-        on_line: called with every line appended.
+    """What became of each of so many items, in a file open for reading and appending; `on_line` gets every new line.
 
     Attributes:
         damaged: how many lines were not as they were written when the journal was opened.
@@ -90,36 +86,28 @@ class Journal:
 
     def __init__(self, stream: IO[bytes], items: int, on_line: Callable[[bytes], object] | None = None) -> None:
         self._stream, self._on_line = stream, on_line
-        self._states = bytearray(items)
-        # Of each item's last line: where it starts, its size, and the checksum of the line before it.
-        self._offsets, self._sizes = array("q", bytes(8 * items)), array("I", bytes(4 * items))
-        self._before = array("I", bytes(4 * items))
+        # Of each item's last line: what it says, where it starts, its size, and the checksum of the line before it.
+        self._items = np.zeros(items, [("state", "u1"), ("start", "i8"), ("size", "u4"), ("before", "u4")])
+        self._states = self._items["state"]
         self._end = self._checksum = self.damaged = 0
-        for line in lines_of(stream):
-            if not line.endswith(b"\n"):
-                break
-            self._reread(line)
+        for line, outcome in read_journal(lines_of(stream)):
+            if outcome is None or not 0 <= outcome.index < items:
+                self.damaged += 1
+                self.reopen_failed()
+                outcome = None
+            elif self.damaged and isinstance(outcome, Failed) and self._states[outcome.index] == _DONE:
+                self.reopen(outcome.index)  # behind a damaged line, older lines may stand once more
+                outcome = None
+            self._note(outcome, line)
         stream.truncate(self._end)
         stream.seek(self._end)
 
-    def _reread(self, line: bytes) -> None:
-        outcome = _outcome(line, self._checksum)
-        if outcome is None or not 0 <= outcome.index < len(self._states):
-            self.damaged += 1
-            self.reopen_failed()
-            outcome = None
-        elif self.damaged and isinstance(outcome, Failed) and self._states[outcome.index] == _DONE:
-            self.reopen(outcome.index)  # behind a damaged line, older lines may stand once more
-            outcome = None
-        self._note(outcome, line, _stated(line))
-
-    def _note(self, outcome: Outcome | None, line: bytes, checksum: int) -> None:
+    def _note(self, outcome: Outcome | None, line: bytes) -> None:
         if outcome is not None:
-            self._states[outcome.index] = _DONE if isinstance(outcome, Done) else _FAILED
-            self._offsets[outcome.index], self._sizes[outcome.index] = self._end, len(line)
-            self._before[outcome.index] = self._checksum
+            state = _DONE if isinstance(outcome, Done) else _FAILED
+            self._items[outcome.index] = (state, self._end, len(line), self._checksum)
         self._end += len(line)
-        self._checksum = checksum
+        self._checksum = _stated(line)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -129,7 +117,7 @@ class Journal:
         (line,) = journal_lines([outcome], self._checksum)
         fault_injection.write(self._stream, line, "journal-half-appended")
         self._stream.flush()
-        self._note(decoded, line, _stated(line))
+        self._note(decoded, line)
         if self._on_line is not None:
             self._on_line(line)
         fault_injection.point("journal-appended")
@@ -140,10 +128,10 @@ class Journal:
         Raises:
             ConversionStopped: its line was changed since the journal was opened.
         """
-        if self._states[index] == _OPEN:
+        state, start, size, before = self._items[index].item()
+        if state == _OPEN:
             return None
-        line = os.pread(self._stream.fileno(), self._sizes[index], self._offsets[index])
-        found = _outcome(line, self._before[index])
+        found = _outcome(os.pread(self._stream.fileno(), size, start), before)
         if not isinstance(found, (Done, Failed)) or found.index != index:
             raise ConversionStopped(
                 "the journal was changed while this run read it; rerun: what was lost is done again"
@@ -152,7 +140,7 @@ class Journal:
 
     def is_settled(self, index: int) -> bool:
         """Tell whether an item needs no more work."""
-        return self._states[index] != _OPEN
+        return bool(self._states[index] != _OPEN)
 
     def reopen(self, index: int) -> None:
         """Forget what became of an item: it is done again."""
@@ -160,8 +148,8 @@ class Journal:
 
     def reopen_failed(self) -> None:
         """Forget which items failed: they are done again."""
-        self._states = self._states.replace(bytes([_FAILED]), bytes([_OPEN]))
+        self._states[self._states == _FAILED] = _OPEN
 
     def count(self) -> tuple[int, int]:
         """Count the items with a record and those that failed."""
-        return self._states.count(_DONE), self._states.count(_FAILED)
+        return int((self._states == _DONE).sum()), int((self._states == _FAILED).sum())

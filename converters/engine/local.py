@@ -21,10 +21,8 @@ from tempfile import TemporaryFile
 
 import msgspec
 
-from ...schema.errors import Phi3VDataError
 from ...schema.wording import counted
-from ...storage.outage import one_line
-from .messages import Halted, Job, Work, encode
+from .messages import Job, encode
 from .pool import WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
@@ -32,8 +30,6 @@ __all__ = ["LocalExecutor", "OutputLog", "serve"]
 
 _LAST_ITEM = 5.0  # seconds that a worker gets for its last item when the run ends
 _PR_SET_PDEATHSIG = 1
-# What a worker process sends besides outcomes, which are JSON objects: that it is up, and what was printed.
-_READY, _PRINTED = b"ready", b"printed "
 _LONGEST_OUTPUT = 1 << 16  # bytes taken of what one item printed
 _STDERR = 2  # the descriptor, whatever a source makes of sys.stderr
 
@@ -49,26 +45,24 @@ serve(int(sys.argv[1]))
 class OutputLog:
     """Logs what libraries and sources print in workers, one line an item and at most so many lines."""
 
-    def __init__(self, log: Callable[[str], None], most: int = 20) -> None:
+    def __init__(self, log: Callable[[str], object], most: int = 20) -> None:
         self._log, self._left = log, most
 
     def add(self, where: str, text: str) -> None:
         """Log the first line of what was printed while `where` was at work."""
-        first, *more = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-        if not first or self._left < 0:
-            return
-        if self._left == 0:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines and self._left > 0:
+            more = f" (+{counted(len(lines) - 1, 'line')})" if len(lines) > 1 else ""
+            self._log(f"{where}: printed in its worker: {lines[0][:300]}{more}")
+        elif lines and self._left == 0:
             self._log("further output of workers is not shown")
-        else:
-            others = f" (+{counted(len(more), 'line')})" if more else ""
-            self._log(f"{where}: printed in its worker: {first[:300]}{others}")
-        self._left -= 1
+        self._left -= bool(lines)
 
 
 class LocalExecutor(WorkerPool):
     """A fixed number of worker processes; `log` takes lines for people, such as what a library printed."""
 
-    def __init__(self, job: Job, workers: int, item_timeout: float, log: Callable[[str], None]) -> None:
+    def __init__(self, job: Job, workers: int, item_timeout: float, log: Callable[[str], object]) -> None:
         self._processes = [_WorkerProcess(encode(job)) for _ in range(workers)]
         self._output = OutputLog(log)
         super().__init__(self._processes, item_timeout)
@@ -84,17 +78,14 @@ class LocalExecutor(WorkerPool):
         for connection in wait(waiting.keys(), timeout):
             process = waiting[connection]  # type: ignore[index]  # wait() returns what it was given
             try:
-                answer = process.connection.recv_bytes()
+                printed, _, outcome = process.connection.recv_bytes().rpartition(b"\0")
             except (EOFError, ConnectionResetError):
                 yield process, WorkerExit(process.end())
                 continue
-            if answer == _READY:
-                process.is_up()
-            elif answer.startswith(_PRINTED):
+            if printed:
                 where = process.assigned[0].item.path if process.assigned else "the source"
-                self._output.add(where, answer[len(_PRINTED) :].decode(errors="backslashreplace"))
-            else:
-                yield process, answer
+                self._output.add(where, printed.decode(errors="backslashreplace"))
+            yield process, outcome
 
 
 class _WorkerProcess(WorkerHandle):
@@ -112,11 +103,7 @@ class _WorkerProcess(WorkerHandle):
         command = [sys.executable, "-c", _START, str(theirs.fileno()), json.dumps(sys.path)]
         self._printed = TemporaryFile(prefix="phi3v-data-output-")  # noqa: SIM115 - closed when the process is ended
         self._process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._printed,
-            stderr=self._printed,
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=self._printed, stderr=self._printed
         )
         theirs.close()
         self.send(self._job)
@@ -127,7 +114,7 @@ class _WorkerProcess(WorkerHandle):
             self.connection.send_bytes(work)
 
     def close(self) -> None:
-        """Tell the worker that it is not needed any more: it ends after its present item, an idle one at once."""
+        """End the worker after its present item, an idle one at once."""
         self.connection.close()
         if self._process is not None and not self.assigned:
             self._process.kill()
@@ -144,41 +131,30 @@ class _WorkerProcess(WorkerHandle):
         self._process = None
         self.connection.close()
         with self._printed:
-            last = _last_line(self._printed.fileno())
+            start = max(os.fstat(self._printed.fileno()).st_size - _LONGEST_OUTPUT, 0)
+            text = os.pread(self._printed.fileno(), _LONGEST_OUTPUT, start).decode(errors="backslashreplace")
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"{cause}: {last}" if last else cause
-
-
-def _last_line(printed: int) -> str:
-    size = os.fstat(printed).st_size
-    text = os.pread(printed, _LONGEST_OUTPUT, max(size - _LONGEST_OUTPUT, 0)).decode(errors="backslashreplace")
-    return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "")
+        printed = [line.strip()[:300] for line in text.splitlines() if line.strip()]
+        return f"{cause}: {printed[-1]}" if printed else cause
 
 
 def serve(handle: int) -> None:
-    """Be a worker process: read work from a duplex pipe and write outcomes to it until its other end is closed."""
+    """Be a worker process: read the job, then work, from a duplex pipe until its other end is closed.
+
+    Each answer is what was printed, a zero byte and the outcome; without an outcome, it says that the worker is up.
+    """
     # Parallel work is done by processes; threads of the numeric libraries would only be in each other's way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     # A killed driver closes the pipe, but a worker at a long item would only notice after it.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection = Connection(handle)
-    works = msgspec.json.Decoder(Work)
-    try:
+    connection, outcome = Connection(handle), b""
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver has ended or needs no more
         worker = Worker(msgspec.json.decode(connection.recv_bytes(), type=Job))
-    except Phi3VDataError as error:
-        connection.send_bytes(encode(Halted(-1, one_line(error))))
-        return
-    try:
-        connection.send_bytes(_READY)
         while True:
-            answer = encode(worker.convert(works.decode(connection.recv_bytes())))
-            if printed := _take_printed():
-                connection.send_bytes(_PRINTED + printed)
-            connection.send_bytes(answer)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the driver has ended or needs no more
+            connection.send_bytes(_take_printed() + b"\0" + outcome)
+            outcome = worker.answer(connection.recv_bytes())
 
 
 def _take_printed() -> bytes:

@@ -17,22 +17,14 @@ __all__ = ["PLANNED", "Done", "Failed", "Failure", "Halted", "Job", "Outcome", "
 PLANNED = frozenset({"discover", "plan"})
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker needs to know before its first item.
-
-    Args:
-        spec: how to build the converter.
-        out: address of the dataset folder.
-        folder: the folder in it that images go to.
-        images: how they are stored.
-        escape_tokens: write special tokens in texts as plain text; else they fail their item.
-    """
+class Job(msgspec.Struct, frozen=True):
+    """What a worker needs to know before its first item."""
 
     spec: ConverterSpec
-    out: str
-    folder: str
+    out: str  # address of the dataset folder
+    folder: str  # in it, for the images
     images: ImageSettings
-    escape_tokens: bool = False
+    escape_tokens: bool = False  # write special tokens in texts as plain text; else they fail their item
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -42,14 +34,11 @@ class Work(msgspec.Struct, frozen=True):
     item: Item
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an item has no record.
+class Failure(msgspec.Struct, frozen=True):
+    """Why an item has no record: stage, class of the exception, and a line that is the same on every machine.
 
-    Args:
-        stage: discover, plan, open, decode, convert, encode, write, record, or worker (its process ended, or it took
-            too long).
-        exception: the exception's class.
-        message: one line, the same on every machine (see `failures.portable`).
+    The stages are discover, plan, open, decode, convert, encode, write, record, and worker (its process ended, or it
+    took too long).
     """
 
     stage: str
@@ -73,6 +62,9 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
     failure: Failure
     shared: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.path} ({self.failure.stage}: {self.failure.exception}: {self.failure.message})"
+
 
 class Halted(msgspec.Struct, frozen=True, tag="halted"):
     """The machine failed, not the item: full disk, no memory. A later run converts the item."""
@@ -83,8 +75,6 @@ class Halted(msgspec.Struct, frozen=True, tag="halted"):
 
 Outcome = Done | Failed | Halted
 
+# Writes any message as JSON; reads what a worker answered, or what one line of the journal holds.
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
-"""Writes any message as JSON."""
-
 decode_outcome: Callable[[bytes], Outcome] = msgspec.json.Decoder(Outcome).decode
-"""Reads what a worker answered, or what one line of the journal holds."""

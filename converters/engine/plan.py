@@ -24,9 +24,9 @@ from ..base import Converter, Item
 from ..splits import is_split_name
 from .failures import portable, shortened, source_errors
 from .journal import lines_of
-from .messages import Failure, encode
+from .messages import Failed, Failure, encode
 
-__all__ = ["Names", "Owner", "Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
+__all__ = ["Names", "Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
 
 
 class Selection(NamedTuple):
@@ -54,21 +54,13 @@ class SplitPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every item in discovery order. Iterating decodes the whole plan again.
+    """Every item in discovery order. Iterating decodes the whole plan again."""
 
-    Args:
-        stream: a temporary file with a line an item.
-        splits: the counts of each split, in discovery order.
-        digest: SHA-256 of the lines, in hex: two plans are the same if their digests are.
-        failed: how many items were asked for and cannot be converted whatever their contents.
-        first_failed: the first of them.
-    """
-
-    stream: IO[bytes]
-    splits: dict[str, SplitPlan]
-    digest: str
-    failed: int = 0
-    first_failed: Planned | None = None
+    stream: IO[bytes]  # a temporary file with a line an item
+    splits: dict[str, SplitPlan]  # in discovery order
+    digest: str  # SHA-256 of the lines, in hex: two plans are the same if their digests are
+    failed: int = 0  # how many items were asked for and cannot be converted whatever their contents
+    first_failed: Failed | None = None
 
     def __len__(self) -> int:
         return sum(split.discovered for split in self.splits.values())
@@ -81,13 +73,7 @@ _decoder = msgspec.json.Decoder(Planned)
 
 
 def make_plan(converter: Converter, selection: Selection, stream: IO[bytes], progress: Progress = silent) -> Plan:
-    """Walk a source once and settle what becomes of each item.
-
-    Args:
-        converter: the source.
-        selection: what is asked for of it.
-        stream: an empty temporary file; it stays open as long as the plan is read.
-        progress: shows how many items have been found.
+    """Walk a source once and settle what becomes of each item; the temporary file is to stay open for the plan.
 
     Raises:
         InputError: the source holds nothing, or a split whose name cannot be a file name.
@@ -98,19 +84,20 @@ def make_plan(converter: Converter, selection: Selection, stream: IO[bytes], pro
     digest = hashlib.sha256()
     failed, first_failed = 0, None
     with Names() as names:
-        for item in followed(_discovered(converter), progress, "Looking for samples", "items found"):
+        found = followed(_discovered(converter), progress, "Looking for samples", "items found")
+        for index, item in enumerate(found):
             split = splits.get(item.split) or splits.setdefault(_split_name(item, splits), SplitPlan())
             planned = _settle(item, split, selection, names, converter.input.address)
             if planned.failure is not None:
-                failed, first_failed = failed + 1, first_failed or planned
+                failed += 1
+                first_failed = first_failed or Failed(index, planned.item.path, planned.failure)
             line = encode(planned) + b"\n"
             stream.write(line)
             digest.update(line)
     stream.flush()
     if not splits:
         raise InputError(f"{converter.input.address}: nothing to convert was found; point --input at the raw data")
-    missing = sorted(set(selection.splits or ()) - set(splits))
-    if missing:
+    if missing := sorted(set(selection.splits or ()) - set(splits)):
         raise UsageError(f"no split {', '.join(map(repr, missing))}; this source has: {', '.join(splits)}")
     return Plan(stream, splits, digest.hexdigest(), failed, first_failed)
 
@@ -123,37 +110,6 @@ def _discovered(converter: Converter) -> Iterator[Item]:
         raise InputError(f"{converter.input.address}: cannot be read through ({one_line(error)})") from error
 
 
-def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names, root: str) -> Planned:
-    number, split.discovered = split.discovered, split.discovered + 1
-    stored, failure = _storable(item)
-    is_wanted = selection.splits is None or item.split in selection.splits
-    if not is_wanted or (selection.limit is not None and number >= selection.limit):
-        split.skipped += 1
-        return Planned(stored, skipped=True)
-    if item.failure:
-        failure = Failure(stage="discover", exception="ItemError", message=portable(item.failure, (root,)))
-    return Planned(stored, failure=failure or _collision(item, names))
-
-
-def _storable(item: Item) -> tuple[Item, Failure | None]:
-    """Return an item that can be written down and read again, and what is wrong if it is not the one given."""
-    try:
-        msgspec.json.decode(encode(item), type=Item)
-    except TypeError as error:
-        raise UsageError(f"{item.path}: its Item.data holds more than plain JSON values ({error})") from error
-    except UnicodeEncodeError:
-        return _printable(item), _failure("its name is not valid Unicode; rename it")
-    except msgspec.ValidationError as error:
-        return _printable(item), _failure(f"its id or image name is not usable ({error})")
-    return item, None
-
-
-def _printable(item: Item) -> Item:
-    texts = [item.id, item.split, item.path, item.images]
-    id_, split, path, images = (text.encode("utf-8", "backslashreplace").decode() or "(empty)" for text in texts)
-    return Item(id=id_, split=split, path=path, images=images)
-
-
 def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
     if not is_split_name(item.split):
         raise InputError(f"{item.path}: the split {item.split!r} cannot name a file; rename the folder it comes from")
@@ -163,29 +119,47 @@ def _split_name(item: Item, known: dict[str, SplitPlan]) -> str:
     return item.split
 
 
-def _collision(item: Item, names: Names) -> Failure | None:
-    """Say what makes an item impossible before it is even opened, and take its names where nothing does."""
+def _settle(item: Item, split: SplitPlan, selection: Selection, names: Names, root: str) -> Planned:
+    split.discovered += 1
+    stored, problem = _storable(item)
+    is_wanted = selection.splits is None or item.split in selection.splits
+    if not is_wanted or (selection.limit is not None and split.discovered > selection.limit):
+        split.skipped += 1
+        return Planned(stored, skipped=True)
+    if item.failure:
+        return Planned(stored, failure=Failure("discover", "ItemError", portable(item.failure, (root,))))
+    problem = problem or _collision(item, names)
+    return Planned(stored, failure=Failure("plan", "NameError", shortened(problem)) if problem else None)
+
+
+def _storable(item: Item) -> tuple[Item, str]:
+    """Return an item that can be written down and read again, and what is wrong if it is not the one given."""
+    try:
+        msgspec.json.decode(encode(item), type=Item)
+        return item, ""
+    except TypeError as error:
+        raise UsageError(f"{item.path}: its Item.data holds more than plain JSON values ({error})") from error
+    except UnicodeEncodeError:
+        problem = "its name is not valid Unicode; rename it"
+    except msgspec.ValidationError as error:
+        problem = f"its id or image name is not usable ({error})"
+    texts = [item.id, item.split, item.path, item.images]
+    id_, split, path, images = (text.encode("utf-8", "backslashreplace").decode() or "(empty)" for text in texts)
+    return Item(id=id_, split=split, path=path, images=images), problem
+
+
+def _collision(item: Item, names: Names) -> str:
+    """Say what makes an item impossible before it is even opened, or take its names and return ""."""
     try:
         msgspec.convert(f"{item.images}.0.jpg", ImagePath)
     except msgspec.ValidationError:
-        return _failure(f"its images {item.images!r} would leave the dataset; rename it")
+        return f"its images {item.images!r} would leave the dataset; rename it"
     if owner := names.take("id", item.id, item):
-        return _failure(f"its id {item.id!r} is already that of {owner.path}")
+        return f"its id {item.id!r} is already that of {owner[0]}"
     owner = names.take("images", name_key(item.images), item)
-    if owner is not None and not (item.shared and item.shared == owner.shared):
-        return _failure(f"its images {item.images!r} would overwrite those of {owner.path}; rename it")
-    return None
-
-
-def _failure(message: str) -> Failure:
-    return Failure(stage="plan", exception="NameError", message=shortened(message))
-
-
-class Owner(NamedTuple):
-    """The item that has a name: where it lies, and what it shares."""
-
-    path: str
-    shared: str
+    if owner is not None and not (item.shared and item.shared == owner[1]):
+        return f"its images {item.images!r} would overwrite those of {owner[0]}; rename it"
+    return ""
 
 
 class Names(TemporaryTables):
@@ -196,10 +170,11 @@ class Names(TemporaryTables):
             "CREATE TABLE taken (kind TEXT, name TEXT, path TEXT, shared TEXT, PRIMARY KEY (kind, name)) WITHOUT ROWID"
         )
 
-    def take(self, kind: Literal["id", "images"], name: str, item: Item) -> Owner | None:
-        """Take a name for an item; return whose it is already, None where it was free."""
+    def take(self, kind: Literal["id", "images"], name: str, item: Item) -> tuple[str, str] | None:
+        """Take a name for an item; return path and `shared` of the item that has it already, None where it was free."""
         row = (kind, name, item.path, item.shared)
         if self.execute("INSERT OR IGNORE INTO taken VALUES (?, ?, ?, ?)", row).rowcount:
             return None
         found = self.execute("SELECT path, shared FROM taken WHERE kind = ? AND name = ?", (kind, name))
-        return Owner(*found.fetchone())
+        path, shared = found.fetchone()
+        return path, shared

@@ -40,20 +40,13 @@ class WorkerExit(NamedTuple):
 
 
 class WorkerHandle(ABC):
-    """The scheduler's side of one worker.
-
-    Attributes:
-        assigned: the items it was given and has not answered.
-        ready: whether it is up, so that items may be assigned to it.
-        since: when it began to start, or its first unanswered item, by the scheduler's clock.
-        failed_starts: how often in a row it has not come up.
-    """
+    """The scheduler's side of one worker."""
 
     def __init__(self) -> None:
-        self.assigned: deque[Work] = deque()
-        self.ready = False
-        self.since = 0.0
-        self.failed_starts = 0
+        self.assigned: deque[Work] = deque()  # what it was given and has not answered
+        self.ready = False  # it is up, so that items may be assigned to it
+        self.since = 0.0  # when it began to start, or its first unanswered item, by the scheduler's clock
+        self.failed_starts = 0  # in a row
 
     @abstractmethod
     def start(self) -> None:
@@ -63,18 +56,9 @@ class WorkerHandle(ABC):
     def send(self, work: bytes) -> None:
         """Send it an item, encoded."""
 
-    def is_up(self) -> None:
-        """Note that it has come up."""
-        self.ready, self.failed_starts = True, 0
-
 
 class ActiveClock:
-    """Seconds during which this process ran: while it is stopped (Ctrl-Z, a laptop asleep), no timeout runs.
-
-    Args:
-        monotonic: what tells the time.
-        longest: seconds counted at most between two readings.
-    """
+    """Seconds in which this process ran, at most `longest` between two readings: stopped by Ctrl-Z, none pass."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, longest: float = 5 * _TICK) -> None:
         self._monotonic, self._longest = monotonic, longest
@@ -89,29 +73,22 @@ class ActiveClock:
 
 
 class WorkerPool(ABC):
-    """The scheduler, see the module's text. A context manager: leaving it ends the workers.
-
-    Args:
-        workers: the handles of the workers.
-        item_timeout: seconds after which a worker is ended over its item.
-    """
+    """The scheduler, see the module's text. A context manager: leaving it ends the workers."""
 
     def __init__(self, workers: Sequence[WorkerHandle], item_timeout: float) -> None:
         self._workers = workers
-        self._item_timeout = item_timeout
+        self._item_timeout = item_timeout  # seconds
         self._clock = ActiveClock()
-        self._returned: deque[Work] = deque()  # assigned to a worker that exited before it began them
         self._suspects: deque[tuple[WorkerHandle, Work]] = deque()  # their worker exited over them
-        self._exhausted = False  # no more items will come
         self._alone = False  # a suspect is tried once more, nothing else is at work
 
     @abstractmethod
     def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
-        """Wait at most `timeout` seconds until workers have answered, exited or become ready; yield what there is."""
+        """Wait at most `timeout` seconds for workers; yield outcomes, exits, and b"" for one that has come up."""
 
     def __enter__(self: Pool) -> Pool:
         for worker in self._workers:
-            self._start(worker)
+            self._restart(worker)
         return self
 
     @abstractmethod
@@ -127,18 +104,14 @@ class WorkerPool(ABC):
         while self._assign(queue):
             for worker, event in self._events(_TICK):
                 if isinstance(event, WorkerExit):
-                    yield from self._on_worker_exit(worker, event)
-                    continue
-                if worker.assigned:
+                    yield from self._on_worker_exit(queue, worker, event)
+                elif event:
                     worker.assigned.popleft()
-                worker.since = self._clock.now()
-                yield event
-            yield from self._end_overdue()
-
-    def _start(self, worker: WorkerHandle) -> None:
-        worker.ready = False
-        worker.since = self._clock.now()
-        worker.start()
+                    worker.since = self._clock.now()
+                    yield event
+                else:
+                    worker.ready, worker.failed_starts = True, 0
+            yield from self._end_overdue(queue)
 
     def _assign(self, queue: WorkQueue) -> bool:
         """Give every worker what it has room for; tell whether anything is left to wait for."""
@@ -156,21 +129,19 @@ class WorkerPool(ABC):
             return True
         if not self._alone:
             self._fill(queue)
-        return bool(self._returned) or not self._exhausted or any(worker.assigned for worker in self._workers)
+        return bool(queue) or any(worker.assigned for worker in self._workers)
 
     def _fill(self, queue: WorkQueue) -> None:
         for depth in range(1, _DEPTH + 1):
             for number, worker in enumerate(self._workers):
                 if len(worker.assigned) >= depth or not worker.ready:
                     continue
-                work = self._returned.popleft() if self._returned else queue.next(number)
-                if work is None:
-                    self._exhausted = True
+                if (work := queue.next(number)) is None:
                     return
                 message = encode(work)
                 if worker.assigned and len(message) > _LARGE:
                     # It would fill a pipe, and driver and worker could wait for each other to read.
-                    self._returned.appendleft(work)
+                    queue.returned.appendleft(work)
                     return
                 self._send(worker, work, message)
 
@@ -180,14 +151,15 @@ class WorkerPool(ABC):
         worker.assigned.append(work)
         worker.send(message)
 
-    def _lost(self, worker: WorkerHandle) -> list[Work]:
-        """Start another worker in place of one, and return what it has not answered."""
+    def _restart(self, worker: WorkerHandle) -> list[Work]:
+        """Start a worker, perhaps in place of another, and return what that one has not answered."""
         lost = list(worker.assigned)
         worker.assigned.clear()
-        self._start(worker)
+        worker.ready, worker.since = False, self._clock.now()
+        worker.start()
         return lost
 
-    def _on_worker_exit(self, worker: WorkerHandle, exited: WorkerExit) -> Iterator[bytes]:
+    def _on_worker_exit(self, queue: WorkQueue, worker: WorkerHandle, exited: WorkerExit) -> Iterator[bytes]:
         if not worker.ready:
             worker.failed_starts += 1
             if worker.failed_starts == _FAILED_STARTS:
@@ -195,25 +167,24 @@ class WorkerPool(ABC):
                     f"a worker process could not start, {_FAILED_STARTS} times in a row ({exited.cause}); fix it and "
                     "rerun: progress is kept"
                 )
-        lost = self._lost(worker)
-        if not lost or not exited.blames_item:
-            self._returned.extend(lost)
-            return
-        self._returned.extend(lost[1:])
-        if self._alone:
-            reason = "its worker process exited twice; it crashes the decoder, or needs more memory than there is"
-            yield _failed(lost[0], "WorkerExited", reason)
-        else:
-            self._suspects.append((worker, lost[0]))
+        lost = self._restart(worker)
+        if lost and exited.blames_item:
+            suspect = lost.pop(0)
+            if self._alone:
+                reason = "its worker process exited twice; it crashes the decoder, or needs more memory than there is"
+                yield _failed(suspect, "WorkerExited", reason)
+            else:
+                self._suspects.append((worker, suspect))
+        queue.returned.extend(lost)
 
-    def _end_overdue(self) -> Iterator[bytes]:
+    def _end_overdue(self, queue: WorkQueue) -> Iterator[bytes]:
         now = self._clock.now()
         for worker in self._workers:
             if now - worker.since <= self._item_timeout:
                 continue
             if worker.ready and worker.assigned:
-                late, *rest = self._lost(worker)
-                self._returned.extend(rest)
+                late, *rest = self._restart(worker)
+                queue.returned.extend(rest)
                 reason = f"no result within {self._item_timeout:g} s, so its worker was ended; see --item-timeout"
                 yield _failed(late, "ItemTimeout", reason)
             elif not any(other.ready for other in self._workers):
@@ -224,8 +195,7 @@ class WorkerPool(ABC):
 
 
 def _failed(work: Work, exception: str, message: str) -> bytes:
-    failure = Failure(stage="worker", exception=exception, message=message)
-    return encode(Failed(work.index, work.item.path, failure, work.item.shared))
+    return encode(Failed(work.index, work.item.path, Failure("worker", exception, message), work.item.shared))
 
 
 class WorkQueue:
@@ -233,25 +203,28 @@ class WorkQueue:
 
     def __init__(self, works: Iterator[Work], workers: int) -> None:
         self._works = works
+        self.returned: deque[Work] = deque()  # assigned to a worker that exited before it began them
         self._shared = [""] * workers  # what the last item of each worker shared
         self._waiting: list[deque[Work]] = [deque() for _ in range(workers)]
+        self._is_exhausted = False
+
+    def __bool__(self) -> bool:
+        return bool(self.returned) or not self._is_exhausted
 
     def next(self, worker: int) -> Work | None:
         """Return the next item for a worker, by its number; None where there are no more for anybody."""
-        if self._waiting[worker]:
-            return self._waiting[worker].popleft()
+        for items in (self.returned, self._waiting[worker]):
+            if items:
+                return items.popleft()
         for work in self._works:
-            owner = self._owner(work.item.shared)
-            if owner is None or owner == worker:
-                self._shared[worker] = work.item.shared
+            shared = work.item.shared
+            owners = (number for number, last in enumerate(self._shared) if shared and last == shared)
+            owner = next((number for number in owners if len(self._waiting[number]) < _MOST_WAITING), worker)
+            if owner == worker:
+                self._shared[worker] = shared
                 return work
             self._waiting[owner].append(work)
         # Nothing new is left: who is idle helps who is not.
         longest = max(self._waiting, key=len)
+        self._is_exhausted = not longest
         return longest.popleft() if longest else None
-
-    def _owner(self, shared: str) -> int | None:
-        if not shared:
-            return None
-        owners = (number for number, last in enumerate(self._shared) if last == shared)
-        return next((number for number in owners if len(self._waiting[number]) < _MOST_WAITING), None)

@@ -1,14 +1,6 @@
 """What a conversion under way keeps beside its output, in `<out>/.convert/`, and what a kill leaves of it.
 
-::
-
-    run.json            the settings, the input and the plan's digest
-    journal/000000.jsonl  what is settled; on an object store, more segments follow
-    images/             with --no-images: the images on their way into the shards
-    input-*/            the raw data, where it came as an archive
-    lock                held while a run is at work
-
-Which of the files are there decides where the next run resumes (`State.phase`):
+docs/architecture.md lists the files. Which of them are there decides where the next run resumes (`State.phase`):
 
 ========== ======== ======= ============ =======================================================================
 phase      run.json journal dataset.json the next run
@@ -29,47 +21,41 @@ from __future__ import annotations
 import contextlib
 import enum
 import fcntl
+import hashlib
 import os
+import shutil
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from types import TracebackType
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ...schema.errors import ConversionStopped, OutputError
 from ...schema.layout import IMAGES, MANIFEST, QUARANTINE, SHARDS
-from ...storage import PARTIAL, Folder, LocalFolder, check_writable
+from ...storage import PARTIAL, Folder, LocalFolder, RemoteFolder, check_writable, user_cache
+from ...storage.lock import StoreLock
 from . import fault_injection
-from .journal import Journal, lines_of
-from .settings import RunHeader, decode_header, encode_header
+from .header import RunHeader, decode_header, encode_header
+from .journal import Journal, lines_of, read_journal
 
-__all__ = ["HEADER", "SEGMENTS", "STAGING", "STATE", "LocalState", "Phase", "State", "read_header"]
+__all__ = ["HEADER", "STAGING", "STATE", "Phase", "State", "read_header", "state_of"]
 
 STATE = ".convert"
 STAGING = f"{STATE}/{IMAGES}"
 HEADER = f"{STATE}/run.json"
-SEGMENTS = f"{STATE}/journal"
-_FIRST_SEGMENT = f"{SEGMENTS}/000000.jsonl"
-# Seconds between two looks whether the state is still there.
-_LOOKS = 1.0
+_SEGMENTS = f"{STATE}/journal"
+_FIRST_SEGMENT = f"{_SEGMENTS}/000000.jsonl"
+_LOCK = f"{STATE}/lock"
+# Seconds between two looks whether the state is still there; on a store, a segment of the journal is written then.
+_LOOKS, _STORE_LOOKS = 1.0, 5.0
 
-
-class Phase(enum.Enum):
-    """How far the conversion in a folder is, see the module's text."""
-
-    EMPTY = "empty"
-    CLEARING = "clearing"
-    CONVERTING = "converting"
-    FINISHED = "finished"
+# How far the conversion in a folder is, see above.
+Phase = enum.Enum("Phase", ["EMPTY", "CLEARING", "CONVERTING", "FINISHED"])
 
 
 def read_header(out: Folder) -> RunHeader | None:
-    """Read what the unfinished run in a folder makes; None where there is none.
-
-    Raises:
-        DatasetError: the header is damaged, or of another version.
-    """
+    """Read what the unfinished run in a folder makes; None where there is none, DatasetError where it is damaged."""
     try:
         data = out.read(HEADER)
     except (FileNotFoundError, NotADirectoryError):
@@ -77,26 +63,31 @@ def read_header(out: Folder) -> RunHeader | None:
     return decode_header(data, f"{out.address}/{HEADER}")
 
 
-class State(ABC):
-    """The state of a conversion in one dataset folder. A context manager: leaving it gives the folder free.
+def state_of(out: Folder, images: str = IMAGES) -> State:
+    """Return the state of the conversion in a dataset folder, whose images go to a folder in it."""
+    return _RemoteState(out, images) if isinstance(out, RemoteFolder) else _LocalState(LocalFolder(out.address), images)
 
-    Args:
-        out: the dataset folder.
-        work: a folder on this machine that outlives a killed run.
+
+class State(ABC):
+    """The state of a conversion in one dataset folder, locked while a run is at work. A context manager.
+
+    Raises:
+        OutputError: on entering it: the folder cannot be written, or another run is at work there.
     """
 
-    def __init__(self, out: Folder, work: Path) -> None:
-        self.out = out
-        self.work = work
+    def __init__(self, out: Folder, images: str, work: Path, lock: _FolderLock | StoreLock, looks: float) -> None:
+        self.out, self.images = out, images
+        self.work = work  # a folder on this machine that outlives a killed run
+        self._lock, self._looks, self._looked = lock, looks, time.monotonic()
         self._held = contextlib.ExitStack()
         self._running: tuple[RunHeader, IO[bytes]] | None = None  # what the run makes, and its journal
 
-    @abstractmethod
-    def __enter__(self) -> State: ...
+    def __enter__(self) -> State:
+        check_writable(self.out)
+        self._held.enter_context(self._lock)
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._held:
             if error is not None:
                 # What is not kept is done again; the error that ended the run is the one to report.
@@ -113,33 +104,30 @@ class State(ABC):
     def _open_stream(self) -> IO[bytes]:
         """Open the journal's file, for reading and appending."""
 
-    @abstractmethod
     def _on_line(self, line: bytes) -> None:
         """Take note of a line that was appended to the journal."""
-
-    @abstractmethod
-    def _is_kept(self) -> bool:
-        """Tell whether the state is there as this run left it."""
+        if time.monotonic() - self._looked > self._looks:
+            self.check_kept()
 
     def check_kept(self) -> None:
         """Make sure that nobody removed or replaced the state while the run was at work.
 
         Raises:
-            ConversionStopped: somebody did. What was removed is written again: the next run converts what is missing.
+            ConversionStopped: somebody did. What was removed is written again, unless another run is at work or has
+                finished here: the next run converts what is missing.
         """
-        if not self._is_kept():
-            self._restore()
-            raise ConversionStopped(
-                f"{self.out.address}: removed or replaced while the conversion was at work; rerun: what is missing is "
-                "converted again"
-            )
-
-    def _restore(self) -> None:
-        """Write header and journal again, unless another run is at work or has finished here."""
-        if self._running is not None and self.phase() in (Phase.EMPTY, Phase.CLEARING):
-            header, stream = self._running
-            self._write_header(header)
-            self._create_journal(line for line in lines_of(stream) if line.endswith(b"\n"))
+        if self._lock.regain():
+            self._looked, phase = time.monotonic(), self.phase()
+            if self._running is None or phase is Phase.CONVERTING:
+                return
+            if phase is not Phase.FINISHED:
+                header, stream = self._running
+                self._write_header(header)
+                self._create_journal(line for line, _ in read_journal(lines_of(stream)))
+        raise ConversionStopped(
+            f"{self.out.address}: removed or replaced while the conversion was at work; rerun: what is missing is "
+            "converted again"
+        )
 
     def phase(self) -> Phase:
         """Return how far the conversion in the folder is."""
@@ -149,13 +137,13 @@ class State(ABC):
 
     def journal_lines(self) -> Iterator[bytes]:
         """Yield what the journal holds, line by line, without opening it for a run."""
-        for segment in self.out.list(SEGMENTS):
+        for segment in self.out.list(_SEGMENTS):
             with self.out.open(segment.name) as stream:
                 yield from stream
 
     def start(self, header: RunHeader) -> None:
         """Start a run; whatever an earlier conversion left is removed."""
-        self.out.delete(SEGMENTS)
+        self.out.delete(_SEGMENTS)
         self._write_header(header)
         self.clear(header)
 
@@ -179,9 +167,13 @@ class State(ABC):
         fault_injection.point("state-removed")
 
     def sweep(self) -> None:
-        """Remove what killed runs left of their state and of files half written."""
+        """Remove what this run and killed ones left of their state and of files half written."""
         self.out.delete(PARTIAL)
-        self.out.delete(STATE)
+        with contextlib.suppress(FileNotFoundError):
+            for entry in self.out.list(STATE):
+                if entry.name != _LOCK:  # it is removed last, or as the state is left
+                    self.out.delete(entry.name)
+        shutil.rmtree(self.work, ignore_errors=True)
 
     def _write_header(self, header: RunHeader) -> None:
         with self.out.create(HEADER) as stream:
@@ -189,68 +181,17 @@ class State(ABC):
         fault_injection.point("header-written")
 
     def _create_journal(self, journal: Iterable[bytes]) -> None:
-        self.out.delete(SEGMENTS)
+        self.out.delete(_SEGMENTS)
         with self.out.create(_FIRST_SEGMENT) as stream:
             stream.writelines(journal)
 
 
-class LocalState(State):
-    """A state on this machine's disks, locked while a run is at work.
+class _LocalState(State):
+    """A state on this machine's disks."""
 
-    Raises:
-        OutputError: on entering it: the folder cannot be written, or another run is at work there.
-    """
-
-    def __init__(self, out: LocalFolder) -> None:
-        super().__init__(out, (out.path / STATE).absolute())
+    def __init__(self, out: LocalFolder, images: str) -> None:
+        super().__init__(out, images, (out.path / STATE).absolute(), _FolderLock(out), _LOOKS)
         self._root = out.path
-        self._path = out.path / STATE
-        self._looked = time.monotonic()
-
-    def __enter__(self) -> State:
-        check_writable(self.out)
-        self._made = [path for path in (self._path, *self._path.parents) if not path.exists()]
-        self._path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._held.enter_context((self._path / "lock").open("ab"))
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._held.close()
-            raise OutputError(f"{self.out.address}: another conversion is at work here; wait for it to end") from None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if error is not None and not (self._root / HEADER).exists():
-            # It ended before it began: it leaves no trace.
-            for remove in ((self._path / "lock").unlink, *(folder.rmdir for folder in self._made)):
-                with contextlib.suppress(OSError):
-                    remove()
-
-    def _is_kept(self) -> bool:
-        return self._holds_lock() and (self._root / HEADER).exists() and (self._root / _FIRST_SEGMENT).exists()
-
-    def _holds_lock(self) -> bool:
-        try:
-            return os.path.samestat(os.fstat(self._lock.fileno()), (self._path / "lock").stat())
-        except OSError:
-            return False
-
-    def _restore(self) -> None:
-        if self._holds_lock():
-            super()._restore()
-            return
-        self._path.mkdir(parents=True, exist_ok=True)
-        with (self._path / "lock").open("ab") as lock, contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            super()._restore()
-
-    def _on_line(self, line: bytes) -> None:
-        if time.monotonic() - self._looked > _LOOKS:
-            self.check_kept()
-            self._looked = time.monotonic()
 
     def _open_stream(self) -> IO[bytes]:
         # Every image passes through this folder; empty, it would be made and removed around each of them.
@@ -258,3 +199,74 @@ class LocalState(State):
         keeper.parent.mkdir(exist_ok=True)
         keeper.touch()
         return (self._root / _FIRST_SEGMENT).open("a+b")
+
+
+class _FolderLock:
+    """A file that is locked while a run is at work in a folder."""
+
+    def __init__(self, folder: LocalFolder) -> None:
+        self._folder, self._path = folder, folder.path / _LOCK
+        self._made: list[Path] = []
+        self._files = contextlib.ExitStack()
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> None:
+        if not self.regain():
+            raise OutputError(f"{self._folder.address}: another conversion is at work here; wait for it to end")
+
+    def __exit__(self, *error: object) -> None:
+        with self._files, contextlib.suppress(OSError):
+            # Where nothing else is there, the run ended before it began: it leaves no trace.
+            if self._is_held() and list(self._path.parent.iterdir()) == [self._path]:
+                for remove in (self._path.unlink, *(folder.rmdir for folder in self._made)):
+                    remove()
+
+    def regain(self) -> bool:
+        """Lock the file, again where somebody removed it; tell whether the lock is this run's."""
+        if self._is_held():
+            return True
+        self._made = [folder for folder in self._path.parents if not folder.exists()]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._file = self._files.enter_context(file)
+        return True
+
+    def _is_held(self) -> bool:
+        try:
+            return self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except OSError:
+            return False
+
+
+class _RemoteState(State):
+    """A state on an object store. A kill loses the journal's lines of the last seconds; their items are done again."""
+
+    def __init__(self, out: RemoteFolder, images: str) -> None:
+        work = user_cache(hashlib.sha256(out.address.encode()).hexdigest()[:16])
+        super().__init__(out, images, work, StoreLock(out, _LOCK), _STORE_LOOKS)
+        self._collected = bytearray()
+        self._next = 0
+
+    def check_kept(self) -> None:
+        """Write the lines collected so far; see `State.check_kept`."""
+        if self._collected and self._lock.regain():
+            self.out.write(f"{_SEGMENTS}/{self._next:06d}.jsonl", bytes(self._collected))
+            self._next += 1
+            self._collected.clear()
+        super().check_kept()
+
+    def _open_stream(self) -> IO[bytes]:
+        stream = tempfile.TemporaryFile(prefix="phi3v-data-journal-")  # noqa: SIM115 - closed on leaving the state
+        stream.writelines(self.journal_lines())
+        stream.flush()
+        self._next = int(PurePosixPath(self.out.list(_SEGMENTS)[-1].name).stem) + 1
+        return stream
+
+    def _on_line(self, line: bytes) -> None:
+        self._collected += line
+        super()._on_line(line)

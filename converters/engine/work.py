@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from ...schema.errors import ItemError
+from ...schema.errors import ItemError, Phi3VDataError
 from ...schema.record import Record, decode_record, encode_record
 from ...schema.special_tokens import PUBLISHED, without_special_tokens
 from ...storage import Folder, name_key, open_folder
+from ...storage.outage import one_line
 from ..base import Item
 from . import fault_injection
 from .failures import failure_of, outage_of
 from .image_files import check_name
-from .messages import Done, Failed, Halted, Job, Outcome, Work
+from .messages import Done, Failed, Halted, Job, Outcome, Work, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,39 +31,47 @@ SharedImages: TypeAlias = OrderedDict[tuple[str, str], tuple[str, int]]
 _REMEMBERED = 64  # of them, enough for items that follow one another
 # A name that this file system does not take is the item's, also where the raw data may have it: the image's is longer.
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
+_decode_work = msgspec.json.Decoder(Work).decode
 
 
 class Worker:
-    """Converts items one after the other; built once in each process.
-
-    Raises:
-        UsageError: the converter cannot be built.
-    """
+    """Converts items one after the other; built once in each process. One that cannot be built halts the run."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._converter = job.spec.build()
-        self._out = open_folder(job.out)
         self._shared: SharedImages = OrderedDict()
-        self._roots = (job.spec.input, job.out)
+        self._broken = ""
+        try:
+            self._converter, self._out = job.spec.build(), open_folder(job.out)
+        except Phi3VDataError as error:
+            self._broken = one_line(error)
+
+    def answer(self, work: bytes) -> bytes:
+        """Convert one item, both item and outcome encoded."""
+        return encode(self.convert(_decode_work(work)))
 
     def convert(self, work: Work) -> Outcome:
         """Convert one item. Its failure is an answer like any other; only an outage of the machine halts the run."""
-        sink = Sink(work.item, self._out, self._job, self._shared)
+        if self._broken:
+            return Halted(work.index, self._broken)
+        item, job = work.item, self._job
+        sink = Sink(item, self._out, job, self._shared)
         try:
-            record = self._converter.convert(work.item, sink)
+            record = self._converter.convert(item, sink)
             sink.stage = "record"
-            if self._job.escape_tokens:
+            if job.escape_tokens:
                 record = without_special_tokens(record)
-            return Done(work.index, msgspec.Raw(_checked(record, work.item, sink)), sink.sizes_of(record))
+            encoded = _checked(record, item, sink.saved)
+            return Done(work.index, msgspec.Raw(encoded), [sink.saved[name] for name in record.images()])
         except BaseException as error:  # noqa: BLE001 - a converter is anybody's code: sys.exit, too, belongs to the item
             if (halted := outage_of(error, sink.stage)) is not None:
                 return Halted(work.index, halted)
             sink.discard()
-            return Failed(work.index, work.item.path, failure_of(error, sink.stage, self._roots), work.item.shared)
+            failure = failure_of(error, sink.stage, (job.spec.input, job.out))
+            return Failed(work.index, item.path, failure, item.shared)
 
 
-def _checked(record: Record, item: Item, sink: Sink) -> bytes:
+def _checked(record: Record, item: Item, saved: dict[str, int]) -> bytes:
     encoded = encode_record(record)
     decode_record(encoded)
     for found in PUBLISHED.in_record(record):
@@ -70,26 +79,20 @@ def _checked(record: Record, item: Item, sink: Sink) -> bytes:
     if record.id != item.id:
         raise ItemError(f"the record's id is {record.id!r}; it must be its item's, {item.id!r}")
     shown = set(record.images())
-    for name in sorted(shown - sink.saved.keys()):
+    for name in sorted(shown - saved.keys()):
         raise ItemError(f"the record shows {name!r}, which was never saved")
-    for name in sorted(sink.saved.keys() - shown):
+    for name in sorted(saved.keys() - shown):
         raise ItemError(f"{name!r} was saved, but the record does not show it")
     return encoded
 
 
 class Sink:
-    """Encodes an item's images and puts them into the dataset; see `ImageSink`.
-
-    Attributes:
-        stage: what it is doing, as a failure names it.
-        saved: size in bytes of every image the item has saved, by name.
-    """
+    """Encodes an item's images and puts them into the dataset; see `ImageSink`."""
 
     def __init__(self, item: Item, out: Folder, job: Job, shared: SharedImages) -> None:
-        self.stage = "convert"
-        self.saved: dict[str, int] = {}
+        self.stage = "convert"  # what it is doing, as a failure names it
+        self.saved: dict[str, int] = {}  # bytes of every image the item has saved, by name
         self._item, self._out, self._job, self._shared = item, out, job, shared
-        self._keys: set[str] = set()
 
     def keep(self, name: str, data: bytes | Callable[[], bytes]) -> str:
         """Store an encoded image; see `ImageSink`."""
@@ -99,7 +102,7 @@ class Sink:
         if key in self._shared:
             self._shared.move_to_end(key)
             path, size = self._shared[key]
-            self._claim(path)
+            self._check(path)
             self.saved[path] = size
             return path
         raw = data() if callable(data) else data
@@ -126,15 +129,14 @@ class Sink:
         stored = stored_pixels(image, f".{suffix}", self._job.images)
         return self._write(stem + stored.suffix, stored.data)
 
-    def _claim(self, name: str) -> None:
+    def _check(self, name: str) -> None:
         check_name(name, self._item.images)
-        if name_key(name) in self._keys:
+        if name_key(name) in map(name_key, self.saved):
             raise ItemError(f"the image {name!r} was saved twice")
-        self._keys.add(name_key(name))
 
     def _write(self, name: str, data: bytes) -> str:
         self.stage = "convert"
-        self._claim(name)
+        self._check(name)
         self.stage = "write"
         try:
             with self._out.create(f"{self._job.folder}/{name}") as stream:
@@ -154,7 +156,3 @@ class Sink:
         if not self._item.shared:
             for name in self.saved:
                 self._out.delete(f"{self._job.folder}/{name}")
-
-    def sizes_of(self, record: Record) -> list[int]:
-        """Return the bytes of the images a record shows, in its order."""
-        return [self.saved[name] for name in record.images()]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...storage import LocalFolder
-from ...storage.retry import RetryPolicy
+from ...storage.outage import RetryPolicy
 from ..errors import DatasetError
 from ..layout import encode_manifest
 from ..progress import Progress, silent

@@ -9,8 +9,7 @@ from typing import IO, NamedTuple, Protocol
 import pyarrow as pa
 
 from ...storage import Folder, LocalFolder
-from ...storage.outage import one_line, outage
-from ...storage.retry import RetryPolicy
+from ...storage.outage import RetryPolicy, one_line, outage
 from ..errors import RecordError, RunError, UsageError
 from ..record import Record, decode_record
 from .counting import Counter, Counting, TokenCounts

@@ -14,7 +14,6 @@ from colours import colour_records, write_dataset
 from small_run import write_run
 from tokenizer_folder import write_tokenizer_folder
 
-from phi3v_data.cli.conversion_progress import ConversionProgress
 from phi3v_data.cli.main import COMMANDS, answer, load_command
 from phi3v_data.cli.progress import progress_on
 from phi3v_data.schema.progress import followed
@@ -89,10 +88,9 @@ def test_the_next_thing_begins_with_a_count_and_a_time_of_its_own() -> None:
 def test_quarantined_items_are_counted_beside_the_others() -> None:
     stream, clock = io.StringIO(), _Clock()
     with progress_on(stream, clock) as progress:
-        conversion = ConversionProgress(progress)
-        conversion.advance(4, 10, 1)
+        progress("Converting", "items, 1 quarantined", 4, 10)
         clock.now += 20
-        conversion.advance(5, 10, 2)
+        progress("Converting", "items, 2 quarantined", 5, 10)
     assert stream.getvalue() == "Converting: 5 of 10 items, 2 quarantined, 0.1/s, 2 min left\n"
 
 

@@ -181,9 +181,10 @@ class _Together(RemoteFolder):
 
     start = threading.Barrier(2)
 
-    def write_new(self, name: str, data: bytes) -> bool:
-        self.start.wait()
-        return super().write_new(name, data)
+    def replace(self, name: str, data: bytes, version: str | None) -> bool:
+        if version is None:
+            self.start.wait()
+        return super().replace(name, data, version)
 
 
 @pytest.fixture
@@ -195,8 +196,8 @@ def unconditional() -> Iterator[RemoteFolder]:
 
 
 def test_both_of_two_writers_are_told_that_they_wrote(unconditional: RemoteFolder) -> None:
-    assert unconditional.write_new(LOCK, b"one")
-    assert unconditional.write_new(LOCK, b"two")
+    assert unconditional.replace(LOCK, b"one", None)
+    assert unconditional.replace(LOCK, b"two", None)
     assert not unconditional.refuses_to_overwrite(LOCK, b"two")
 
 

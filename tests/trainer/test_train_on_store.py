@@ -19,7 +19,7 @@ from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.record import Record, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import Folder, open_folder
-from phi3v_data.storage.retry import RetryPolicy
+from phi3v_data.storage.outage import RetryPolicy
 from phi3v_data.trainer.data import sources, step_batches
 from phi3v_data.trainer.data.plan import Plan, Stream
 from phi3v_data.trainer.data.shard_cache import ShardCache

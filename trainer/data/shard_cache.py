@@ -27,7 +27,7 @@ from typing import IO
 from ...schema.errors import RunError, UsageError
 from ...schema.shard_index import ShardEntry, read_index
 from ...storage import Folder
-from ...storage.retry import RetryPolicy
+from ...storage.outage import RetryPolicy
 
 __all__ = ["ShardCache"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from ...storage import Entry, Folder
-from ...storage.retry import RetryPolicy
+from ...storage.outage import RetryPolicy
 from .shard_cache import ShardCache
 
 __all__ = ["SteadyFolder"]

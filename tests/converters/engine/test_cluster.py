@@ -6,18 +6,19 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from conversions import Bench, Pages
 from validated import validated
 
-from phi3v_data.converters.engine.driver import Progress
 from phi3v_data.converters.engine.run import convert
 from phi3v_data.schema.errors import ConversionStopped
+from phi3v_data.schema.progress import Progress
 from phi3v_data.schema.rules import validate
 from phi3v_data.schema.rules.examples import Drawing, Example, line
 
@@ -70,42 +71,25 @@ def test_a_validation_on_the_cluster_finds_what_one_process_finds(tmp_path: Path
     assert {each.rule for each in here} == {"F206", "P301", "R103"}
 
 
-class _Losing(Progress):
-    """Takes a machine away when some items are done."""
+def after_ten_items(action: Callable[[], object]) -> Progress:
+    """Progress that does something when some items are done."""
 
-    def __init__(self, cluster: Cluster, node: Any) -> None:
-        self._cluster, self._node, self._left = cluster, node, 10
+    def show(what: str, unit: str, done: int, total: int) -> None:
+        if what == "Converting" and done == 9:
+            action()
 
-    def advance(self, settled: int, total: int, quarantined: int) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._cluster.remove_node(self._node, allow_graceful=False)
+    return show
 
 
 def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 60}, {"train/0007": "bug"})
     lost = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
-    convert(bench.request("ray", engine="ray", workers=4), _Losing(cluster, lost))
+    lose = partial(cluster.remove_node, lost, allow_graceful=False)
+    convert(bench.request("ray", engine="ray", workers=4), after_ten_items(lose))
     assert lost not in cluster.list_all_nodes()
     bench.convert("local")
     assert bench.files("ray") == bench.files("local")
-
-
-class _Killing(Progress):
-    """Kills a worker process of the cluster when some items are done."""
-
-    def __init__(self) -> None:
-        self.log_lines: list[str] = []
-        self._left = 10
-
-    def log(self, text: str) -> None:
-        self.log_lines.append(text)
-
-    def advance(self, settled: int, total: int, quarantined: int) -> None:
-        self._left -= 1
-        if self._left == 0:
-            _ray_process("ray::_RemoteWorker", psutil.process_iter()).kill()
 
 
 def _ray_process(title: str, among: Iterable[psutil.Process]) -> psutil.Process:
@@ -118,9 +102,10 @@ def _ray_process(title: str, among: Iterable[psutil.Process]) -> psutil.Process:
 
 def test_a_worker_process_killed_on_the_way_changes_nothing_and_is_logged(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 60})
-    killing = _Killing()
-    convert(bench.request("ray", engine="ray", workers=None), killing)
-    (line,) = killing.log_lines
+    logged: list[str] = []
+    kill = after_ten_items(lambda: _ray_process("ray::_RemoteWorker", psutil.process_iter()).kill())
+    convert(bench.request("ray", engine="ray", workers=None), kill, logged.append)
+    (line,) = logged
     assert line.startswith("a worker on the cluster exited (")
     bench.convert("local")
     assert bench.files("ray") == bench.files("local")

@@ -127,7 +127,7 @@ def test_messages_larger_than_any_pipe_do_not_lock_driver_and_workers(job: Calla
 def test_a_source_that_cannot_be_built_in_the_worker_halts_the_run_in_its_words(job: Callable[..., Job]) -> None:
     broken = job("from phi3v_data.schema.errors import UsageError\nraise UsageError('no such model')")
     with LocalExecutor(broken, 2, 600.0, print) as executor:
-        assert decode_outcome(next(executor.run(iter([work(0)])))) == Halted(-1, "no such model")
+        assert decode_outcome(next(executor.run(iter([work(0)])))) == Halted(0, "no such model")
 
 
 def test_a_worker_that_does_not_come_up_however_often_it_is_tried_stops_the_run(job: Callable[..., Job]) -> None:

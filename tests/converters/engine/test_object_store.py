@@ -15,7 +15,7 @@ import pytest
 from conversions import Bench, Pages
 from s3_server import credentials, s3_server
 
-from phi3v_data.converters.engine import remote_state, run
+from phi3v_data.converters.engine import run, state
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.state import STATE
@@ -180,7 +180,7 @@ def test_a_wire_cut_for_a_moment_goes_unnoticed(bench: Bench, store: str, wire: 
 def test_a_wire_cut_for_good_stops_the_run_and_restored_it_resumes(
     bench: Bench, store: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_state, "_BYTES", 1)
+    monkeypatch.setattr(state, "_STORE_LOOKS", 0.0)
     before = wire.sent
     bench.convert(f"{store}-uncut")
     wire.cut_after((wire.sent - before) // 2, for_good=True)
@@ -192,7 +192,7 @@ def test_a_wire_cut_for_good_stops_the_run_and_restored_it_resumes(
     given: list[int] = []
     # The lock is still on the store, and its owner is known to have ended: there is nothing to wait for.
     waited: list[float] = []
-    monkeypatch.setattr(remote_state, "StoreLock", partial(StoreLock, wait=waited.append))
+    monkeypatch.setattr(state, "StoreLock", partial(StoreLock, wait=waited.append))
 
     class Counting(LocalExecutor):
         def run(self, works: Iterator[Work]) -> Iterator[bytes]:
@@ -269,7 +269,7 @@ def test_two_runs_do_not_work_at_one_address(bench: Bench, store: str, monkeypat
         open_folder(store).write(lock, json.dumps(lease).encode())
 
     renew(0.0)
-    monkeypatch.setattr(remote_state, "StoreLock", partial(StoreLock, wait=renew))
+    monkeypatch.setattr(state, "StoreLock", partial(StoreLock, wait=renew))
     with pytest.raises(OutputError, match=r"another run is at work here \(process 12 on node-7\)"):
         bench.convert(store)
     assert set(files(store)) == {lock}

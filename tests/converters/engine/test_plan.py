@@ -242,7 +242,7 @@ def test_a_plan_counts_what_failed_already_and_knows_the_first() -> None:
     made = plan(item("a"), item("b", failure="no page"), item("a", images="train/other"))
     assert made.failed == 2
     assert made.first_failed is not None
-    assert made.first_failed.item.id == "b"
+    assert made.first_failed.path == "raw/b"
 
 
 def test_the_digest_tells_plans_apart() -> None:

@@ -13,11 +13,12 @@ import pytest
 from conversions import Bench, Pages, rows
 from PIL import Image
 
-from phi3v_data.converters.engine import driver, run
+from phi3v_data.converters.engine import run
+from phi3v_data.converters.engine.header import encode_header
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work, decode_outcome
 from phi3v_data.converters.engine.plan import Selection
-from phi3v_data.converters.engine.settings import encode_header
+from phi3v_data.converters.engine.run import convert
 from phi3v_data.converters.engine.state import HEADER, read_header
 from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, DatasetError, InputError, OutputError, RunError, UsageError
@@ -89,6 +90,19 @@ def test_what_a_killed_run_left_of_an_item_that_then_fails_is_removed(bench: Ben
     bench.convert()
     bench.convert("whole")
     assert bench.files() == bench.files("whole")
+
+
+def test_progress_counts_what_is_settled_and_what_is_quarantined(bench: Bench) -> None:
+    bench.write({"train": 3}, {"train/0001": "damaged"})
+    shown: list[tuple[str, int, int]] = []
+
+    def show(what: str, unit: str, done: int, total: int) -> None:
+        if what == "Converting":
+            shown.append((unit, done, total))
+
+    convert(bench.request(workers=1), show)
+    quarantined = "items, 1 quarantined"
+    assert shown == [("items", 0, 3), ("items", 1, 3), (quarantined, 2, 3), (quarantined, 3, 3)]
 
 
 def test_odd_names_come_through(bench: Bench) -> None:
@@ -216,8 +230,7 @@ def test_libraries_of_other_versions_are_refused_while_images_are_still_to_be_ma
     folder = LocalFolder(bench.root / "out")
     header = read_header(folder)
     assert header is not None
-    older = msgspec.structs.replace(header.settings, decoders={"opencv": "1.0"})
-    folder.write(HEADER, encode_header(msgspec.structs.replace(header, settings=older)))
+    folder.write(HEADER, encode_header(msgspec.structs.replace(header, decoders={"opencv": "1.0"})))
     with pytest.raises(UsageError, match="version of opencv"):
         bench.convert()
 
@@ -321,7 +334,7 @@ def test_on_error_fail_counts_what_the_plan_refuses(bench: Bench) -> None:
 def test_too_many_failures_in_a_row_stop_the_run_and_can_be_retried(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "FAILURES_IN_A_ROW", 5)
+    monkeypatch.setattr(run, "FAILURES_IN_A_ROW", 5)
     bad = {f"train/{n:04d}": "damaged" for n in range(10, 17)}
     bench.write({"train": 20}, bad)
     with pytest.raises(ConversionStopped, match="5 items in a row failed"):
@@ -335,7 +348,7 @@ def test_too_many_failures_in_a_row_stop_the_run_and_can_be_retried(
 def test_failures_with_successes_between_them_do_not_stop_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "FAILURES_IN_A_ROW", 3)
+    monkeypatch.setattr(run, "FAILURES_IN_A_ROW", 3)
     bench.write({"train": 12}, {f"train/{n:04d}": "damaged" for n in range(12) if n % 3})
     assert rows(bench.convert(workers=1)) == {"train": (12, 4, 8, 0)}
 
@@ -364,7 +377,7 @@ def test_where_nothing_was_converted_the_corrected_command_runs(bench: Bench, re
 def test_where_an_unfinished_run_converted_nothing_the_corrected_command_runs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "FAILURES_IN_A_ROW", 3)
+    monkeypatch.setattr(run, "FAILURES_IN_A_ROW", 3)
     bench.write({"train": 6}, {f"train/{n:04d}": "damaged" for n in range(6)})
     with pytest.raises(ConversionStopped, match="3 items in a row failed"):
         bench.convert()

@@ -12,11 +12,10 @@ import pytest
 from conversions import Bench, Pages, rows
 
 from phi3v_data.converters.engine import run, state
-from phi3v_data.converters.engine.driver import Progress
 from phi3v_data.converters.engine.local import LocalExecutor
 from phi3v_data.converters.engine.messages import Work
 from phi3v_data.converters.engine.run import convert
-from phi3v_data.converters.engine.state import HEADER, LocalState, Phase
+from phi3v_data.converters.engine.state import HEADER, Phase, state_of
 from phi3v_data.converters.images import ImageSettings
 from phi3v_data.schema.errors import ConversionStopped, DatasetError, OutputError, UsageError
 from phi3v_data.storage import LocalFolder
@@ -158,7 +157,7 @@ def test_a_damaged_header_is_one_line_and_restart_starts_over(bench: Bench) -> N
 def test_a_header_that_is_no_header_at_all_is_one_line(bench: Bench) -> None:
     bench.write({"train": 1})
     (bench.root / "out/.convert").mkdir(parents=True)
-    for damage in (b"", b"[" * 5000, b"{}", b'{"format":2,"header":7}', b"\xff"):
+    for damage in (b"", b"[" * 5000, b"{}", b'{"format":3,"header":7}', b"\xff"):
         (bench.root / "out" / HEADER).write_bytes(damage)
         with pytest.raises(DatasetError, match=r"run\.json: .*--restart"):
             bench.convert()
@@ -207,7 +206,7 @@ def test_an_image_lost_from_a_finished_dataset_is_made_again_by_a_retry(bench: B
     ],
 )
 def test_what_is_missing_from_a_finished_dataset_is_converted_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any], lost: str
+    bench: Bench, form: dict[str, Any], lost: str
 ) -> None:
     bench.write({"train": 4, "val": 2}, {"train/0002": "damaged", "val/0001": "bug"})
     bench.convert(**form)
@@ -217,9 +216,7 @@ def test_what_is_missing_from_a_finished_dataset_is_converted_again(
     (bench.input / "val/0001.json").unlink()  # what is quarantined is retried on request alone
     (bench.input / "val/0001.json").touch()
     logged: list[str] = []
-    progress = Progress()
-    monkeypatch.setattr(progress, "log", logged.append)
-    again = convert(bench.request(**form), progress)
+    again = convert(bench.request(**form), log=logged.append)
     assert not again.already_complete
     assert logged[0].startswith("missing from the finished dataset: ")
     assert bench.files() == bench.files("whole")
@@ -269,9 +266,9 @@ def test_a_finished_dataset_whose_records_were_edited_is_not_called_complete(ben
 def test_a_kill_leaves_the_phase_of_the_state_table(bench: Bench, point: str, phase: Phase) -> None:
     bench.write({"train": 2})
     assert bench.command(inject=f"{point}:1:kill-all").returncode == -9
-    assert LocalState(LocalFolder(bench.root / "out")).phase() is phase
+    assert state_of(LocalFolder(bench.root / "out")).phase() is phase
     bench.convert()
-    assert LocalState(LocalFolder(bench.root / "out")).phase() is Phase.FINISHED
+    assert state_of(LocalFolder(bench.root / "out")).phase() is Phase.FINISHED
 
 
 def test_a_name_that_only_its_image_is_too_long_for_fails_alike_in_every_run(bench: Bench) -> None:

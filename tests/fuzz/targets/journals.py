@@ -7,14 +7,20 @@ from tempfile import TemporaryFile
 
 import msgspec
 
+from phi3v_data.converters.engine.header import RunHeader, decode_header, encode_header
 from phi3v_data.converters.engine.journal import Journal, journal_lines
 from phi3v_data.converters.engine.messages import Done, Failed, Failure, encode
-from phi3v_data.converters.engine.settings import RunHeader, Settings, decode_header, encode_header
 from phi3v_data.schema.record import Record, Turn, encode_record
 
 ITEMS = 30
-SETTINGS = Settings(source="ucf101", options={"quality": 75, "splits": None}, decoders={"opencv": "4.12.0"})
-HEADER = RunHeader(settings=SETTINGS, input="/data/raw", plan="0" * 64, stale=["ucf101_train.jsonl"])
+HEADER = RunHeader(
+    source="ucf101",
+    options={"quality": 75, "splits": None},
+    decoders={"opencv": "4.12.0"},
+    input="/data/raw",
+    plan="0" * 64,
+    stale=["ucf101_train.jsonl"],
+)
 
 
 def outcomes() -> list[Done | Failed]:

@@ -15,7 +15,7 @@ from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import LocalFolder, open_folder
-from phi3v_data.storage.retry import RetryPolicy
+from phi3v_data.storage.outage import RetryPolicy
 from phi3v_data.trainer.phi3v.tiny import tiny_processor
 
 pytest.importorskip("s3fs")

@@ -14,7 +14,7 @@ from phi3v_data.schema.errors import RunError, UsageError
 from phi3v_data.schema.record import Record, Turn, encode_record
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import Folder, LocalFolder, open_folder
-from phi3v_data.storage.retry import RetryPolicy
+from phi3v_data.storage.outage import RetryPolicy
 from phi3v_data.trainer.data.shard_cache import ShardCache
 
 SHARD = "shards/src-train-000000.tar"

@@ -1,36 +1,126 @@
-"""A folder on this machine."""
+"""A folder of files: the interface, wherever it lies, and the one on this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
+import unicodedata
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
-from .base import Entry, Folder, check_name
-
-__all__ = ["PARTIAL", "LocalFolder"]
+__all__ = ["PARTIAL", "Entry", "Folder", "LocalFolder", "check_name", "name_key", "user_cache"]
 
 # Files that are being written, in a folder of their own: what a killed run leaves lies in one place.
 PARTIAL = ".partial"
 
-_KINDS = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+class Entry(NamedTuple):
+    """One thing directly inside a folder: its name relative to the root, whether it is a folder, its size in bytes."""
+
+    name: str
+    is_folder: bool
+    size: int
+
+
+class Folder(ABC):
+    """A folder of files; its address is a local path, or an fsspec address such as `s3://bucket/prefix`."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    @abstractmethod
+    def list(self, name: str = "") -> list[Entry]:
+        """Return what lies directly inside `name`, sorted by name; hidden entries (leading dot) are left out."""
+
+    @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Tell whether a file or folder of this name is there."""
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes; FileNotFoundError where there is none."""
+
+    @abstractmethod
+    def fingerprint(self, name: str) -> str:
+        """Return what changes when a file does, without reading it; FileNotFoundError where there is none."""
+
+    @abstractmethod
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file for reading; OSError where it is not a regular file, or its name leaves the folder."""
+
+    @abstractmethod
+    def create(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Open a new file for writing; it appears on leaving the block, and never if the block raises."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove a file, or a folder with all it holds; nothing happens where there is none."""
+
+    @abstractmethod
+    def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """Give the file a path on this machine for the length of the block (a remote one is copied here)."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        with self.open(name) as stream:
+            return stream.read()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a whole file at once."""
+        with self.create(name) as stream:
+            stream.write(data)
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of a file's bytes, in hex."""
+        digest = hashlib.sha256()
+        with self.open(name) as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def files(self, name: str = "") -> Iterator[Entry]:
+        """Yield every file below `name`, depth first, in the order of `list`."""
+        for entry in self.list(name):
+            if entry.is_folder:
+                yield from self.files(entry.name)
+            else:
+                yield entry
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+
+def check_name(name: str) -> str:
+    """Return a name that stays inside its folder; OSError where it is absolute, has a part `..` or a zero byte."""
+    if name.startswith("/") or "\0" in name or (".." in name and ".." in name.split("/")):
+        raise OSError(errno.EINVAL, "the name leads out of the folder", name)
+    return name
+
+
+def name_key(name: str) -> str:
+    """Return a key that two names share where some file system takes them for one (case, Unicode form)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def user_cache(name: str) -> Path:
+    """Return a folder of this package in the user's cache, $XDG_CACHE_HOME or ~/.cache; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "phi3v-data" / name
 
 
 class LocalFolder(Folder):
     """A folder on this machine. It need not exist yet; the first file written makes it.
 
-    Only regular files are opened: reading a FIFO, a socket or a device may never end.
+    Only regular files are opened: reading a FIFO, a socket or a device may never end. A link that cannot be followed,
+    or that leads to a folder around it, is listed as a file of no size.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -39,29 +129,20 @@ class LocalFolder(Folder):
         self._partial = self.path / PARTIAL
 
     def list(self, name: str = "") -> list[Entry]:
-        """Return what lies directly inside `name`; see `Folder.list`.
-
-        A link that cannot be followed, or that leads to a folder around it, is listed as a file of no size.
-        """
         with os.scandir(self._path(name)) as entries:
-            found = [self._entry(name, entry) for entry in entries if not entry.name.startswith(".")]
-        return sorted(found)
+            return sorted(self._entry(name, entry) for entry in entries if not entry.name.startswith("."))
 
     def exists(self, name: str) -> bool:
-        """Tell whether a file or folder of this name is there."""
         return self._path(name).exists()
 
     def size(self, name: str) -> int:
-        """Return a file's size in bytes."""
         return self._path(name).stat().st_size
 
     def fingerprint(self, name: str) -> str:
-        """Return the file's size and time of change."""
         found = self._path(name).stat()
         return f"{found.st_size}-{found.st_mtime_ns}"
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a regular file for reading; see `Folder.open`."""
         return open(self._path(name), "rb", opener=_open_regular)
 
     @contextlib.contextmanager
@@ -84,7 +165,6 @@ class LocalFolder(Folder):
                 self._partial.rmdir()
 
     def delete(self, name: str) -> None:
-        """Remove a file, or a folder with all it holds."""
         path = self._path(name)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -93,7 +173,6 @@ class LocalFolder(Folder):
 
     @contextlib.contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """Give the file's own path; see `Folder.local`."""
         path = self._path(name)
         _check_regular(path.stat(), path)
         yield path
