@@ -17,17 +17,7 @@ from ...schema.errors import UsageError
 __all__ = ["VARIABLE", "Injection", "point", "write"]
 
 VARIABLE = "PHI3V_FAULT_INJECTION"
-
-
-def _full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-_ACTIONS = {
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "kill-all": lambda: os.killpg(0, signal.SIGKILL),
-    "full": _full,
-}
+_ACTIONS = ("kill", "kill-all", "full")
 
 
 class Injection:
@@ -37,7 +27,7 @@ class Injection:
         parts = text.split(":")
         if len(parts) != 3 or not parts[1].isdigit() or parts[2] not in _ACTIONS:
             raise UsageError(f"{VARIABLE}={text}: expected <point>:<count>:<action>; actions: {', '.join(_ACTIONS)}")
-        self.name, self.left, self.act = parts[0], int(parts[1]), _ACTIONS[parts[2]]
+        self.name, self.left, self.action = parts[0], int(parts[1]), parts[2]
 
 
 _injection = Injection(os.environ[VARIABLE]) if VARIABLE in os.environ else None
@@ -47,8 +37,10 @@ def point(name: str) -> None:
     """Pass a point; nothing happens unless a test has injected a failure there."""
     if _injection is not None and name == _injection.name:
         _injection.left -= 1
+        if _injection.left == 0 and _injection.action == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if _injection.left == 0:
-            _injection.act()
+            os.kill(0 if _injection.action == "kill-all" else os.getpid(), signal.SIGKILL)
 
 
 def write(stream: IO[bytes], data: bytes, name: str) -> None:
