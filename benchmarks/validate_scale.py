@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import multiprocessing
 import os
 import tempfile
 import threading
@@ -56,14 +57,10 @@ def main() -> None:
 
 def _large(root: Path, count: int) -> None:
     print(f"large: {count:,} records in two splits, each with an image whose facts are known", flush=True)
-    size = _write_dataset(root, count)
-    table = FactsTable(LocalFolder(root / ".index"))
-    random = np.random.default_rng(0)
-    for start in range(0, count, _BATCH):
-        table = table.update(list(_facts(root, count, range(start, min(start + _BATCH, count)), random)))
-    facts = (root / ".index" / "images.arrow").stat().st_size
-    print(f"  made: {size / 1e9:.1f} GB of records, {facts / 1e9:.1f} GB of facts", flush=True)
-    del table
+    _elsewhere(_write_dataset, root, count)
+    _elsewhere(_write_facts, root, count)
+    records, facts = (sum(file.stat().st_size for file in root.glob(kind)) for kind in ("*.jsonl", ".index/*"))
+    print(f"  made: {records / 1e9:.1f} GB of records, {facts / 1e9:.1f} GB of facts", flush=True)
     settings = Settings("pixels", codes_for("pixels", ignore=["enlarged-image"]), workers=2)
     validation = Validation([(str(root), open_dataset(str(root)))], settings)
     with _Measured() as measured:
@@ -87,9 +84,7 @@ def _near_duplicates(root: Path, count: int) -> None:
 
 def _select(root: Path, count: int) -> None:
     print(f"select: a tenth of {count:,} records, split again by group, images linked", flush=True)
-    _write_dataset(root / "all", count)
-    for _ in _links(root / "all", range(count)):
-        pass
+    _elsewhere(_write_dataset, root / "all", count)
     shares = (("train", Fraction(4, 5)), ("val", Fraction(1, 5)))
     selection = Selection(sample="10%", stratify=True, split_by="group", shares=shares, images="link")
     datasets = [(str(root / "all"), open_dataset(str(root / "all")))]
@@ -98,10 +93,35 @@ def _select(root: Path, count: int) -> None:
     print(f"  selected: {measured}")
 
 
-def _write_dataset(root: Path, count: int) -> int:
+def _elsewhere(make: Callable[[Path, int], None], root: Path, count: int) -> None:
+    """Make something in a process of its own, whose memory is not counted."""
+    process = multiprocessing.get_context("spawn").Process(target=make, args=(root, count))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{make.__name__} failed")
+
+
+def _write_dataset(root: Path, count: int) -> None:
+    """Write records of two splits and their images: names of a few small files."""
     (root / "images").mkdir(parents=True)
     train = int(count * _IN_TRAIN)
-    return write_records(root, train) + write_records(root, count - train, "val", train)
+    write_records(root, train)
+    write_records(root, count - train, "val", train)
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 480)).save(buffer, "JPEG")
+    for number in range(count):
+        source = root / "images" / f".source-{number // _LINKS}"
+        if number % _LINKS == 0:
+            source.write_bytes(buffer.getvalue())
+        os.link(source, root / "images" / image_name(number))
+
+
+def _write_facts(root: Path, count: int) -> None:
+    table = FactsTable(LocalFolder(root / ".index"))
+    random = np.random.default_rng(0)
+    for start in range(0, count, _BATCH):
+        table = table.update(list(_facts(root, count, range(start, min(start + _BATCH, count)), random)))
 
 
 def _near(hashes: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -111,27 +131,15 @@ def _near(hashes: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return hashes
 
 
-def _links(root: Path, numbers: range) -> Iterator[tuple[str, os.stat_result]]:
-    """Make files, all of them names of a few small ones, and yield each with what is known of it."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (640, 480)).save(buffer, "JPEG")
-    for number in numbers:
-        source = root / "images" / f".source-{number // _LINKS}"
-        if number % _LINKS == 0:
-            source.write_bytes(buffer.getvalue())
-            status = source.stat()
-        name = f"images/{image_name(number)}"
-        os.link(source, root / name)
-        yield name, status
-
-
 def _facts(root: Path, count: int, numbers: range, random: np.random.Generator) -> Iterator[pa.RecordBatch]:
-    """Make images and yield their facts; the last ones are near-identical to the first."""
+    """Yield facts of images; the last ones are near-identical to the first."""
     first = np.random.default_rng(1)
     hashes = first.integers(1, 2**63, _COPIES, np.uint64)
     copies, thumbnails = _near(hashes, first), [first.bytes(1024) for _ in range(_COPIES)]
     rows = []
-    for number, (name, status) in zip(numbers, _links(root, numbers), strict=True):
+    for number in numbers:
+        name = f"images/{image_name(number)}"
+        status = (root / name).stat()
         facts = ImageFacts(name=name, fingerprint=f"{status.st_size}-{status.st_mtime_ns}", depth="pixels")
         facts.size, facts.format, facts.mode, facts.width, facts.height = status.st_size, "JPEG", "RGB", 640, 480
         facts.hash, facts.content = (int(each) for each in random.integers(1, 2**63, 2))

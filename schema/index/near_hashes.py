@@ -42,7 +42,7 @@ class Pairs(NamedTuple):
 
 
 def near_hashes(one: Hashes, other: Hashes, bits: int = NEAR_BITS) -> Pairs:
-    """Return all pairs of hashes, one of each array, that differ in at most so many bits, each pair once.
+    """Return all pairs of hashes, one of each array, that differ in at most so many bits, each pair once, in order.
 
     Args:
         one: hashes, each once.

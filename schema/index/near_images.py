@@ -42,21 +42,24 @@ def near_images(
     distinct, places = np.unique(hashes, return_inverse=True)
     asked = np.unique(hashes[splits != largest])
     by_hash = np.argsort(places, kind="stable")
-    starts = np.searchsorted(places[by_hash], np.arange(len(distinct) + 1)).tolist()
-    members = by_hash.tolist()
-    content_of, split_of = contents.tolist(), splits.tolist()
+    starts = np.searchsorted(places[by_hash], np.arange(len(distinct) + 1))
+
+    def members(of: int) -> list[int]:
+        """Return the images that have a hash."""
+        found: list[int] = by_hash[starts[of] : starts[of + 1]].tolist()
+        return found
+
     pairs = near_hashes(asked, distinct)
-    candidates: dict[int, list[int]] = {}
-    for one, other in zip(np.searchsorted(distinct, asked)[pairs.one].tolist(), pairs.other.tolist(), strict=True):
-        candidates.setdefault(one, []).append(other)
+    ends = np.searchsorted(pairs.one, np.arange(len(asked) + 1))
     looked = 0
-    for one, others in candidates.items():
-        for image in members[starts[one] : starts[one + 1]]:
-            if split_of[image] == largest:
+    for number, one in enumerate(np.searchsorted(distinct, asked).tolist()):
+        others = pairs.other[ends[number] : ends[number + 1]].tolist()
+        for image in members(one) if others else ():
+            if splits[image] == largest:
                 continue
-            for there in (each for other in others for each in members[starts[other] : starts[other + 1]]):
+            for there in (each for other in others for each in members(other)):
                 looked += 1
-                if split_of[image] == split_of[there] or content_of[image] == content_of[there]:
+                if splits[image] == splits[there] or contents[image] == contents[there]:
                     continue
                 if near_identical(thumbnail(image), thumbnail(there)):
                     yield image, there

@@ -50,7 +50,11 @@ def in_order_on_ray(
             held.callback(ray.shutdown)
         held.enter_context(contextlib.redirect_stdout(sys.stderr))
         count = workers or int(ray.cluster_resources().get("CPU", 1))
-        actor = ray.remote(_RemoteWorker).options(num_cpus=1, max_restarts=_RESTARTS, max_task_retries=_RETRIES)
+        # Without num_cpus an actor needs a processor to start, and holds none: those of a machine that is lost start
+        # again on machines whose processors all have a worker.
+        actor = ray.remote(_RemoteWorker).options(
+            scheduling_strategy="SPREAD", max_restarts=_RESTARTS, max_task_retries=_RETRIES
+        )
         actors = [actor.remote(make) for _ in range(count)]
         for each in actors:
             held.callback(ray.kill, each)

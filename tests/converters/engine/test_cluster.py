@@ -17,10 +17,13 @@ from conversions import Bench, Pages
 from validated import validated
 
 from phi3v_data.converters.engine.run import convert
+from phi3v_data.schema.dataset import open_dataset
 from phi3v_data.schema.errors import ConversionStopped
 from phi3v_data.schema.progress import Progress
 from phi3v_data.schema.rules import validate
 from phi3v_data.schema.rules.examples import Drawing, Example, line
+from phi3v_data.schema.rules.registry import codes_for
+from phi3v_data.schema.rules.settings import Settings
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -69,6 +72,36 @@ def test_a_validation_on_the_cluster_finds_what_one_process_finds(tmp_path: Path
     here = validated(tmp_path, level="pixels")[0]
     assert on_cluster == here
     assert {each.rule for each in here} == {"F206", "P301", "R103"}
+
+
+@pytest.mark.parametrize("lost", ["process", "machine"])
+def test_a_validation_that_loses_a_worker_finds_what_one_process_finds(
+    tmp_path: Path, cluster: Cluster, lost: str
+) -> None:
+    """All processors of the cluster have workers; what is lost has some of them, and the others take their tasks."""
+    records = [line(str(number), images=[f"{number % 9}.jpg"]) for number in range(60)]
+    images = {f"images/{number}.jpg": Drawing(seed=number, cut=100 * (number == 7)) for number in range(9)}
+    Example({"x_train.jsonl": "\n".join([*records, "no record"]) + "\n", **images}).write(tmp_path)
+    node = cluster.add_node(num_cpus=2) if lost == "machine" else None
+    cluster.wait_for_nodes()
+    taken = []
+
+    def lose(what: str, unit: str, done: int, total: int) -> None:
+        if done and not taken:
+            taken.append(done)
+            if node is not None:
+                cluster.remove_node(node, allow_graceful=False)
+            else:
+                _ray_process("ray::_RemoteWorker", psutil.process_iter()).kill()
+
+    settings = Settings("pixels", codes_for("pixels"), engine="ray", keep_facts=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(validate._TASK, "pixels", 200)
+        validation = validate.Validation([(str(tmp_path), open_dataset(str(tmp_path)))], settings, lose)
+        on_cluster = list(validation.findings())
+        here = validated(tmp_path, level="pixels")[0]
+    assert taken
+    assert on_cluster == here
 
 
 def after_ten_items(action: Callable[[], object]) -> Progress:
