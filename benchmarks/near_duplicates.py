@@ -13,10 +13,12 @@ import argparse
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from phi3v_data.schema.index.colours import Colours, colours_of, same_colours
 from phi3v_data.schema.index.looks import NEAR_BITS, hash_of, near_identical, thumbnail_of
 from phi3v_data.schema.index.near_hashes import near_hashes
 from phi3v_data.schema.index.pixels import Grey
@@ -82,31 +84,38 @@ def main() -> None:
     arguments = parser.parse_args()
     files = sorted(file for root in arguments.images for file in root.rglob("*") if file.suffix in _SUFFIXES)
     images = [_opened(file) for file in files] + [generated(number) for number in range(arguments.generated)]
-    thumbnails = [thumbnail(image) for image in images]
+    looks = [look(image) for image in images]
     print(f"{len(files)} real and {arguments.generated} generated images\n")
     print("| copy | found |\n| --- | --- |")
     for name, change in CHANGES.items():
-        found = [is_near(one, thumbnail(change(image))) for one, image in zip(thumbnails, images, strict=True)]
+        found = [is_near(one, look(change(image))) for one, image in zip(looks, images, strict=True)]
         print(f"| {name} | {np.mean(found):.3f} |", flush=True)
     pairs = len(images) * (len(images) - 1) // 2
-    print(
-        f"\nof {pairs:,} pairs of distinct images taken for near-identical: {false_positives(thumbnails) / pairs:.1e}"
-    )
+    print(f"\nof {pairs:,} pairs of distinct images taken for near-identical: {false_positives(looks) / pairs:.1e}")
 
 
-def thumbnail(image: Image.Image) -> Grey:
-    """Return the thumbnail of an image in RGB."""
-    return thumbnail_of(np.asarray(image.convert("L")))
+class Look(NamedTuple):
+    """What is known of an image: its thumbnail and its colours."""
+
+    thumbnail: Grey
+    colours: Colours
 
 
-def is_near(one: Grey, other: Grey) -> bool:
-    """Tell whether two images are near-identical: by their hashes, then by their thumbnails."""
-    return (hash_of(one) ^ hash_of(other)).bit_count() <= NEAR_BITS and near_identical(one, other)
+def look(image: Image.Image) -> Look:
+    """Look at an image in RGB."""
+    return Look(thumbnail_of(np.asarray(image.convert("L"))), colours_of(image))
 
 
-def false_positives(thumbnails: list[Grey]) -> int:
+def is_near(one: Look, other: Look) -> bool:
+    """Tell whether two images are near-identical: by their hashes, then by their thumbnails and colours."""
+    if (hash_of(one.thumbnail) ^ hash_of(other.thumbnail)).bit_count() > NEAR_BITS:
+        return False
+    return near_identical(one.thumbnail, other.thumbnail) and same_colours(one.colours, other.colours)
+
+
+def false_positives(looks: list[Look]) -> int:
     """Count the pairs that are taken for near-identical."""
-    hashes = np.array([hash_of(each) for each in thumbnails], np.uint64)
+    hashes = np.array([hash_of(each.thumbnail) for each in looks], np.uint64)
     values, places = np.unique(hashes, return_inverse=True)
     members: list[list[int]] = [[] for _ in values]
     for number, place in enumerate(places.reshape(-1).tolist()):
@@ -119,7 +128,7 @@ def false_positives(thumbnails: list[Grey]) -> int:
         for other in members[second]
         if one != other
     }
-    return sum(near_identical(thumbnails[one], thumbnails[other]) for one, other in pairs)
+    return sum(is_near(looks[one], looks[other]) for one, other in pairs)
 
 
 def generated(number: int) -> Image.Image:

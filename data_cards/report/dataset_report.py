@@ -153,6 +153,7 @@ def report_dataset(
     problems = findings_of(dataset, limits, options.counting, options.workers, progress)
     rules = _write_findings(folder, problems, number_of)
     pairs = near_duplicates(
+        dataset.folder,
         FactsTable(tables_folder(dataset.folder)),
         [each for of_split in tallies for each in of_split.images_of],
         [place for place, of_split in enumerate(tallies) for _ in range(len(of_split))],

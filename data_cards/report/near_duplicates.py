@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...schema.index.colours import Colours, colours_in
 from ...schema.index.facts_table import FactsTable
 from ...schema.index.near_images import near_images
+from ...storage import Folder
 
 __all__ = ["Pair", "near_duplicates"]
 
@@ -28,12 +30,13 @@ class Pair(NamedTuple):
     difference: float
 
 
-def near_duplicates(facts: FactsTable, keys: Sequence[int], splits: Sequence[int]) -> list[Pair]:
+def near_duplicates(folder: Folder, facts: FactsTable, keys: Sequence[int], splits: Sequence[int]) -> list[Pair]:
     """Find records whose first image is the same as one of another split, or near-identical to it; the same ones first.
 
     Equal images of one split count as one. What counts as near-identical is what rule S605 finds, see `looks`.
 
     Args:
+        folder: the dataset folder.
         facts: of the dataset's images, decoded.
         keys: of each record's first image, see `facts_table.image_key`; 0 where it shows none.
         splits: a number for the split of each record.
@@ -47,8 +50,11 @@ def near_duplicates(facts: FactsTable, keys: Sequence[int], splits: Sequence[int
     def thumbnail(place: int) -> npt.NDArray[np.uint8]:
         return facts.thumbnail(int(rows["fact"][place]))
 
+    def colours(place: int) -> Colours | None:
+        return colours_in(folder, facts.at(int(rows["fact"][place])))
+
     numbers = rows["number"].tolist()
-    for one, other in near_images(rows["hash"], rows["content"], rows["split"], thumbnail):
+    for one, other in near_images(rows["hash"], rows["content"], rows["split"], thumbnail, colours):
         first, second = sorted((numbers[one], numbers[other]))
         if (first, second) not in known:
             known.add((first, second))

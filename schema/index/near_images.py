@@ -1,4 +1,4 @@
-"""Near-identical images in different splits: candidates by their hashes, confirmed by their thumbnails."""
+"""Near-identical images in different splits: candidates by their hashes, confirmed by their thumbnails and colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from .colours import Colours, same_colours
 from .looks import near_identical
 from .near_hashes import near_hashes
 from .pixels import Grey
@@ -22,6 +23,7 @@ def near_images(
     contents: npt.NDArray[np.uint64],
     splits: npt.NDArray[np.int64],
     thumbnail: Callable[[int], Grey],
+    colours: Callable[[int], Colours | None],
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[int, int]]:
     """Yield images that are near-identical, but not identical, to one in another split: both by place.
@@ -33,6 +35,7 @@ def near_images(
         contents: what identical files share.
         splits: a number for the split of each.
         thumbnail: gives an image's thumbnail by its place.
+        colours: reads an image's colours by its place; None where that cannot be.
         note: told where so many are alike that not all were compared.
     """
     sizes = np.bincount(splits)
@@ -61,7 +64,7 @@ def near_images(
                 looked += 1
                 if splits[image] == splits[there] or contents[image] == contents[there]:
                     continue
-                if near_identical(thumbnail(image), thumbnail(there)):
+                if near_identical(thumbnail(image), thumbnail(there)) and _alike(colours(image), colours(there)):
                     yield image, there
                     break
             if looked > _MOST_CANDIDATES:
@@ -70,3 +73,7 @@ def near_images(
                     "of the rest nothing is known (S605)"
                 )
                 return
+
+
+def _alike(one: Colours | None, other: Colours | None) -> bool:
+    return one is None or other is None or same_colours(one, other)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ..index.colours import Colours, colours_in
+from ..index.facts_table import FactsTable
 from ..index.near_images import near_images
 from ..index.pixels import Grey
-from .corpus import Corpus
+from .corpus import Corpus, Source
 
 __all__ = ["near_pairs"]
 
@@ -28,12 +30,21 @@ def near_pairs(corpus: Corpus) -> Iterator[tuple[int, int]]:
     images = _images(corpus)
     contents = np.asarray(corpus.references("content"))[images["reference"]]
 
-    def thumbnail(place: int) -> Grey:
-        facts = corpus.sources[int(images["source"][place])].facts
-        assert facts is not None  # only images with facts are among them
-        return facts.thumbnail(int(images["fact"][place]))
+    def row(place: int) -> tuple[Source, FactsTable, int]:
+        source = corpus.sources[int(images["source"][place])]
+        assert source.facts is not None  # only images with facts are among them
+        return source, source.facts, int(images["fact"][place])
 
-    for one, other in near_images(images["hash"], contents, images["split"], thumbnail, corpus.notes.append):
+    def thumbnail(place: int) -> Grey:
+        _, facts, at = row(place)
+        return facts.thumbnail(at)
+
+    def colours(place: int) -> Colours | None:
+        source, facts, at = row(place)
+        return colours_in(source.dataset.folder, facts.at(at))
+
+    note = corpus.notes.append
+    for one, other in near_images(images["hash"], contents, images["split"], thumbnail, colours, note):
         yield int(images["reference"][one]), int(images["reference"][other])
 
 

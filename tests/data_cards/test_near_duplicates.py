@@ -31,7 +31,7 @@ def pairs_of(folder: Path, images: list[tuple[str, str]]) -> list[Pair]:
     assert {finding.rule for finding in find_all(dataset, "pixels")} <= {"S604", "S605", "R114", "S603", "P302"}
     facts = FactsTable(tables_folder(dataset.folder))
     keys = [image_key(f"images/{name}") for _, name in ordered]
-    return near_duplicates(facts, keys, [splits.index(split) for split, _ in ordered])
+    return near_duplicates(dataset.folder, facts, keys, [splits.index(split) for split, _ in ordered])
 
 
 def test_a_copy_that_was_scaled_and_encoded_again_is_found_across_splits_only(tmp_path: Path) -> None:
@@ -58,5 +58,5 @@ def test_equal_images_come_first_and_once_however_many_records_show_them(tmp_pat
 
 def test_without_facts_or_images_there_are_no_pairs(tmp_path: Path) -> None:
     write_dataset(tmp_path, {"train": [record("a", [], "Which?", "one")]})
-    facts = FactsTable(tables_folder(open_dataset(str(tmp_path)).folder))
-    assert near_duplicates(facts, np.zeros(2, np.uint64).tolist(), [0, 1]) == []
+    folder = open_dataset(str(tmp_path)).folder
+    assert near_duplicates(folder, FactsTable(tables_folder(folder)), np.zeros(2, np.uint64).tolist(), [0, 1]) == []

@@ -84,7 +84,7 @@ def test_a_validation_that_loses_a_worker_finds_what_one_process_finds(
     Example({"x_train.jsonl": "\n".join([*records, "no record"]) + "\n", **images}).write(tmp_path)
     node = cluster.add_node(num_cpus=2) if lost == "machine" else None
     cluster.wait_for_nodes()
-    taken = []
+    taken: list[int] = []
 
     def lose(what: str, unit: str, done: int, total: int) -> None:
         if done and not taken:
