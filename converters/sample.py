@@ -16,8 +16,7 @@ from ..schema.record import Record, Turn
 from ..storage import Folder
 from .base import ImageSink, Item
 from .prompts import Prompts
-from .rows import InputFile, input_file
-from .rows.image_ref import ImageReader, ImageRef
+from .rows import ImageReader, ImageRef, InputFile, input_file
 
 __all__ = ["Sample", "SampleSource", "SampleTurn", "failed_item"]
 

@@ -15,7 +15,7 @@ from ...schema.splits import split_name
 from ...storage import name_key
 from ..base import Item
 from ..prompts import Prompts
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef
 from ..sample import Sample, SampleSource, SampleTurn
 from ..splits import Ratios, SplitRatio, parse_ratios, stratified
 from ..video import Decoder

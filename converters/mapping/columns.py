@@ -15,8 +15,7 @@ from ...schema.errors import ItemError, UsageError
 from ...schema.splits import split_name
 from ..base import Item
 from ..prompts import draw
-from ..rows import Row
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleSource, SampleTurn, failed_item
 from ..splits import Ratios, is_split_name, parse_ratios
 from ..video import Decoder

@@ -5,7 +5,7 @@ the reason, and reading continues behind it. Images in a column stay there until
 for them.
 """
 
-from .image_ref import RowImages
+from .image_ref import ImageReader, ImageRef, RowImages
 from .read import ROW_SUFFIXES, InputFile, Row, input_file, read_rows
 
-__all__ = ["ROW_SUFFIXES", "InputFile", "Row", "RowImages", "input_file", "read_rows"]
+__all__ = ["ROW_SUFFIXES", "ImageReader", "ImageRef", "InputFile", "Row", "RowImages", "input_file", "read_rows"]

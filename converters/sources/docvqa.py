@@ -36,8 +36,7 @@ from ..questions.cauldron import CauldronRows
 from ..questions.fields import cell_at, name_at, text_at, texts_at
 from ..questions.shared_images import conversations
 from ..questions.source import QuestionSource
-from ..rows import Row
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 
 __all__ = ["DocVQA"]

@@ -29,8 +29,7 @@ from ..questions.cauldron import CauldronRows
 from ..questions.fields import cell_at, name_at, text_at
 from ..questions.shared_images import with_duplicates_named
 from ..questions.source import LabelOption, LabelSource
-from ..rows import Row
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 
 __all__ = ["HatefulMemes"]

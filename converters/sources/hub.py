@@ -26,8 +26,7 @@ from ...storage import Folder, LocalFolder
 from ..input.hub import fetch_file
 from ..input.hub_dataset import FILES, HubStream, HubView, make_view, read_view, with_class_names
 from ..mapping.columns import RowMapping
-from ..rows import ROW_SUFFIXES, Row, read_rows
-from ..rows.image_ref import ImageReader
+from ..rows import ROW_SUFFIXES, ImageReader, Row, read_rows
 
 __all__ = ["Hub"]
 

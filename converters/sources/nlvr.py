@@ -25,8 +25,7 @@ from ..base import Item
 from ..questions.annotations import FileNames, Form
 from ..questions.fields import is_identified, name_at, text_at
 from ..questions.source import LabelOption, LabelSource
-from ..rows import Row
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn, failed_item
 
 __all__ = ["NLVR"]

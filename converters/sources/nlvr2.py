@@ -29,8 +29,7 @@ from ..questions.cauldron import CauldronRows
 from ..questions.fields import is_identified, name_at, text_at
 from ..questions.shared_images import conversations
 from ..questions.source import LabelOption, LabelSource
-from ..rows import Row
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 
 __all__ = ["NLVR2"]
