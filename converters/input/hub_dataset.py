@@ -25,6 +25,7 @@ import msgspec
 from ...schema.errors import HubError, InputError, ItemError
 from ...storage import Folder, LocalFolder, user_cache
 from ...storage.outage import one_line
+from ..rows import Row
 from ..rows.image_ref import Steps, bytes_at
 from .hub import fetch_files, hub_errors, remembered
 
@@ -165,15 +166,15 @@ class HubStream:
         self._example: dict[str, Any] | None = None
         self._classes: dict[str, list[str]] = {}
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield every row as plain JSON values; the bytes of an image are `{"path": str | None, "bytes": true}`.
+    def rows(self) -> Iterator[Row]:
+        """Yield every row; the bytes of an image are `{"path": str | None, "bytes": true}`.
 
         Raises:
             InputError: `datasets` cannot read on.
         """
-        for example in self._open():
-            row = {name: _plain(value) for name, value in example.items()}
-            yield with_class_names(row, self._classes)  # which only the open stream knows
+        for number, example in enumerate(self._open()):
+            values = with_class_names({name: _plain(value) for name, value in example.items()}, self._classes)
+            yield Row(f"{self._split}, row {number + 1}", number, values, file=self._split)
 
     def read(self, number: int, column: str, steps: Steps) -> bytes:
         """Return the bytes of an image in a row, counted from 0; for the steps and errors, see `bytes_at`."""

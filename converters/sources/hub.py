@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
@@ -56,7 +57,8 @@ class Hub(RowMapping):
             InputError: the input is not what `fetch_input` made, or cannot be read.
         """
         for split, files in self._view.splits.items():
-            for row in self._rows(split, files):
+            own = (read_rows(self._files, file) for file in files)
+            for row in chain.from_iterable(own if self._is_read_here else [self._stream(split).rows()]):
                 values = row.values and with_class_names(row.values, self._view.classes)
                 yield split_name(split), row._replace(values=values)
 
@@ -65,14 +67,6 @@ class Hub(RowMapping):
         """What reads the rows' images; a file that a row names is fetched where the dataset's own files are not it."""
         cells = None if self._is_read_here else lambda split, *place: self._stream(split).read(*place)
         return ImageReader(self._files, cells, lambda path: fetch_file(self.repo, path, self._view.commit).read_bytes())
-
-    def _rows(self, split: str, files: list[str]) -> Iterator[Row]:
-        if not self._is_read_here:
-            for number, values in enumerate(self._stream(split).rows()):
-                yield Row(f"{split}, row {number + 1}", number, values, file=split)
-            return
-        for file in files:
-            yield from read_rows(self._files, file)
 
     @cached_property
     def _view(self) -> HubView:

@@ -28,7 +28,7 @@ def stream(tmp_path: Path) -> HubStream:
 
 
 def test_rows_are_plain_values_with_marks_in_the_place_of_bytes(stream: HubStream) -> None:
-    rows = list(stream.rows())
+    rows = [row.cells() for row in stream.rows()]
     assert [row["txt"] for row in rows] == ["text 0", "text 1", "text 2"]
     assert [row["bin"] for row in rows] == [{"path": None, "bytes": True}] * 3
 
