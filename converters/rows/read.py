@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
     """Yield the rows of a file, in order, flat in memory.
 
     A `.json` file holds an array of objects; or an object with such an array under `data`, or under the only key that
-    has one; or JSON lines, as NLVR2 publishes them. CSV and TSV name their columns in the first line. A cell with a
+    has one; or JSON lines, as NLVR2 publishes them. CSV and TSV name their columns in the first line. A cell with an
     image's bytes (binary, or a struct of bytes and path as `datasets` stores images, or a list of them) becomes
     `{"path": str | None, "bytes": true}`, and the bytes are not loaded.
 
@@ -64,27 +64,25 @@ def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
     Raises:
         InputError: the file is not there, cannot be read, or its suffix is none of `ROW_SUFFIXES`.
     """
-    for row in _rows(folder, name, delimiter):
-        yield row._replace(file=name)
-
-
-def _rows(folder: Folder, name: str, delimiter: str) -> Iterator[Row]:
     suffix = PurePosixPath(name).suffix.lower()
+    rows: Iterable[Row]
     try:
         if suffix in _TEXTS and _is_utf_16(folder, name):
-            yield Row(f"{name}:1", 0, None, "the file is UTF-16; save it as UTF-8")
+            rows = [Row(f"{name}:1", 0, None, "the file is UTF-16; save it as UTF-8")]
         elif suffix in (".json", ".jsonl"):
             from .json_rows import read_json, read_json_lines
 
-            yield from (read_json if suffix == ".json" else read_json_lines)(folder, name)
+            rows = (read_json if suffix == ".json" else read_json_lines)(folder, name)
         elif suffix in (".csv", ".tsv"):
-            yield from _read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
+            rows = _read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):
             from .arrow_files import read_table
 
-            yield from read_table(folder, name)
+            rows = read_table(folder, name)
         else:
             raise InputError(f"{folder.address}/{name}: not a file of rows; expected one of {' '.join(ROW_SUFFIXES)}")
+        for row in rows:
+            yield row._replace(file=name)
     except OSError as error:
         raise InputError(f"{folder.address}/{name}: cannot be read ({one_line(error)})") from error
 
