@@ -105,12 +105,11 @@ def options_of(cls: type[Any]) -> list[Option]:
 
 
 def _option(field: Field[Any], hint: Any) -> Option:
-    is_required = field.default is MISSING and field.default_factory is MISSING
     value = field.default if field.default_factory is MISSING else field.default_factory()
     notes = getattr(hint, "__metadata__", ())
-    texts = [note if isinstance(note, str) else getattr(note, "description", None) or "" for note in notes]
-    default = None if is_required else msgspec.to_builtins(value)
-    return Option(field.name, hint, is_required, default, " ".join(text for text in texts if text))
+    texts = [note if isinstance(note, str) else getattr(note, "description", None) for note in notes]
+    default = None if value is MISSING else msgspec.to_builtins(value)
+    return Option(field.name, hint, value is MISSING, default, " ".join(filter(None, texts)))
 
 
 def _choices(hint: Any) -> str:
