@@ -10,5 +10,6 @@
     journal   outcomes, one a line       -> what became of each item, also after a kill
     assemble  plan, journal              -> JSONL, quarantine.jsonl, shards, and last the manifest
 
-`messages` are what driver and workers send; `failures` says who is to blame for an error; `image_files` are the images.
+The process of `run` is the driver. `messages` are what it and its workers send each other, `failures` says who is to
+blame for an error, `image_files` looks after the images on disk.
 """

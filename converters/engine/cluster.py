@@ -60,7 +60,7 @@ class RayExecutor(WorkerPool):
         self._actors = [_WorkerActor(ray, encode(job)) for _ in range(count)]
         super().__init__(self._actors, item_timeout)
 
-    def __enter__(self) -> RayExecutor:
+    def __enter__(self) -> WorkerPool:
         # Ray prints what happens to its machines; stdout is for results.
         self._held.enter_context(contextlib.redirect_stdout(sys.stderr))
         return super().__enter__()

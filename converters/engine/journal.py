@@ -109,9 +109,6 @@ class Journal:
         self._end += len(line)
         self._checksum = _stated(line)
 
-    def __len__(self) -> int:
-        return len(self._states)
-
     def append(self, outcome: bytes, decoded: Done | Failed) -> None:
         """Note what became of one item; `outcome` is what the worker wrote, `decoded` the same as an object."""
         (line,) = journal_lines([outcome], self._checksum)

@@ -12,14 +12,12 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ...schema.errors import ConversionStopped
 from .messages import Failed, Failure, Work, encode
 
 __all__ = ["ActiveClock", "WorkQueue", "WorkerExit", "WorkerHandle", "WorkerPool"]
-
-Pool = TypeVar("Pool", bound="WorkerPool")
 
 _DEPTH = 2
 _LARGE = 1 << 15  # bytes
@@ -86,7 +84,7 @@ class WorkerPool(ABC):
     def _events(self, timeout: float) -> Iterator[tuple[WorkerHandle, bytes | WorkerExit]]:
         """Wait at most `timeout` seconds for workers; yield outcomes, exits, and b"" for one that has come up."""
 
-    def __enter__(self: Pool) -> Pool:
+    def __enter__(self) -> WorkerPool:
         for worker in self._workers:
             self._restart(worker)
         return self

@@ -221,13 +221,13 @@ def _quarantined(out: Folder) -> Iterator[tuple[str, Quarantined]]:
                 yield found.id, found
 
 
-def reopen_changed(state: State, journal: Journal) -> None:
+def reopen_changed(state: State, journal: Journal, items: int) -> None:
     """Have the items done again whose images are not there with their size.
 
     A kill cannot cause that, but a loss of power can, and so can people.
     """
     sizes = ImageSizes(state.out, state.images)
-    for index in range(len(journal)):
+    for index in range(items):
         outcome = journal.outcome(index)
         if isinstance(outcome, Done) and sizes.of(decode_record(bytes(outcome.record))) != outcome.sizes:
             journal.reopen(index)

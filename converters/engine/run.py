@@ -123,7 +123,7 @@ def convert(
         journal = state.open_journal(len(plan), header)
         if request.retry_quarantined:
             journal.reopen_failed()
-        reopen_changed(state, journal)
+        reopen_changed(state, journal, len(plan))
         job = Job(spec, _absolute(request.out), images, request.images, request.escape_tokens)
         _convert_items(request, plan, journal, job, progress, log)
         state.check_kept()
