@@ -47,13 +47,7 @@ def is_archive_name(name: str) -> bool:
 
 
 def extract(archive: IO[bytes], name: str, into: Path, limits: Limits | None = None) -> int:
-    """Unpack an archive into a folder, and return the number of its files.
-
-    Args:
-        archive: the open, seekable file; what it is follows from its first bytes.
-        name: what people know it by.
-        into: where its files go: an empty folder, or none yet.
-        limits: how far it may expand.
+    """Unpack an open, seekable archive into a folder, empty or none yet, and return the number of its files.
 
     Raises:
         InputError: it is damaged, cut off or not an archive, or a member is refused; the message names the member.

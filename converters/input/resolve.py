@@ -24,15 +24,11 @@ __all__ = ["resolve_input"]
 
 
 def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: bool = True) -> str:
-    """Return the address of a folder that holds the raw data.
+    """Return the address of a folder that holds the raw data, or of a single file, where the source `takes_files`.
 
-    Args:
-        source: the converter, or its class. If nothing is given, its `public_copy` is fetched; or its method
-            `fetch_input()` is asked, where the options say what to fetch. Its `takes_files`, where it has them,
-            are suffixes of single files that will do as well; it gets such a file's own address.
-        given: a folder or an archive, local or on an object store, or None.
-        work: a local folder that outlives a killed run; an archive is unpacked in it once, and found there again.
-        follow_links: whether links in a folder that was given may lead out of it.
+    Where nothing is given, the source's `public_copy` is fetched, or its method `fetch_input()` asked, if its options
+    say what to fetch. An archive is unpacked once, in `work`, a local folder that outlives a killed run. Links in a
+    folder that was given may lead out of it if `follow_links`.
 
     Raises:
         InputError: there is no such input, it is neither folder nor archive, or the archive is damaged or refused.
