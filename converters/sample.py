@@ -89,7 +89,7 @@ class SampleSource(ABC):
 
     @cached_property
     def _prompts(self) -> Prompts:
-        raise NotImplementedError(f"{self.name} has turns without the user's text, and no prompts")
+        raise NotImplementedError(f"{self.name}: a turn without the user's text, and no prompt to make it")
 
     def ask(self, record_id: str, values: Mapping[str, Any]) -> str:
         """Return the user's text of a turn that brings none, of the turn's values."""
