@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ["image_name", "link_images", "write_images", "write_records"]
-
 _CLASSES = [
     "ApplyEyeMakeup",
     "ApplyLipstick",

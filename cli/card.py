@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ..data_cards.cards.facts import Measured
     from ..schema.dataset import Dataset
 
-__all__ = ["command", "write_card_of", "write_dataset_card", "write_model_card"]
-
 
 @click.command("card", short_help="Write the card of a dataset or a run: README.md for people and for the hub.")
 @click.argument("address", metavar="[DATA|RUN]", required=False)

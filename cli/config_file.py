@@ -11,8 +11,6 @@ import click
 
 from ..schema.errors import UsageError
 
-__all__ = ["as_yaml", "read_config", "settings_from"]
-
 # A command's own flags that say what to do, and not how.
 _NOT_KEPT = {"config", "show-config", "quiet", "json", "help"}
 

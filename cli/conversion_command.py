@@ -13,8 +13,6 @@ from ..schema.errors import UsageError
 from ..schema.layout import Manifest, Step
 from .source_options import SourceOption, source_options
 
-__all__ = ["conversion_command", "history_commands"]
-
 # Options of every conversion: their flag, and the value that need not be given.
 _COMMON = {
     "quality": ("--quality", 75),

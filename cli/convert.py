@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ..converters.engine.run import Summary
     from ..schema.rules.validate import Summary as Findings
 
-__all__ = ["command"]
-
 DEFAULT_SHARD_SIZE = 256_000_000
 
 

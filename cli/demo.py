@@ -14,8 +14,6 @@ from .demo_clips import CLASSES, write_clips
 from .local_path import LocalPath
 from .settings import prepare_training_packages
 
-__all__ = ["command"]
-
 _MARK = "phi3v-data-demo"  # a file that says: all in here was made by the demo
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["CLASSES", "GROUPS", "write_clips"]
-
 _WIDTH, _HEIGHT = 320, 240
 _FRAMES, _FPS = 32, 16
 # A background is so many colours, run into one another: no scene is near-identical to another one.

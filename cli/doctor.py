@@ -6,8 +6,6 @@ import click
 
 from .json_result import json_option, print_json
 
-__all__ = ["command"]
-
 _MARKS = {"works": ("✓", "green"), "missing": ("·", "white"), "slow": ("!", "yellow"), "fails": ("✗", "red")}
 
 

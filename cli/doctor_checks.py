@@ -16,8 +16,6 @@ import msgspec
 from .. import __version__
 from ..schema.wording import counted
 
-__all__ = ["EXTRAS", "Check", "all_checks"]
-
 Status = Literal["works", "missing", "slow", "fails"]
 
 _DATA = (

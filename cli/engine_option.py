@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["engine_option"]
-
 engine_option = click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),

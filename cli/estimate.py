@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..trainer.capacity import Capacity, Duration, Gpus
     from ..trainer.estimate import DataEstimate
 
-__all__ = ["command"]
-
 _SETTINGS = {
     "model": "model.name",
     "num_crops": "data.num_crops",

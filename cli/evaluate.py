@@ -16,8 +16,6 @@ from .local_path import LocalPath
 from .progress import quiet_option, show_progress
 from .settings import parse_settings, prepare_training_packages
 
-__all__ = ["command"]
-
 _SETTINGS = {
     "split": "data.eval_split",
     "precision": "model.precision",

@@ -13,8 +13,6 @@ from .json_result import json_option, print_json
 from .local_path import LocalPath
 from .settings import prepare_training_packages
 
-__all__ = ["command"]
-
 
 @click.command("export", short_help="Write a model or a run as a folder that others can serve.")
 @click.argument("checkpoint")

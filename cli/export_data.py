@@ -8,8 +8,6 @@ from ..schema.wording import counted
 from .json_result import json_option, print_json
 from .progress import quiet_option, show_progress
 
-__all__ = ["command"]
-
 
 @click.command("export-data", short_help="Write a dataset as LLaVA, ShareGPT, OpenAI or TRL files.")
 @click.argument("data", required=False)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..schema.rules.settings import Settings
     from ..schema.select.fixing import Fixed
 
-__all__ = ["FIX_OPTIONS", "fix_all", "fix_options"]
-
 FIX_OPTIONS = ("fix", "out", "split_by", "ratio", "seed")
 """The names under which `fix_options` are passed on."""
 

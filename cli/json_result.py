@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-__all__ = ["json_option", "print_json"]
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 

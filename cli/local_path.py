@@ -8,8 +8,6 @@ import click
 
 from ..storage import is_remote
 
-__all__ = ["LocalPath"]
-
 
 class LocalPath(click.ParamType[Path]):
     """Takes what lies, or will lie, on this machine; the address of an object store would become a folder here."""

@@ -14,8 +14,6 @@ from ..schema.errors import Phi3VDataError
 from .signals import ignore_further_signals, stop_code
 from .usage_line import usage_line
 
-__all__ = ["COMMANDS", "answer", "load_command", "main", "run_command"]
-
 # The summaries are repeated here so that `--help` need not import the commands; a test holds them equal.
 COMMANDS = {
     "convert": "Turn a source into a dataset folder.",

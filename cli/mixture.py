@@ -13,8 +13,6 @@ import click
 if TYPE_CHECKING:
     from ..trainer.data.sources import Source
 
-__all__ = ["mixture_option", "open_sources"]
-
 # All else behind a colon is the address's own, as in s3://bucket. A power of ten could take for ever to write out.
 _WEIGHT = re.compile(r"-?(\d{1,9}(\.\d{0,9}|/\d{1,9})?|\.\d{1,9})", re.ASCII)
 

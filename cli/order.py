@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..trainer.data.plan import SampleRef
     from ..trainer.data.training_data import TrainingData
 
-__all__ = ["command"]
-
 _SETTINGS = {
     "batch_size": "batch_size",
     "seed": "seed",

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..trainer.phi3v import Phi3VForCausalLM, Phi3VProcessor
     from ..trainer.predict import Prediction
 
-__all__ = ["command"]
-
 _SETTINGS = {
     "split": "data.eval_split",
     "precision": "model.precision",

@@ -12,8 +12,6 @@ import click
 
 from ..schema.progress import Progress, silent
 
-__all__ = ["progress_on", "quiet_option", "show_progress"]
-
 _FIRST_LINE_AFTER = 10.0  # seconds
 _LINE_EVERY = 30.0
 _DRAWN_EVERY = 0.1

@@ -11,8 +11,6 @@ from .json_result import json_option, print_json
 if TYPE_CHECKING:
     from ..data_cards.push import Upload
 
-__all__ = ["command"]
-
 
 @click.command("push", short_help="Upload a dataset or a model to the hub; private by default.")
 @click.argument("path")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..trainer.recipe_results import RunResult
     from ..trainer.recipes import Recipe
 
-__all__ = ["command"]
-
 
 @click.command("recipes", short_help="List the named runs, or their results beside the published ones.")
 @click.argument("name", required=False)

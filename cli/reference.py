@@ -6,8 +6,6 @@ import click
 
 from .main import COMMANDS, load_command
 
-__all__ = ["reference"]
-
 _EXIT_CODES = """\
 | exit code | means |
 | --- | --- |

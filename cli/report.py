@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..data_cards.report.dataset_report import ReportSummary
     from ..data_cards.report.run_report import RunSummary
 
-__all__ = ["command"]
-
 
 @click.command("report", short_help="Write pages about a dataset or runs, to look at without a network.")
 @click.argument("addresses", metavar="DATA|RUN...", nargs=-1)

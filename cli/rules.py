@@ -11,8 +11,6 @@ from .json_result import json_option, print_json
 if TYPE_CHECKING:
     from ..schema.rules.rule import Rule
 
-__all__ = ["command"]
-
 
 @click.command("rules", short_help="List the validator's rules, or explain one.")
 @click.argument("code", required=False)

@@ -15,8 +15,6 @@ from .split_ratio import ratio_option, shares_of
 if TYPE_CHECKING:
     from ..schema.select.selection import Selected
 
-__all__ = ["command"]
-
 
 @click.command("select", short_help="Make a dataset from datasets: keep, drop, sample, split again, join.")
 @click.argument("data", nargs=-1, required=True)

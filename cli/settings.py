@@ -9,8 +9,6 @@ import click
 
 from ..schema.dependencies import require
 
-__all__ = ["parse_settings", "prepare_training_packages", "recipe_settings"]
-
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, str]:
     """Split `key=value` pairs; values stay text, their meaning is the setting's.

@@ -10,8 +10,6 @@ from .config_file import read_config
 if TYPE_CHECKING:
     from ..trainer.config import TrainConfig
 
-__all__ = ["read_settings", "settings_tree", "settings_yaml"]
-
 
 def read_settings(path: str) -> dict[str, Any]:
     """Read a file of settings.

@@ -6,8 +6,6 @@ import os
 import signal
 from types import FrameType
 
-__all__ = ["Terminated", "ignore_further_signals", "raise_on_sigterm", "stop_code"]
-
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 

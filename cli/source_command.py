@@ -14,8 +14,6 @@ from .config_file import as_yaml, read_config, settings_from
 from .source_options import SourceOption, source_options, source_values, value_in
 from .usage_line import usage_line
 
-__all__ = ["SourceCommand", "effective_yaml", "given_for_source"]
-
 _OPTIONS = "phi3v_data.source_options"
 _TITLE = "phi3v_data.source_title"
 _UNKNOWN = "phi3v_data.unknown_source"

@@ -13,8 +13,6 @@ import msgspec
 from ..converters.registry import Option, options_of
 from ..converters.video.sampling import Sampling, Strategy
 
-__all__ = ["SourceOption", "source_options", "source_values", "value_in"]
-
 # The parts of an option `sampling`, each with a flag of its own.
 _SAMPLING: dict[str, tuple[str, Any, str]] = {
     "frames": ("frames", click.INT, "Number of frames taken from a video."),

@@ -13,8 +13,6 @@ from .local_path import LocalPath
 if TYPE_CHECKING:
     from ..converters.registry import ListedSource
 
-__all__ = ["command"]
-
 
 @click.group("sources", invoke_without_command=True, short_help="List the sources and their options, or start one.")
 @json_option

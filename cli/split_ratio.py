@@ -6,8 +6,6 @@ from fractions import Fraction
 
 import click
 
-__all__ = ["ratio_option", "shares_of"]
-
 ratio_option = click.option(
     "--ratio", metavar="SPLIT=SHARE,...", help="Share of each split, such as train=0.9,val=0.1.  [default: as now]"
 )

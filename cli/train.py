@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ..trainer.data.sources import Source
     from ..trainer.train import RunResult
 
-__all__ = ["command"]
-
 # Each option is one setting of the configuration; --set reaches the others.
 _SETTINGS = {
     "strategy": "strategy",

@@ -10,8 +10,6 @@ import click
 
 from ..schema.wording import alternatives, expected_choice
 
-__all__ = ["usage_line"]
-
 _EXPECTED = (
     (click.types.IntParamType, "expected a whole number"),
     (click.types.FloatParamType, "expected a number"),

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..schema.rules.rule import Finding
     from ..schema.rules.settings import Settings
 
-__all__ = ["command"]
-
 
 def _words(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
     return [word.strip() for value in values for word in value.split(",") if word.strip()]

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["Converter", "ImageSink", "Item", "PublicCopy"]
-
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One raw sample, as found; cheap to make and to keep.

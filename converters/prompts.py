@@ -12,8 +12,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..schema.errors import ItemError, UsageError
 
-__all__ = ["Prompts", "draw"]
-
 T = TypeVar("T")
 
 

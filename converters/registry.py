@@ -22,17 +22,6 @@ from ..schema.errors import UsageError
 from ..storage import is_remote, open_folder
 from .base import Converter
 
-__all__ = [
-    "ENTRY_POINTS",
-    "ConverterSpec",
-    "ListedSource",
-    "Option",
-    "listed_sources",
-    "load_source",
-    "options_of",
-    "source_names",
-]
-
 ENTRY_POINTS = "phi3v_data.converters"
 
 _BUILT_IN = {

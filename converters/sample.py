@@ -18,8 +18,6 @@ from .base import ImageSink, Item
 from .prompts import Prompts
 from .rows import ImageReader, ImageRef, InputFile, input_file
 
-__all__ = ["Sample", "SampleSource", "SampleTurn", "failed_item"]
-
 
 class SampleTurn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One turn of a sample."""

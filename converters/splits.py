@@ -17,8 +17,6 @@ from typing import Annotated, TypeAlias
 
 from ..schema.errors import UsageError
 
-__all__ = ["Ratios", "SplitRatio", "is_split_name", "parse_ratios", "stratified"]
-
 SplitRatio: TypeAlias = Annotated[str, "share of each split, decided by hash of the group, such as train=0.9,val=0.1"]
 
 _NAME = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*")

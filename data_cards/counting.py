@@ -13,8 +13,6 @@ from ..schema.errors import HubError, ModelFolderError
 from ..schema.index import Counting
 from ..schema.vision_tokens import VisionGeometry
 
-__all__ = ["DEFAULT_MODEL", "find_counting"]
-
 DEFAULT_MODEL = "microsoft/Phi-3.5-vision-instruct"
 
 _TOKENIZER = "tokenizer.json"

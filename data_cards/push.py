@@ -23,8 +23,6 @@ from ..schema.errors import HubError, InputError, UsageError
 from ..schema.layout import MANIFEST
 from ..storage import is_remote
 
-__all__ = ["FOLDER_LIMIT", "Pushed", "Upload", "is_public", "plan_upload", "push"]
-
 FOLDER_LIMIT = 10_000
 """Files that the hub takes in one folder of a repository (its documentation, "Repository limitations")."""
 

@@ -12,8 +12,6 @@ import msgspec
 
 from ..schema.errors import InputError
 
-__all__ = ["Answer", "EvaluationFile", "Metric", "RunData", "RunFiles", "is_run", "read_run"]
-
 _RUN = "run.json"
 _ROWS = ("history.jsonl", "throughput.jsonl")
 

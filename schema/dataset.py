@@ -20,8 +20,6 @@ from .shard_index import index_names
 from .shards import Shard
 from .splits import file_stem, split_of_file
 
-__all__ = ["Dataset", "datasets_under", "open_dataset", "the_dataset"]
-
 # Where `convert` writes and the other commands look when nothing is said.
 DEFAULT_ROOT = "data"
 

@@ -6,8 +6,6 @@ import importlib.util
 
 from .errors import MissingDependencyError
 
-__all__ = ["require"]
-
 
 def require(module: str, *, purpose: str, extra: str, package: str | None = None) -> None:
     """Make sure an optional package is installed, without importing it.

@@ -24,23 +24,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = [
-    "ConversionStopped",
-    "DatasetError",
-    "HubError",
-    "InputError",
-    "ItemError",
-    "MediaError",
-    "MissingDependencyError",
-    "ModelFolderError",
-    "OutputError",
-    "Phi3VDataError",
-    "RecordError",
-    "RunError",
-    "RunStopped",
-    "UsageError",
-]
-
 
 class Phi3VDataError(Exception):
     """The root: everything raised on purpose, and the exit code the command line answers it with."""

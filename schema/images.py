@@ -11,8 +11,6 @@ from .layout import IMAGES
 from .record import Record
 from .shard_index import read_whole_index
 
-__all__ = ["ImageFiles", "Images", "ShardedImages"]
-
 
 class Images(Protocol):
     """Where the images of a dataset are."""

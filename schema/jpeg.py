@@ -11,8 +11,6 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["jpeg_damage", "jpeg_grey"]
-
 # How the warnings begin that are about compressed data; others are about odd metadata.
 _DAMAGE = ("Corrupt JPEG data: ", "Premature end of JPEG file")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")

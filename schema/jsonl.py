@@ -16,17 +16,6 @@ from .dependencies import require
 from .errors import DatasetError, RecordError
 from .record import Record, decode_record, encode_record
 
-__all__ = [
-    "JSONL_SUFFIXES",
-    "LONGEST_LINE",
-    "Line",
-    "Written",
-    "open_lines",
-    "read_lines",
-    "read_records",
-    "write_records",
-]
-
 JSONL_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 """How a file of records may end; what is compressed can be read from its start alone."""
 

@@ -23,26 +23,6 @@ from ..storage.folder import check_name
 from ..storage.outage import one_line
 from .errors import DatasetError
 
-__all__ = [
-    "BEFORE_FIX",
-    "FORMAT_VERSION",
-    "IMAGES",
-    "LEFT_OUT",
-    "MANIFEST",
-    "QUARANTINE",
-    "SHARDS",
-    "LeftOut",
-    "Manifest",
-    "Quarantined",
-    "ReadData",
-    "SplitRow",
-    "Step",
-    "encode_manifest",
-    "read_manifest",
-    "records_name",
-    "shard_name",
-]
-
 FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
 IMAGES = "images"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, TypeVar
 
-__all__ = ["Progress", "followed", "silent"]
-
 Item = TypeVar("Item")
 
 Progress: TypeAlias = Callable[[str, str, int, int], None]

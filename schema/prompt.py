@@ -20,8 +20,6 @@ from .record import Record, Turn
 from .special_tokens import PUBLISHED, SpecialTokens
 from .text import PieceTokenizer, encode_prompt, image_placeholder
 
-__all__ = ["IGNORED", "EncodedRecord", "encode_record"]
-
 IGNORED = -100  # the label that torch's cross-entropy passes over
 
 _ENDING = "<|end|>"

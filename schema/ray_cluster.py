@@ -11,8 +11,6 @@ from ..storage.outage import one_line
 from .dependencies import require
 from .errors import RunError
 
-__all__ = ["connect"]
-
 
 def connect() -> bool:
     """Connect this process to the cluster, unless it is connected already.

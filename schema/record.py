@@ -22,8 +22,6 @@ from msgspec import UNSET, Meta, UnsetType
 
 from .errors import RecordError
 
-__all__ = ["ImagePath", "Record", "Turn", "decode_record", "encode_record", "json_schema"]
-
 # Segments joined by single slashes, none of them "." or "..", no backslash, no drive letter: it cannot leave images/.
 _RELATIVE = r"^(?![A-Za-z]:)(?:(?!\.{1,2}/)[^/\\\u0000]+/)*(?!\.{1,2}$)[^/\\\u0000]+$"
 

@@ -16,8 +16,6 @@ from ..storage import Folder
 from ..storage.outage import one_line
 from .errors import DatasetError
 
-__all__ = ["ShardEntry", "index_name", "index_names", "read_index", "read_whole_index"]
-
 _HEADER = 512
 
 # A header precedes every member, and no tar is larger than 2**53 bytes.

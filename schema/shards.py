@@ -33,14 +33,6 @@ from .layout import shard_name
 from .record import Record, decode_record
 from .shard_index import ShardEntry, index_name, read_whole_index
 
-__all__ = [
-    "Sample",
-    "Shard",
-    "ShardWriter",
-    "sample_columns",
-    "sample_key",
-]
-
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 # How many samples `datasets` looks at for its columns.

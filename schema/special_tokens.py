@@ -16,8 +16,6 @@ from msgspec.structs import replace
 
 from .record import Record, Turn
 
-__all__ = ["PUBLISHED", "SPECIAL_TOKENS", "FoundToken", "SpecialTokens", "special_tokens_of", "without_special_tokens"]
-
 SPECIAL_TOKENS = (
     *("<unk>", "<s>", "</s>"),
     *("<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>", "<|image|>"),

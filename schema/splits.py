@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-__all__ = ["file_stem", "split_name", "split_of_file"]
-
 _VAL = {"val", "valid", "validation"}
 # A split's name inside a longer one; the parts that are kept apart in it (test1, dev_seen) belong to it.
 _WORD = r"(?:train|validation|valid|val|dev|test)\d{0,2}(?:[_-](?:seen|unseen))?"

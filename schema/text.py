@@ -13,8 +13,6 @@ from typing import Any, Protocol
 from .errors import UsageError
 from .wording import counted
 
-__all__ = ["PieceTokenizer", "encode_prompt", "image_numbers", "image_placeholder"]
-
 _PLACEHOLDER = re.compile(r"<\|image_([0-9]+)\|>")
 
 

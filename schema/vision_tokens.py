@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["CropGrid", "VisionGeometry", "crop_grid"]
-
 
 @dataclass(frozen=True)
 class VisionGeometry:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["alternatives", "counted", "expected_choice", "shortened"]
-
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun, such as `1 item` and `2,000 items`.

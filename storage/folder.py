@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["PARTIAL", "Entry", "Folder", "LocalFolder", "check_name", "name_key", "user_cache"]
-
 # Files that are being written, in a folder of their own: what a killed run leaves lies in one place.
 PARTIAL = ".partial"
 

@@ -35,8 +35,6 @@ from .folder import LocalFolder
 from .outage import one_line
 from .remote import RemoteFolder
 
-__all__ = ["StoreLock"]
-
 _log = logging.getLogger(__name__)
 
 # How often in a lease it is renewed, and how often a foreign one is looked at.

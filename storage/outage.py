@@ -13,8 +13,6 @@ from typing import TypeVar
 from ..schema.errors import InputError, OutputError, RunError
 from .folder import Folder, LocalFolder
 
-__all__ = ["RetryPolicy", "check_readable", "check_writable", "is_transient", "one_line", "outage"]
-
 Result = TypeVar("Result")
 
 # Errors that no data causes.

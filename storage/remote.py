@@ -13,8 +13,6 @@ from typing import IO, Any
 from ..schema.errors import MissingDependencyError, UsageError
 from .folder import Entry, Folder, LocalFolder, check_name
 
-__all__ = ["RemoteFolder", "is_remote", "open_folder"]
-
 _READ_AHEAD = 1 << 16
 # The client's own retries are off: each would wait for the timeouts again. Pauses of minutes are for `RetryPolicy`.
 _S3 = {"connect_timeout": 10, "read_timeout": 30, "retries": {"total_max_attempts": 1, "mode": "standard"}}  # seconds

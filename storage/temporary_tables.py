@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 from ..schema.errors import ConversionStopped
 
-__all__ = ["TemporaryTables"]
-
 Tables = TypeVar("Tables", bound="TemporaryTables")
 
 # The file is never read again after a crash, so nothing is spent on surviving one. A negative size is in KiB.

@@ -16,8 +16,6 @@ from .telemetry.device_peaks import PEAKS_TFLOPS
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["Capacity", "Duration", "Gpus", "epoch_duration", "strategy_capacities"]
-
 _MOST_TOKENS = 32_768
 _WORLDS = (1, 2, 4, 8, 16, 32, 64)
 # A share of the memory is lost to the allocator's fragments.

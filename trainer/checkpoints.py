@@ -25,19 +25,6 @@ from ..storage.outage import one_line
 from .backends.base import OptimizerProgress
 from .data.bad_samples import BadSamples
 
-__all__ = [
-    "DataState",
-    "TrainingState",
-    "checkpoint_path",
-    "complete_checkpoint",
-    "find_checkpoint",
-    "keep_newest",
-    "read_data_state",
-    "read_training_state",
-    "remove_checkpoint",
-    "verify_checkpoint",
-]
-
 _DATA, _TRAINING, _COMPLETE = "data_state.json", "training_state.json", "complete.json"
 # What a damaged JSON file raises.
 _DAMAGE = (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -19,23 +19,6 @@ from msgspec import Meta
 from ..schema.errors import UsageError
 from ..schema.wording import expected_choice
 
-__all__ = [
-    "Attention",
-    "BackendName",
-    "DataConfig",
-    "EvaluationConfig",
-    "LoraSettings",
-    "ModelConfig",
-    "OptimizerConfig",
-    "Precision",
-    "Strategy",
-    "TooLong",
-    "Tracker",
-    "TrainConfig",
-    "make_config",
-    "setting_names",
-]
-
 Strategy: TypeAlias = Literal["full", "frozen-vision", "lora", "qlora"]
 Precision: TypeAlias = Literal["bf16", "fp16", "fp32", "bf16-pure"]
 BackendName: TypeAlias = Literal["auto", "single", "ddp", "fsdp2", "zero2", "zero3"]

@@ -21,8 +21,6 @@ from .data.training_data import TrainingData
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["Balance", "DataEstimate", "LongRecord", "Spread", "estimate_data"]
-
 _STEPS = 256  # that are assigned, to see how well it goes
 _BUDGET_TOKENS = 4096  # of a micro-batch, where a run would choose by the memory that it finds
 

@@ -25,8 +25,6 @@ from .strategies.adapter_folder import load_adapter
 if TYPE_CHECKING:
     from .phi3v import Phi3VForCausalLM
 
-__all__ = ["BESIDE", "ExportOptions", "export_model"]
-
 BESIDE = "beside"
 """As `auto_map`: the published code's files are going to lie beside the exported ones."""
 

@@ -37,8 +37,6 @@ from .telemetry import Telemetry
 if TYPE_CHECKING:
     from .phi3v import Phi3VForCausalLM
 
-__all__ = ["FitResult", "fit"]
-
 
 @dataclass(frozen=True)
 class FitResult:

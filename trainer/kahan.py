@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["KahanAdamW", "exact_weights", "set_exact_weights"]
-
 _ERROR = "compensation"
 
 

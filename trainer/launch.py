@@ -19,16 +19,6 @@ from typing import NoReturn
 
 from ..schema.errors import UsageError
 
-__all__ = [
-    "check_gpus",
-    "first_process_reports",
-    "is_first_process",
-    "is_launched",
-    "launch",
-    "rank_environment",
-    "write_error_file",
-]
-
 # What torch.distributed reads (its `env://` rendezvous), and torchrun sets.
 _RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _MASTER = ("MASTER_ADDR", "MASTER_PORT")

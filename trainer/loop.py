@@ -29,8 +29,6 @@ from .telemetry import Telemetry
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Training", "take_steps"]
-
 _NAMED = 10  # records that an error names
 
 

@@ -22,8 +22,6 @@ from .parameter_counts import Counts, count_parameters
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["OVERHEAD", "MemoryEstimate", "MicroBatch", "activation_bytes", "estimate_memory"]
-
 OVERHEAD = 1.5e9
 """Bytes of CUDA's context, NCCL's buffers and libraries' workspaces: about 0.5 GB each on an A100."""
 

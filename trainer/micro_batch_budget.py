@@ -15,8 +15,6 @@ from .memory import MicroBatch, estimate_memory
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["choose_budget"]
-
 # Larger micro-batches are no faster: matrix products are as wide as a device can use.
 _MOST_TOKENS = {"cuda": 32768, "cpu": 4096}
 _LEAST_TOKENS = 1024

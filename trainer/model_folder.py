@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 
     from .phi3v import Phi3VConfig, Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = [
-    "load_for_evaluation",
-    "load_model_config",
-    "load_run_processor",
-    "load_trainable",
-    "save_model",
-    "save_weights",
-]
-
 
 def load_trainable(config: TrainConfig, device: torch.device | None = None) -> Phi3VForCausalLM:
     """Load the model that a run starts from, ready to be trained by the run's strategy.

@@ -12,8 +12,6 @@ from ..storage import is_remote
 from .config import TrainConfig
 from .strategies.adapter_folder import is_adapter, read_adapter_config
 
-__all__ = ["TINY", "ModelSource", "adapter_source", "base_source", "find_model"]
-
 TINY = "tiny"
 _RUN = "run.json"
 

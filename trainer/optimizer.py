@@ -10,8 +10,6 @@ import torch
 from .config import OptimizerConfig
 from .kahan import KahanAdamW
 
-__all__ = ["LearningRate", "make_optimizer", "set_learning_rates"]
-
 
 class LearningRate:
     """Linear warm-up from 0 to the peak, then linear decay to 0: a pure function of the step.

@@ -16,8 +16,6 @@ from .data.sources import Source
 from .data.splits import evaluation_split
 from .data.training_data import TrainingData
 
-__all__ = ["Outline", "locate_model", "outline_run", "outline_steps"]
-
 # A run has a model inside, an adapter has no configuration of a model.
 _MODEL_FILES = ("config.json", "run.json", "adapter_config.json", "model")
 

@@ -9,8 +9,6 @@ from .config import LoraSettings, TrainConfig
 if TYPE_CHECKING:
     from .phi3v import Phi3VConfig
 
-__all__ = ["Counts", "count_parameters"]
-
 
 _SMALL = 100_000
 

@@ -13,8 +13,6 @@ import torch
 
 from .config import Precision
 
-__all__ = ["Dtypes", "autocast", "dtypes_of"]
-
 
 class Dtypes(NamedTuple):
     """The dtypes of a run.

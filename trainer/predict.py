@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from .phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["Prediction", "predict", "question"]
-
 
 @dataclass(frozen=True)
 class Prediction:

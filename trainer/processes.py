@@ -13,8 +13,6 @@ import torch.distributed as dist
 from ..schema.errors import Phi3VDataError, UsageError
 from .launch import rank_environment
 
-__all__ = ["Processes"]
-
 Value = TypeVar("Value")
 
 _MOST_LOADERS = 8

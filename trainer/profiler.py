@@ -12,8 +12,6 @@ from torch.profiler import ProfilerActivity, profile
 from .config import TrainConfig
 from .run_folder import RunFolder
 
-__all__ = ["StepProfiler", "profiled_steps"]
-
 
 def profiled_steps(config: TrainConfig) -> range:
     """Return the steps of which a trace is written."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 
-__all__ = ["quiet_libraries"]
-
 
 def quiet_libraries() -> None:
     """Let only errors of the libraries below through, and no progress bars; to be called before they are imported.

@@ -10,8 +10,6 @@ from ..schema.errors import DatasetError
 from .evaluation.result import Evaluation, Metric, read_evaluation
 from .recipes import Recipe, load_recipe, recipe_names
 
-__all__ = ["RunResult", "collect_results"]
-
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """One run in the table.

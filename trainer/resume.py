@@ -13,8 +13,6 @@ from .checkpoints import find_checkpoint, verify_checkpoint
 from .config import TrainConfig
 from .run_folder import RunFolder
 
-__all__ = ["ResumePoint", "find_resume_point"]
-
 # What may change when a run resumes: nothing of it changes the trained model but by rounding.
 _MAY_CHANGE = (
     "accumulate",

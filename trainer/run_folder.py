@@ -35,8 +35,6 @@ from ..storage import LocalFolder
 from .config import TrainConfig
 from .data.sources import Source
 
-__all__ = ["LAST_RESULT", "Described", "RunFolder", "append_row", "versions"]
-
 LAST_RESULT = "accuracy_after"  # of what run.json says, this is written last
 _RECORDED = ("torch", "transformers", "peft", "numpy", "pillow")
 

@@ -22,8 +22,6 @@ from .processes import Processes
 if TYPE_CHECKING:
     from .phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["CheckpointSaver", "restore_random_states"]
-
 _RANDOM = "random.safetensors"
 _MINUTE = 60.0
 

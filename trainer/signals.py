@@ -7,8 +7,6 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Signals"]
-
 
 class Signals:
     """Notes signals while it is open, to be acted upon between two steps. A context manager."""

@@ -12,8 +12,6 @@ from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-__all__ = ["main"]
-
 
 def main() -> int:
     """Run torchrun with the arguments of this process; return the exit code of the first process that failed."""

@@ -27,8 +27,6 @@ from .resume import find_resume_point
 from .run_folder import LAST_RESULT, RunFolder
 from .telemetry import logged_losses
 
-__all__ = ["RunResult", "train"]
-
 _BEFORE, _AFTER = "eval_before.json", "eval_after.json"
 
 

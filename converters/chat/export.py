@@ -18,8 +18,6 @@ from ...storage import Folder
 from ...storage.outage import one_line, outage
 from .writing import FORMATS, Format
 
-__all__ = ["ExportedSplit", "export_chat"]
-
 
 class ExportedSplit(NamedTuple):
     """One split that was written: its name, its file, its records, and the images copied for them."""

@@ -10,8 +10,6 @@ from ...schema.layout import IMAGES
 from ...storage import name_key
 from ..rows.image_ref import ImageRef
 
-__all__ = ["ImageNames", "ImageSet"]
-
 _SUFFIX = re.compile(r"\.(?:bmp|gif|jpeg|jpg|png|ppm|tif|tiff|webp)$", re.IGNORECASE)
 
 

@@ -25,8 +25,6 @@ from ..rows import Row
 from ..rows.image_ref import ImageRef, path_in_input
 from .writing import MARK, take_marks
 
-__all__ = ["Message", "read_messages", "unread_keys"]
-
 # What a row is read by; every other key becomes part of its record's meta.
 _ALWAYS_READ = frozenset({"id", "conversations", "messages", "prompt", "completion", "image", "images", "system"})
 # The question of a row that is one question and its answer, and what else is read of it, the answer first.

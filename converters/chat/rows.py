@@ -14,8 +14,6 @@ from ..sample import Sample, SampleTurn
 from .messages import Message, read_messages, unread_keys
 from .writing import OWN_KEY
 
-__all__ = ["Misplaced", "group_of", "read_chat"]
-
 Misplaced: TypeAlias = Literal["front", "refuse"]
 
 

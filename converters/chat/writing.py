@@ -12,8 +12,6 @@ from ...schema.errors import UsageError
 from ...schema.layout import IMAGES
 from ...schema.record import Record, Turn
 
-__all__ = ["FORMATS", "MARK", "OWN_KEY", "Format", "put_marks", "take_marks"]
-
 # Where an image is shown.
 MARK = "<image>"
 _JOINED = re.compile(rf"(\s?){MARK}(\r\n|\s)?")

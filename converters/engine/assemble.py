@@ -28,8 +28,6 @@ from .journal import Journal
 from .messages import Done, Failed, encode
 from .plan import Plan, SplitPlan
 
-__all__ = ["assemble"]
-
 # An object store answers many questions at once; a disk gains nothing by them.
 _READERS_OF_A_STORE, _READ_AHEAD = 16, 64
 

@@ -27,8 +27,6 @@ from .messages import Job, encode
 from .pool import WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
-__all__ = ["RayExecutor"]
-
 # Seconds between two looks at the cluster, and how long its control service may be away; Ray gives up after 60.
 _LOOK, _AWAY = 5.0, 20.0
 

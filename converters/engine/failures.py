@@ -17,8 +17,6 @@ from ...schema.errors import ConversionStopped, MediaError, Phi3VDataError, Usag
 from ...storage.outage import one_line, outage
 from .messages import Failure
 
-__all__ = ["LONGEST_MESSAGE", "failure_of", "outage_of", "portable", "shortened", "source_errors", "stop_on_outage"]
-
 LONGEST_MESSAGE = 1000  # characters
 
 _TEMPORARY = "(a temporary file)"

@@ -14,8 +14,6 @@ from typing import IO
 
 from ...schema.errors import UsageError
 
-__all__ = ["VARIABLE", "Injection", "point", "write"]
-
 VARIABLE = "PHI3V_FAULT_INJECTION"
 _ACTIONS = ("kill", "kill-all", "full")
 

@@ -15,8 +15,6 @@ from ..registry import options_of
 from ..video.read import decoder_versions
 from .messages import encode
 
-__all__ = ["RunHeader", "decode_header", "encode_header", "header_of"]
-
 _FORMAT = 3
 
 

@@ -11,8 +11,6 @@ from ...schema.errors import ItemError
 from ...schema.record import Record, decode_record
 from ...storage import Entry, Folder, LocalFolder
 
-__all__ = ["ImageSizes", "check_name", "remove_orphans"]
-
 # After the item's own prefix: a dot, a part without dots or slashes, the suffix. A prefix whose last segment has no dot
 # may take the suffix at once. So two prefixes never lead to one name, although one may begin with the other.
 _PART = re.compile(r"\.[^./\\\x00]+\.(?:jpg|png)")

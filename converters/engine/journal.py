@@ -25,8 +25,6 @@ from ...schema.errors import ConversionStopped
 from . import fault_injection
 from .messages import Done, Failed, Outcome, decode_outcome
 
-__all__ = ["Journal", "journal_lines", "lines_of", "read_journal"]
-
 _OPEN, _DONE, _FAILED = 0, 1, 2
 _CHECKSUM = 9  # bytes: CRC-32 in hex, a space
 _BLOCK = 1 << 20

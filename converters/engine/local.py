@@ -26,8 +26,6 @@ from .messages import Job, encode
 from .pool import WorkerExit, WorkerHandle, WorkerPool
 from .work import Worker
 
-__all__ = ["LocalExecutor", "OutputLog", "serve"]
-
 _LAST_ITEM = 5.0  # seconds that a worker gets for its last item when the run ends
 _PR_SET_PDEATHSIG = 1
 _LONGEST_OUTPUT = 1 << 16  # bytes taken of what one item printed

@@ -11,8 +11,6 @@ from ..base import Item
 from ..images import ImageSettings
 from ..registry import ConverterSpec
 
-__all__ = ["PLANNED", "Done", "Failed", "Failure", "Halted", "Job", "Outcome", "Work", "decode_outcome", "encode"]
-
 # The stages of failures that are known before any work.
 PLANNED = frozenset({"discover", "plan"})
 

@@ -26,8 +26,6 @@ from .failures import portable, shortened, source_errors
 from .journal import lines_of
 from .messages import Failed, Failure, encode
 
-__all__ = ["Names", "Plan", "Planned", "Selection", "SplitPlan", "make_plan"]
-
 
 class Selection(NamedTuple):
     """What is asked for: the named splits (all where None), at most `limit` items of each (all where None)."""

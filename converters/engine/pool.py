@@ -17,8 +17,6 @@ from typing import NamedTuple
 from ...schema.errors import ConversionStopped
 from .messages import Failed, Failure, Work, encode
 
-__all__ = ["ActiveClock", "WorkQueue", "WorkerExit", "WorkerHandle", "WorkerPool"]
-
 _DEPTH = 2
 _LARGE = 1 << 15  # bytes
 _TICK = 1.0  # seconds between two looks at the timeouts

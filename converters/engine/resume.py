@@ -24,8 +24,6 @@ from .messages import PLANNED, Done, Failed, Failure, encode
 from .plan import Plan
 from .state import HEADER, Phase, State, read_header
 
-__all__ = ["check_ours", "missing_files", "reopen_changed", "resume"]
-
 Kept = TypeVar("Kept")
 
 

@@ -34,8 +34,6 @@ from .pool import WorkerPool
 from .resume import check_ours, reopen_changed, resume
 from .state import STAGING, state_of
 
-__all__ = ["FAILURES_IN_A_ROW", "ITEM_TIMEOUT", "ConvertRequest", "Summary", "convert"]
-
 ITEM_TIMEOUT = 600.0  # seconds
 # So many items failing one after the other are no accident of the data.
 FAILURES_IN_A_ROW = 50

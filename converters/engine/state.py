@@ -39,8 +39,6 @@ from . import fault_injection
 from .header import RunHeader, decode_header, encode_header
 from .journal import Journal, lines_of, read_journal
 
-__all__ = ["HEADER", "STAGING", "STATE", "Phase", "State", "read_header", "state_of"]
-
 STATE = ".convert"
 STAGING = f"{STATE}/{IMAGES}"
 HEADER = f"{STATE}/run.json"

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["Sink", "Worker"]
-
 # Name and bytes of the shared images that a worker stored last, by what is shared and the name it was kept under.
 SharedImages: TypeAlias = OrderedDict[tuple[str, str], tuple[str, int]]
 _REMEMBERED = 64  # of them, enough for items that follow one another

@@ -22,8 +22,6 @@ from ..video import Decoder
 from ..video.sampling import Sampling
 from .layouts import CLIPS, ByFolder, ByLists, Kind, LabelledFile, Layout
 
-__all__ = ["LabelPrompt", "LabelledClips", "LabelledFolder", "SplitFolder"]
-
 LabelPrompt: TypeAlias = Annotated[
     tuple[str, ...], "the user's text, with {{ labels }} in it; of several, one is drawn for each record"
 ]

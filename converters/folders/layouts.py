@@ -19,8 +19,6 @@ from ...schema.errors import InputError
 from ...schema.splits import split_name
 from ...storage import Entry, Folder, check_readable, name_key
 
-__all__ = ["CLIPS", "IMAGES", "ByFolder", "ByLists", "Kind", "LabelledFile", "Layout", "folders"]
-
 # The split of files that are there and in no list.
 _UNLISTED = "unlisted"
 

@@ -12,8 +12,6 @@ from .settings import DEFAULT_QUALITY
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["check_pixels", "encode_jpeg", "encode_png", "encoder_versions"]
-
 # The format's own limit.
 LONGEST_SIDE = 65_535
 

@@ -9,8 +9,6 @@ from PIL import ExifTags, Image, ImageChops
 
 from ...schema.errors import MediaError
 
-__all__ = ["is_lossless", "is_plain", "upright_rgb"]
-
 _LOSSLESS = {"PNG", "GIF", "BMP", "PPM"}
 _LOSSY_TIFF = {"jpeg", "tiff_jpeg", "webp"}
 # Bit depth 8, RGB; deflate, its one filter method, not interlaced.

@@ -12,8 +12,6 @@ from PIL import Image, UnidentifiedImageError
 from ...schema.errors import MediaError
 from ...schema.jpeg import jpeg_damage
 
-__all__ = ["MOST_PIXELS", "read_image", "undamaged"]
-
 # A quarter of a gibibyte in RGB. Pillow warns whoever opens a larger image, in training too.
 MOST_PIXELS = (1 << 28) // 3
 

@@ -8,8 +8,6 @@ import msgspec
 
 from ...schema.errors import UsageError
 
-__all__ = ["DEFAULT_QUALITY", "ImageFormat", "ImageSettings"]
-
 # Pillow's own default, and so that of the recipe's images. A frame of UCF-101 takes 8 kB with it, 13 kB with 90.
 DEFAULT_QUALITY = 75
 

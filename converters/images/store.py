@@ -14,8 +14,6 @@ from .plain import is_lossless, is_plain, upright_rgb
 from .read import read_image, undamaged
 from .settings import ImageSettings
 
-__all__ = ["StoredImage", "bounded_size", "fitted_size", "stored_image", "stored_pixels"]
-
 Size: TypeAlias = tuple[int, int]
 
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg"}

@@ -26,8 +26,6 @@ from ...schema.errors import ConversionStopped, InputError
 from ...storage.outage import one_line
 from .hostile_archives import Limits, Meter, RefusedMember, TakenPaths, check_name, shown
 
-__all__ = ["ARCHIVE_SUFFIXES", "extract", "is_archive_name"]
-
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 _BLOCK = 1 << 20

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 from ...storage import name_key
 
-__all__ = ["Limits", "Meter", "RefusedMember", "TakenPaths", "check_name", "shown"]
-
 _ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:")
 _LONGEST_SHOWN = 200
 

@@ -22,8 +22,6 @@ from ...schema.errors import HubError
 from ...storage import LocalFolder, user_cache
 from ..base import PublicCopy
 
-__all__ = ["fetch_file", "fetch_files", "fetch_public_copy", "hub_errors", "remembered"]
-
 Answer = TypeVar("Answer")
 
 _GIVE_A_FOLDER = "download its files by hand and give their folder with --input PATH"

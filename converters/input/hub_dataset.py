@@ -29,8 +29,6 @@ from ..rows import Row
 from ..rows.image_ref import Steps, bytes_at
 from .hub import fetch_files, hub_errors, remembered
 
-__all__ = ["FILES", "HubStream", "HubView", "make_view", "read_view", "with_class_names"]
-
 FILES = "files"
 _VIEW = "view.json"
 # Fields of a builder's configuration that are not arguments of its own.

@@ -20,8 +20,6 @@ from ..rows import input_file
 from .archives import ARCHIVE_SUFFIXES, extract, is_archive_name
 from .hub import fetch_public_copy
 
-__all__ = ["resolve_input"]
-
 
 def resolve_input(source: Any, given: str | None, work: Path, *, follow_links: bool = True) -> str:
     """Return the address of a folder that holds the raw data, or of a single file, where the source `takes_files`.

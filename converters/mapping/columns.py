@@ -22,8 +22,6 @@ from ..video import Decoder
 from ..video.sampling import Sampling
 from .values import RowValue, media_of
 
-__all__ = ["RowMapping"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RowMapping(SampleSource):

@@ -13,8 +13,6 @@ from ..prompts import Prompts
 from ..rows import Row
 from ..rows.image_ref import ImageRef, Steps, path_in_input
 
-__all__ = ["RowValue", "media_of"]
-
 _TEMPLATE = re.compile(r"\{\{|\{%")
 _PATH = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[(?:\d+|\*)\])+")
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")

@@ -20,8 +20,6 @@ from ..base import Item
 from ..rows import Row, read_rows
 from ..sample import failed_item
 
-__all__ = ["AnnotationFile", "FileNames", "Form", "annotation_files", "find_items", "is_table"]
-
 # How Python spells the bytes of a name that is not UTF-8.
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 

@@ -21,8 +21,6 @@ from ..sample import Sample, SampleTurn, failed_item
 from .annotations import Form
 from .fields import cell_at, text_at
 
-__all__ = ["CauldronRows"]
-
 
 @dataclass(frozen=True)
 class CauldronRows:

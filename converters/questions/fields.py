@@ -9,8 +9,6 @@ from typing import Any
 from ...schema.errors import ItemError
 from ...schema.wording import shortened
 
-__all__ = ["cell_at", "is_identified", "name_at", "text_at", "texts_at"]
-
 
 def cell_at(values: Mapping[str, Any], key: str) -> Any:
     """Return a cell, whatever it holds."""

@@ -17,8 +17,6 @@ from ..base import Item
 from ..sample import Sample, failed_item
 from .annotations import FileNames
 
-__all__ = ["conversations", "with_duplicates_named"]
-
 _log = logging.getLogger(__name__)
 
 _TABLES = """

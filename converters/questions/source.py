@@ -18,8 +18,6 @@ from ..sample import SampleSource
 from .annotations import AnnotationFile, FileNames, Form, annotation_files, find_items
 from .fields import cell_at
 
-__all__ = ["LabelOption", "LabelSource", "QuestionSource"]
-
 LabelOption: TypeAlias = Annotated[
     tuple[str, ...], "LABEL=ANSWER, the answer to each label, which the default prompt offers"
 ]

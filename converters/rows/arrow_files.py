@@ -22,8 +22,6 @@ from ...storage import Folder
 from ...storage.outage import one_line, outage
 from .read import Row
 
-__all__ = ["ArrowFile", "damage_is_an_item_error", "open_arrow", "open_parquet", "read_table"]
-
 _FILE_MAGIC = b"ARROW1"
 # What pyarrow raises over damaged bytes, besides OSError and MemoryError.
 _DAMAGE = (pa.ArrowException, UnicodeDecodeError, ValueError, LookupError, OverflowError, TypeError)

@@ -21,8 +21,6 @@ from ...schema.record import ImagePath
 from ...storage import Folder
 from .arrow_files import damage_is_an_item_error, open_arrow, open_parquet
 
-__all__ = ["CellReader", "ImageReader", "ImageRef", "RowImages", "Steps", "bytes_at", "path_in_input"]
-
 Steps: TypeAlias = tuple[str | int, ...]
 # What reads the bytes in a table's cells: by the table, the row from 0, the column, and the steps from there.
 CellReader: TypeAlias = Callable[[str, int, str, Steps], bytes]

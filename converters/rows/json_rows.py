@@ -22,8 +22,6 @@ from ...schema.errors import ItemError
 from ...storage import Folder
 from .read import LONGEST_ROW, Row
 
-__all__ = ["read_json", "read_json_lines"]
-
 _LONGEST_FIRST_LINE = 1 << 20
 _TOO_LONG = f"longer than {LONGEST_ROW >> 20} MiB; no row is"
 _EXPECTED = 'expected [{...}, ...] or {"data": [{...}, ...]}'

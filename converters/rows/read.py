@@ -15,8 +15,6 @@ from ...schema.wording import counted
 from ...storage import Folder, open_folder
 from ...storage.outage import one_line
 
-__all__ = ["LONGEST_ROW", "ROW_SUFFIXES", "InputFile", "Row", "input_file", "read_rows"]
-
 _TEXTS = (".json", ".jsonl", ".csv", ".tsv")
 ROW_SUFFIXES = (*_TEXTS, ".parquet", ".arrow")
 # Most bytes of one row's text: a longer one is a damaged file, and must not fill the memory.

@@ -31,8 +31,6 @@ from ..rows import Row, read_rows
 from ..sample import SampleSource
 from ..splits import Ratios, SplitRatio, parse_ratios
 
-__all__ = ["Chat"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Chat(SampleSource):

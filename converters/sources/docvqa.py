@@ -39,8 +39,6 @@ from ..questions.source import QuestionSource
 from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 
-__all__ = ["DocVQA"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DocVQA(QuestionSource):

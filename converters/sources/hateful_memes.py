@@ -32,8 +32,6 @@ from ..questions.source import LabelOption, LabelSource
 from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 
-__all__ = ["HatefulMemes"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class HatefulMemes(LabelSource):

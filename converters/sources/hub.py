@@ -29,8 +29,6 @@ from ..input.hub_dataset import FILES, HubStream, HubView, make_view, read_view,
 from ..mapping.columns import RowMapping
 from ..rows import ROW_SUFFIXES, ImageReader, Row, read_rows
 
-__all__ = ["Hub"]
-
 # The builders of `datasets` whose files our own reader takes, row by row, with a failure for each that is not one.
 _READ_HERE = {"arrow", "csv", "json", "parquet"}
 

@@ -29,8 +29,6 @@ from ..folders.layouts import IMAGES, Kind, LabelledFile, Layout
 from ..prompts import Prompts
 from ..sample import Sample
 
-__all__ = ["ImageFolder"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(SplitFolder):

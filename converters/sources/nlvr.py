@@ -28,8 +28,6 @@ from ..questions.source import LabelOption, LabelSource
 from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn, failed_item
 
-__all__ = ["NLVR"]
-
 _IDENTIFIER = re.compile(r"(\d+)-\d+")
 
 

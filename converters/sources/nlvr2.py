@@ -32,8 +32,6 @@ from ..questions.source import LabelOption, LabelSource
 from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 
-__all__ = ["NLVR2"]
-
 _IDENTIFIER = re.compile(r"(?P<set>(?P<split>[a-z0-9]+)-\d+)-\d+-(?P<sentence>\d+)")
 
 

@@ -24,8 +24,6 @@ from ...storage import check_readable
 from ..mapping.columns import RowMapping
 from ..rows import ROW_SUFFIXES, Row, read_rows
 
-__all__ = ["Table"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Table(RowMapping):

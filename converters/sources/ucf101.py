@@ -33,8 +33,6 @@ from ..base import PublicCopy
 from ..folders.labelled_folder import LabelledClips
 from ..folders.layouts import CLIPS, ByFolder, ByLists, Layout, folders
 
-__all__ = ["UCF101"]
-
 _SPLITS = ("train", "val", "test")
 _CLIPS_FOLDERS = ("UCF-101", "UCF101")
 _LISTS_FOLDER = "ucfTrainTestlist"

@@ -16,8 +16,6 @@ from typing import ClassVar
 
 from ..folders.labelled_folder import LabelledClips, SplitFolder
 
-__all__ = ["VideoFolder"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFolder(LabelledClips, SplitFolder):

@@ -22,8 +22,6 @@ from phi3v_data.schema.errors import ItemError
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.storage import Folder
 
-__all__ = ["MySource"]
-
 
 @dataclass(frozen=True)
 class MySource:

@@ -14,8 +14,6 @@ from av.stream import Disposition
 
 from ...schema.errors import MediaError
 
-__all__ = ["HELD", "Clip", "open_clip", "shown_name"]
-
 # Formats that hold the clip they are: no playlists, which name further files and addresses to open.
 FORMATS = (
     "3g2,3gp,asf,avi,dv,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,mpegvideo,mxf,"

@@ -11,8 +11,6 @@ from ..base import ImageSink, Item
 from . import Decoder, read_frames
 from .sampling import Sampling
 
-__all__ = ["show_clip"]
-
 
 def frame_name(clip: str, number: int, part: str = "") -> str:
     """Name the image of a frame as the recipe does, relative to the folder of images.

@@ -19,8 +19,6 @@ from .container import shown_name
 from .pyav_frames import Decoded
 from .upright import Display, as_stored
 
-__all__ = ["decode_again", "import_decord"]
-
 # Mean difference of two decoders' values of one frame, in levels of 255. Those tried differ by 0, and by up to 1.5
 # where fields are interlaced; in a clip that moves, neighbouring frames differ by more than this.
 SAME_FRAME = 4.0

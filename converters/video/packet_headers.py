@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Set
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["HEADER_READERS", "NotSkippable", "PacketHeader", "require"]
-
 
 class NotSkippable(Exception):
     """The clip has to be decoded in order; says why."""

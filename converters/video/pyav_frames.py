@@ -20,8 +20,6 @@ from .sampling import Choose, ClipTable
 from .skipping import decode_wanted, index_packets
 from .upright import Display, read_display
 
-__all__ = ["Decoded", "decode"]
-
 # Frames a second of a clip that says nothing about time at all.
 NO_RATE = Fraction(25)
 

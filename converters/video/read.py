@@ -9,8 +9,6 @@ from typing import Literal, TypeAlias
 from ...schema.errors import MediaError
 from .sampling import ClipTable, Frame, Sampling, select_frames
 
-__all__ = ["Decoder", "decoder_versions", "read_frames"]
-
 Decoder: TypeAlias = Literal["auto", "pyav", "decord", "opencv"]
 
 

@@ -26,8 +26,6 @@ from ...schema.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Choose", "ClipTable", "Frame", "Sampling", "Strategy", "select_frames"]
-
 T = TypeVar("T")
 Strategy = Literal["uniform", "segment", "fps", "keyframes"]
 

@@ -26,8 +26,6 @@ from av.bitstream import BitStreamFilterContext
 from .container import Clip
 from .packet_headers import HEADER_READERS, NotSkippable, PacketHeader, require
 
-__all__ = ["PacketIndex", "decode_wanted", "index_packets", "put_in_order"]
-
 
 class PacketIndex(NamedTuple):
     """A clip whose frames can be decoded without all that comes before.

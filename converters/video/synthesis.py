@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["write_clip"]
-
 # Ticks a second of a clip whose frames come at times of their own.
 TICKS = 1000
 

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-__all__ = ["Display", "as_stored", "read_display", "upright"]
-
 # A pixel may be so many times as wide as high, or as high as wide; anything beyond is a damaged header.
 MOST_OBLONG = 8
 

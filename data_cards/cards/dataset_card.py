@@ -12,8 +12,6 @@ from .sections import Section
 from .source_text import SourceText, source_text
 from .template import rendered_sections
 
-__all__ = ["FEATURES", "dataset_sections", "front_matter"]
-
 FEATURES: list[dict[str, Any]] = [
     {"name": "id", "dtype": "string"},
     {"name": "source", "dtype": "string"},

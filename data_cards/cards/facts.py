@@ -19,8 +19,6 @@ from ...schema.progress import Progress, silent
 from ...schema.record import Record
 from ...schema.rules.validate import find_all
 
-__all__ = ["Facts", "Leak", "Measured", "SplitFacts", "dataset_facts", "measure"]
-
 _MOST_LABELS = 1000
 _LONGEST_LABEL = 60
 

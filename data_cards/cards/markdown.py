@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["code", "plain", "table"]
-
 _LONGEST = 120
 # What Markdown, HTML or a table takes for more than text.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#@])")

@@ -10,8 +10,6 @@ from ..run_files import EvaluationFile, RunFiles
 from .sections import Section
 from .template import rendered_sections
 
-__all__ = ["model_front_matter", "model_sections"]
-
 _MOST_ROWS = 12
 # Names of the hub for what is computed here; others keep their own.
 _METRICS = {"accuracy": "accuracy", "anls": "anls", "roc_auc": "roc_auc"}

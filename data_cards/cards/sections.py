@@ -17,8 +17,6 @@ import yaml
 
 from ...schema.errors import OutputError
 
-__all__ = ["Merged", "Section", "merge"]
-
 _NOTE = "Written by phi3v-data. A section that you edit is yours from then on; the others are kept up to date."
 _HEAD = re.compile(r"<!-- phi3v-data:card (?P<state>\{.*?\}) -->\n<!-- .*? -->\n")
 _SECTION = re.compile(

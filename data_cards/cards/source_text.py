@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 import yaml
 
-__all__ = ["SourceText", "source_text"]
-
 
 class SourceText(msgspec.Struct, frozen=True):
     """A source's own part of a card.

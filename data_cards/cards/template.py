@@ -10,8 +10,6 @@ import jinja2
 from .markdown import code, plain, table
 from .sections import Section
 
-__all__ = ["rendered_sections"]
-
 
 def rendered_sections(template: str, **values: object) -> list[Section]:
     """Render every block of a template, in order; an empty one makes no section.

@@ -8,8 +8,6 @@ from typing import Any
 from ...storage import Folder
 from .sections import Section, merge
 
-__all__ = ["CARD", "write_card"]
-
 CARD = "README.md"
 
 

@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from ...storage import Folder
 
-__all__ = ["BUCKETS", "bucket", "packed", "write_data"]
-
 BUCKETS = 64
 """Files that the numbers of records are spread over, by id."""
 

@@ -34,8 +34,6 @@ from .problems import Problem, findings_of, quarantined_items
 from .tally import MOST_LABELS, SplitTally, Tally
 from .thumbnails import CELL, SPRITE, sprite
 
-__all__ = ["ReportOptions", "ReportSummary", "report_dataset"]
-
 _LIST = 200  # findings, or quarantined items, in a file of data
 _MOST_PAIRS = 500
 _SAMPLES = 12  # of each split, on the first view

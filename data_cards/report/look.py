@@ -25,8 +25,6 @@ from .model_view import canvas_of, global_crop_of
 from .rendered import Span, rendered
 from .thumbnails import SPRITE, as_png, sprite, thumbnail
 
-__all__ = ["CHUNK", "Chunk", "Looked", "Looker", "Viewing"]
-
 CHUNK = 256
 """Records in a file of data; four sprites."""
 

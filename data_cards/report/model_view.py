@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["canvas_of", "global_crop_of"]
-
 _WHITE = (255, 255, 255)
 
 

@@ -13,8 +13,6 @@ from ...schema.index.facts_table import FactsTable
 from ...schema.index.near_images import near_images
 from ...storage import Folder
 
-__all__ = ["Pair", "near_duplicates"]
-
 _ROWS = np.dtype(
     [("number", np.int64), ("fact", np.int64), ("split", np.int64), ("hash", np.uint64), ("content", np.uint64)]
 )

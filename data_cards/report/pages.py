@@ -13,8 +13,6 @@ from ... import __version__
 from ...schema.errors import OutputError
 from ...storage import Folder
 
-__all__ = ["SECURITY_POLICY", "claim", "write_pages"]
-
 SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
 )

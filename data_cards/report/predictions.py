@@ -10,8 +10,6 @@ import msgspec
 
 from ..run_files import EvaluationFile, RunFiles
 
-__all__ = ["Asked", "Column", "Confusion", "asked", "columns_of", "confusion", "normalized"]
-
 _MOST_CLASSES = 60
 _LONGEST_CLASS = 60
 

@@ -16,8 +16,6 @@ from ...schema.rules.registry import codes_for
 from ...schema.rules.settings import Limits, Settings
 from ...schema.rules.validate import Validation
 
-__all__ = ["Problem", "findings_of", "quarantined_items"]
-
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """One finding, as a page shows it.

@@ -20,8 +20,6 @@ from ...storage import Folder, is_remote
 from ..run_files import RunFiles
 from .thumbnails import thumbnail
 
-__all__ = ["Question", "Questions"]
-
 _UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, Image.DecompressionBombError, DatasetError)
 _LONGEST = 4000
 

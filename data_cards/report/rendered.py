@@ -16,8 +16,6 @@ from ...schema.errors import UsageError
 from ...schema.prompt import IGNORED, encode_record
 from ...schema.record import Record
 
-__all__ = ["Span", "SpanKind", "rendered"]
-
 SpanKind = Literal["masked", "supervised", "image", "start", "unreadable"]
 
 # Characters are their own ids; these two are none.

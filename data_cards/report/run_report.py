@@ -18,8 +18,6 @@ from .predictions import Asked, Column, asked, columns_of, confusion
 from .questions import Questions
 from .thumbnails import CELL, SPRITE, sprite
 
-__all__ = ["RunSummary", "report_runs"]
-
 _CHUNK = 256
 _MOST_POINTS = 400
 _TABS = (

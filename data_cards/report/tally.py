@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from .look import Looked
 
-__all__ = ["MOST_LABELS", "Distribution", "SplitTally", "Tally"]
-
 MOST_LABELS = 1000
 """More distinct answers than this are texts, not labels."""
 _BINS = 24

@@ -8,8 +8,6 @@ from typing import IO
 
 from PIL import Image
 
-__all__ = ["CELL", "SPRITE", "as_png", "sprite", "thumbnail"]
-
 CELL = (160, 120)
 """Width and height in pixels that a thumbnail fits into."""
 SPRITE = 64

@@ -20,8 +20,6 @@ from ..errors import DatasetError, OutputError
 from ..shard_index import index_names
 from .table import read_table, write_table
 
-__all__ = ["TableCache", "tables_folder"]
-
 _FOLDER = ".index"
 # Asking a store about a file is a round trip; this many are under way at a time.
 _QUESTIONS = 16

@@ -19,8 +19,6 @@ from .facts import ImageFacts
 from .header import pillow_formats
 from .looks import SIDE
 
-__all__ = ["Colours", "colours_in", "colours_of", "same_colours"]
-
 Colours: TypeAlias = npt.NDArray[np.int16]
 """How much more red and how much more blue than green there is, [32, 32, 2], -255 to 255; grey is 0, 0."""
 

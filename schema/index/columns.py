@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ColumnFiles", "Repeats", "repeats_in"]
-
 Numbers = npt.NDArray[np.uint64]
 
 # Keys that are sorted at a time: 64 MB of keys and rows.

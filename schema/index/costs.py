@@ -21,8 +21,6 @@ from .records import RecordIndex
 from .table import numbers
 from .workers import core_count, in_order
 
-__all__ = ["RecordCosts", "record_costs"]
-
 _CHUNK = 2048  # records a task
 # Below this, starting processes takes longer than the work.
 _FEW = 4 * _CHUNK

@@ -14,8 +14,6 @@ from ..record import Record
 from ..special_tokens import special_tokens_of
 from ..vision_tokens import CropGrid, VisionGeometry, crop_grid
 
-__all__ = ["Counter", "Counting", "Pieces", "TokenCounts"]
-
 # Prompts repeat themselves; this many pieces of text are remembered.
 _REMEMBERED = 1 << 14
 

@@ -6,8 +6,6 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["FAULTS", "Depth", "Failure", "ImageFacts"]
-
 Failure = Literal[
     "",
     "missing",

@@ -22,17 +22,6 @@ from ..errors import OutputError
 from .facts import Depth, ImageFacts
 from .table import numbers, read_table, write_table
 
-__all__ = [
-    "SCHEMA",
-    "FactsTable",
-    "FactsWriter",
-    "batch_of",
-    "batch_of_columns",
-    "decode_facts",
-    "discard_damaged",
-    "image_key",
-]
-
 SCHEMA = pa.schema(
     [
         ("key", pa.uint64()),  # of the name

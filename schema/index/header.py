@@ -15,22 +15,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .facts import Failure
 
-__all__ = [
-    "FORMATS",
-    "HEAD",
-    "LONG_HEAD",
-    "MOST_PIXELS",
-    "Header",
-    "HeaderError",
-    "QuickHeaders",
-    "checked",
-    "exif_orientation",
-    "header_of",
-    "may_be_longer",
-    "pillow_formats",
-    "quick_header",
-]
-
 HEAD = 1 << 12
 """Bytes in which most headers end."""
 

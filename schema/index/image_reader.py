@@ -18,8 +18,6 @@ from ...storage.outage import one_line, outage
 from .facts import Depth, ImageFacts
 from .header import HEAD, LONG_HEAD, Header, HeaderError, QuickHeaders, checked, header_of, may_be_longer
 
-__all__ = ["ImageReader", "Known", "Look"]
-
 _FOLDERS = 1 << 12
 # A thumbnail whose values differ by more is not of one colour.
 _FLAT = 2

@@ -17,17 +17,6 @@ import numpy.typing as npt
 
 from .pixels import Grey
 
-__all__ = [
-    "LEAST_SIDE",
-    "NEAR_BITS",
-    "SIDE",
-    "hash_of",
-    "line_height_of",
-    "looks_like_page",
-    "near_identical",
-    "thumbnail_of",
-]
-
 # Each core has a process of its own.
 cv2.setNumThreads(1)
 

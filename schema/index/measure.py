@@ -15,8 +15,6 @@ from ..record import Record, decode_record
 from .counting import Counter, Counting, TokenCounts
 from .sizes import ImageSize, ImageSizes, Unreadable
 
-__all__ = ["COSTS", "Chunk", "Measured", "Measurer"]
-
 COSTS = pa.schema(
     [
         ("tokens", pa.int64()),

@@ -20,8 +20,6 @@ import numpy.typing as npt
 from .looks import NEAR_BITS
 from .workers import core_count
 
-__all__ = ["Pairs", "near_hashes"]
-
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 

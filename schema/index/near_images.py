@@ -12,8 +12,6 @@ from .looks import near_identical
 from .near_hashes import near_hashes
 from .pixels import Grey
 
-__all__ = ["near_images"]
-
 # A dataset of drawings that differ little has more candidates than anybody would look through.
 _MOST_CANDIDATES = 2_000_000
 

@@ -18,8 +18,6 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from ..jpeg import jpeg_damage, jpeg_grey
 from .header import Header, HeaderError, pillow_formats
 
-__all__ = ["Grey", "decode_grey", "has_one_colour"]
-
 Grey: TypeAlias = npt.NDArray[np.uint8]
 
 

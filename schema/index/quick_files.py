@@ -19,8 +19,6 @@ from .facts import ImageFacts
 from .facts_table import batch_of_columns
 from .header import HEAD, LONG_HEAD, Header, HeaderError, QuickHeaders, checked, may_be_longer
 
-__all__ = ["QuickFacts", "QuickFiles"]
-
 # A link is not followed: whether it leads out of the folder is to be found out.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _IS_POSSIBLE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")

@@ -16,8 +16,6 @@ from ...storage.outage import one_line
 from ..errors import Phi3VDataError, RunError
 from ..ray_cluster import connect
 
-__all__ = ["in_order_on_ray"]
-
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 

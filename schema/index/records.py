@@ -22,8 +22,6 @@ from ..shard_index import ShardEntry, read_index
 from .cache import TableCache
 from .table import numbers
 
-__all__ = ["RecordIndex"]
-
 _ROWS = 1 << 16
 _PLACE = [("id", pa.string()), ("offset", pa.int64()), ("size", pa.int64())]
 _IN_LINES = pa.schema(_PLACE)

@@ -15,8 +15,6 @@ from .facts import ImageFacts
 from .facts_table import FactsTable, batch_of
 from .image_reader import ImageReader, Look
 
-__all__ = ["ImageSize", "ImageSizes", "Unreadable"]
-
 # Records of one document, or of one group, share their images and lie near one another.
 _REMEMBERED = 1 << 16
 # A round trip to a store takes far longer than the header it is for.

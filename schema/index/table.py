@@ -16,8 +16,6 @@ import pyarrow as pa
 
 from ...storage import LocalFolder
 
-__all__ = ["numbers", "read_table", "write_table"]
-
 _KEY = b"phi3v-data"
 _DIGEST = 64  # bytes: SHA-256 in hex
 

@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 
 from ..errors import RunError
 
-__all__ = ["core_count", "in_order"]
-
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 

@@ -10,8 +10,6 @@ from ..jsonl import read_records
 from ..layout import MANIFEST, SplitRow, encode_manifest
 from ..wording import counted
 
-__all__ = ["adopt"]
-
 
 def adopt(dataset: Dataset) -> list[str]:
     """Write the manifest anew, so that it describes the files as they are.

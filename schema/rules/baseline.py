@@ -11,8 +11,6 @@ import xxhash
 from ..errors import UsageError
 from .rule import Finding
 
-__all__ = ["Baseline"]
-
 
 class Baseline:
     """The findings of an earlier report, as `--format json` writes it.

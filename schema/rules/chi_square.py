@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["ChiSquare", "chi_square"]
-
 
 class ChiSquare(NamedTuple):
     """What a test says.

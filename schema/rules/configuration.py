@@ -32,8 +32,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Configuration", "PathIgnores", "find_configuration"]
-
 _PROJECT, _OWN = "pyproject.toml", "phi3v.toml"
 
 

@@ -26,9 +26,6 @@ from .scan import COLUMNS, Part
 from .settings import Settings
 from .shown import REFERENCES
 
-__all__ = ["At", "Corpus", "Source"]
-
-
 _SKIP = 1 << 20
 
 

@@ -17,8 +17,6 @@ from .corpus import At, Source
 from .examples import DATA, Drawing, Example, line
 from .rule import RuleSet
 
-__all__ = ["FOLDERS", "Folder", "manifest_example"]
-
 
 class Folder(msgspec.Struct, frozen=True):
     """A dataset that was read.

@@ -12,8 +12,6 @@ from msgspec import UNSET
 from .lean import LeanRecord, LeanTurn
 from .text import classes_in
 
-__all__ = ["Digests", "digest", "digests_of"]
-
 digest = xxhash.xxh3_64_intdigest
 
 

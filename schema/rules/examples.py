@@ -12,8 +12,6 @@ import msgspec
 
 from ..layout import IMAGES
 
-__all__ = ["DATA", "Drawing", "Example", "example", "image_example", "line", "one_line"]
-
 # Lines of a file that are shown to people.
 _LINES = 3
 # The file that holds an example's records.

@@ -13,8 +13,6 @@ from .examples import DATA, Drawing, Example, example, image_example, line
 from .rule import RuleSet
 from .settings import Limits
 
-__all__ = ["IMAGES", "PATHS", "Shown"]
-
 
 class Shown(NamedTuple):
     """An image that a record shows.

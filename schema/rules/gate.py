@@ -15,8 +15,6 @@ from .rule import Level
 from .settings import Settings
 from .validate import Summary, Validation
 
-__all__ = ["look_at_conversion", "refuse_errors", "summary_in_words"]
-
 # What reads no pixels, and compares nothing but groups.
 _CHEAP = ("R", "T", "F", "K", "S601")
 

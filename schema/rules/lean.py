@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-__all__ = ["LeanMeta", "LeanRecord", "LeanTurn", "decode_lean", "decode_lean_lines", "decode_meta_lines"]
-
 
 class LeanTurn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A turn; see `schema.record.Turn`."""

@@ -8,8 +8,6 @@ from typing import IO, NamedTuple
 from ...storage import Folder
 from ..jsonl import LONGEST_LINE, open_lines
 
-__all__ = ["Block", "Task", "tasks_of"]
-
 _BLOCK = 1 << 20
 
 

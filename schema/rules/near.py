@@ -13,8 +13,6 @@ from ..index.near_images import near_images
 from ..index.pixels import Grey
 from .corpus import Corpus, Source
 
-__all__ = ["near_pairs"]
-
 _ROWS = np.dtype(
     [("hash", np.uint64), ("source", np.int64), ("fact", np.int64), ("split", np.int64), ("reference", np.int64)]
 )

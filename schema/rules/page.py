@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .registry import FAMILIES, all_rules
 
-__all__ = ["rules_page"]
-
 _HEAD = """# Rules
 
 What `phi3v-data validate` looks for. `phi3v-data rules CODE` explains a rule in the terminal; how to select and ignore

@@ -9,8 +9,6 @@ from .examples import Drawing, example, image_example, line
 from .files import IMAGES, Shown
 from .rule import RuleSet
 
-__all__ = ["CLIPS"]
-
 CLIPS: RuleSet[Sequence[ImageFacts], str] = RuleSet("pixels")
 """Rules on all images of a turn together."""
 

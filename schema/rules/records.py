@@ -18,8 +18,6 @@ from .examples import one_line
 from .lean import decode_lean
 from .rule import RuleSet
 
-__all__ = ["LINES", "Line"]
-
 
 class Line(NamedTuple):
     """One line of a JSONL file.

@@ -16,8 +16,6 @@ from .splits import TOGETHER
 from .text import TURNS
 from .tokens import COSTS
 
-__all__ = ["FAMILIES", "RULE_SETS", "Family", "all_rules", "codes_for", "find_rule"]
-
 RULE_SETS: tuple[Any, ...] = (LINES, TURNS, PATHS, IMAGES, CLIPS, COSTS, TOGETHER, FOLDERS)
 
 

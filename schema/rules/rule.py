@@ -10,8 +10,6 @@ import msgspec
 
 from .examples import Example
 
-__all__ = ["LEVELS", "Finding", "Level", "Rule", "RuleSet", "Severity"]
-
 Severity = Literal["error", "warning"]
 Level = Literal["records", "files", "pixels"]
 LEVELS: tuple[Level, ...] = ("records", "files", "pixels")

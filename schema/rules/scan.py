@@ -28,8 +28,6 @@ from .settings import Settings
 from .shown import NOTHING, ShownImages, Taken
 from .text import TURNS
 
-__all__ = ["COLUMNS", "Part", "Scanner"]
-
 COLUMNS = np.dtype(
     [
         ("line", np.uint64),

@@ -19,9 +19,6 @@ from ..vision_tokens import crop_grid
 from .files import SUFFIXES
 from .settings import Limits
 
-__all__ = ["ImageScreen", "keys_are_single", "paths_are_plain", "texts_are_plain"]
-
-
 _SIZES = 1 << 12
 _QUOTE, _COLON, _SPACE = 34, 58, 32
 _SPACED_KEY = re.compile(rb'"[ \t\r]+:')

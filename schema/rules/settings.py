@@ -10,8 +10,6 @@ from ..jsonl import LONGEST_LINE
 from ..vision_tokens import VisionGeometry
 from .rule import Level
 
-__all__ = ["Limits", "Settings"]
-
 
 @dataclass(frozen=True)
 class Limits:

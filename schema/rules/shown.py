@@ -24,8 +24,6 @@ from .rule import Finding, Rule
 from .screen import ImageScreen, paths_are_plain
 from .settings import Settings
 
-__all__ = ["NOTHING", "REFERENCES", "ShownImages", "Taken"]
-
 REFERENCES = np.dtype([("record", np.uint64), ("number", np.uint32), ("image", np.uint64), ("content", np.uint64)])
 """A row an image that a record shows: the record's row, the image's place among all that it shows, the key of its name,
 and what equal files share: the hash of the whole, or of size and head where no more was read; 0 for what cannot be

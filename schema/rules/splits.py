@@ -13,8 +13,6 @@ from .corpus import At, Corpus
 from .examples import DATA, Drawing, Example, line, one_line
 from .rule import RuleSet
 
-__all__ = ["TOGETHER"]
-
 TOGETHER: RuleSet[Corpus, At] = RuleSet("records")
 
 _TEST = DATA.replace("train", "test")

@@ -10,8 +10,6 @@ from ..errors import DatasetError
 from ..jsonl import JSONL_SUFFIXES
 from ..layout import BEFORE_FIX, MANIFEST
 
-__all__ = ["open_targets"]
-
 
 def open_targets(addresses: tuple[str, ...]) -> list[tuple[str, Dataset]]:
     """Open what is to be validated, each dataset with its address.

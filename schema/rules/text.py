@@ -12,8 +12,6 @@ from .examples import line, one_line
 from .lean import LeanTurn
 from .rule import RuleSet
 
-__all__ = ["CONTROL_CHARACTERS", "TURNS", "classes_in"]
-
 TURNS: RuleSet[LeanTurn, str] = RuleSet("records")
 
 

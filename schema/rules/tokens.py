@@ -15,8 +15,6 @@ from .files import IMAGES, Shown
 from .rule import RuleSet
 from .settings import Limits
 
-__all__ = ["COSTS", "Cost", "costs_of"]
-
 
 class Cost(NamedTuple):
     """What a record costs.

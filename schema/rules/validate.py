@@ -35,8 +35,6 @@ from .shown import ShownImages
 from .splits import TOGETHER
 from .tokens import COSTS, costs_of
 
-__all__ = ["Summary", "Validation", "find_all"]
-
 # Bytes of records a task: less where each image takes long.
 _TASK = {"records": 1 << 22, "files": 1 << 20, "pixels": 1 << 15}
 # Below this, starting processes takes longer than the work.

@@ -17,8 +17,6 @@ from .fields import group_of
 from .joining import Input
 from .reading import InputLine
 
-__all__ = ["Components", "Together"]
-
 
 class Components:
     """Sets of numbers, joined pair by pair (a union-find forest, with path halving)."""

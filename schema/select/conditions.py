@@ -14,8 +14,6 @@ from typing import Any, TypeAlias
 
 from ..errors import UsageError
 
-__all__ = ["FUNCTIONS", "Condition", "Getter"]
-
 Getter: TypeAlias = Callable[[Any], Any]
 """Gives a value of what a condition is asked about."""
 

@@ -18,8 +18,6 @@ from .fields import FIELDS, Seen, label_of, source_of
 from .found import is_about_records
 from .joining import Input
 
-__all__ = ["Criteria"]
-
 _EXPECTED = "expected split=NAME, label=NAME, source=NAME, dataset=NAME, ids=FILE, or a rule such as P301"
 _VALUES: dict[str, Callable[[Seen], str | None]] = {
     "split": lambda seen: seen.split,

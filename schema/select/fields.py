@@ -9,8 +9,6 @@ from msgspec import UNSET
 from ..record import Record
 from .conditions import Getter
 
-__all__ = ["FIELDS", "Seen", "group_of", "label_of", "source_of"]
-
 
 class Seen(NamedTuple):
     """A record that a condition is asked about.

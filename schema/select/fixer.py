@@ -38,8 +38,6 @@ from .reading import InputLine
 from .repairs import REPAIRED, NewNames, repaired_turn, upright
 from .selection import image_of
 
-__all__ = ["RecordFixer", "RepairedRecord"]
-
 
 @dataclass(frozen=True)
 class RepairedRecord:

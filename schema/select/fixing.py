@@ -29,8 +29,6 @@ from .reading import InputLine, input_lines
 from .splitting import Splitting, resplit
 from .writing import DatasetWriter, Form
 
-__all__ = ["Fixed", "fix"]
-
 
 @dataclass(frozen=True)
 class Fixed:

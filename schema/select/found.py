@@ -8,8 +8,6 @@ from ..rules.dataset import FOLDERS
 from ..rules.files import IMAGES
 from ..rules.rule import Finding
 
-__all__ = ["Found", "is_about_records"]
-
 
 def is_about_records(code: str) -> bool:
     """Tell whether a rule finds single records; the others find what is wrong with a split or a dataset."""

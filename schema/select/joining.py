@@ -12,8 +12,6 @@ from ..dataset import Dataset
 from ..record import Record
 from ..splits import file_stem
 
-__all__ = ["Input", "named_inputs", "source_of_all"]
-
 # A name is a folder in images/: of plain characters, whatever an address holds.
 _ODD = re.compile(r"[^\w.+-]+")
 

@@ -12,8 +12,6 @@ from ..errors import DatasetError, OutputError, RunError
 from ..layout import IMAGES
 from .joining import Input
 
-__all__ = ["ImageMode", "OutputImage", "check_images_can_be_linked", "opened", "read_image"]
-
 ImageMode: TypeAlias = Literal["link", "copy", "link or copy"]
 
 

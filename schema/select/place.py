@@ -14,8 +14,6 @@ from ...storage.outage import one_line
 from ..errors import OutputError
 from ..layout import BEFORE_FIX
 
-__all__ = ["aside", "in_place_of", "new_folder"]
-
 
 @contextlib.contextmanager
 def new_folder(address: str) -> Iterator[Folder]:

@@ -15,8 +15,6 @@ from ..jsonl import JSONL_SUFFIXES, LONGEST_LINE
 from ..rules.lines import tasks_of
 from ..shards import Shard
 
-__all__ = ["InputLine", "input_lines"]
-
 _PART = 1 << 22
 _BOM = b"\xef\xbb\xbf"
 

@@ -17,8 +17,6 @@ from ..rules.files import SUFFIXES
 from ..rules.lean import LeanTurn
 from ..rules.text import CONTROL_CHARACTERS
 
-__all__ = ["REPAIRED", "NewNames", "repaired_text", "repaired_turn", "upright"]
-
 REPAIRED = {
     "R102": "the byte order mark is left away",
     "F203": "backslashes in paths become slashes",

@@ -14,8 +14,6 @@ import xxhash
 from ..errors import UsageError
 from ..wording import counted
 
-__all__ = ["SampleSize", "apportioned", "drawn", "in_drawn_order", "parse_sample_size"]
-
 
 @dataclass(frozen=True)
 class SampleSize:

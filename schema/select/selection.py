@@ -32,8 +32,6 @@ from .sampling import drawn, parse_sample_size
 from .splitting import SplitBy, Splitting, resplit
 from .writing import DatasetWriter, Form
 
-__all__ = ["Selected", "Selection", "image_of", "select"]
-
 
 @dataclass(frozen=True)
 class Selection:

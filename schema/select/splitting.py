@@ -12,8 +12,6 @@ from ..wording import counted
 from .components import Components
 from .sampling import in_drawn_order
 
-__all__ = ["SplitBy", "Splitting", "resplit"]
-
 SplitBy: TypeAlias = Literal["group", "ratio", "label"]
 Shares: TypeAlias = Sequence[tuple[str, Fraction]]
 

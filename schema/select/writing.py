@@ -37,8 +37,6 @@ from ..wording import counted
 from .joining import Input
 from .output_images import ImageMode, OutputImage, opened, read_image
 
-__all__ = ["DatasetWriter", "Form"]
-
 _SHARD_SIZE = 1 << 30
 # Copies between object stores wait for the network, not for a core; so many are under way at a time.
 _COPIES = 16

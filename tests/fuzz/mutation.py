@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from random import Random
 
-__all__ = ["mutated"]
-
 _NUMBERS = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 _TEXTS = (b"-1", b"1e999", b"9" * 30, b"null", b"{}", b"[]", b'""', b"[" * 2000, b"\xff", b"\x00", b"..", b"/dev/zero")
 _DIGITS = re.compile(rb"\d+")

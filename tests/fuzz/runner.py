@@ -21,8 +21,6 @@ from phi3v_data.schema.errors import Phi3VDataError
 
 from .mutation import mutated
 
-__all__ = ["Finding", "Run", "fuzz"]
-
 # A case that asks for more fails with MemoryError, which is a finding.
 _MEMORY = 8 << 30
 

@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["CASES", "IMAGE_CASES", "TOWER", "Case", "case_inputs", "config_of", "image", "weight"]
-
 _LONGROPE = {
     "type": "su",
     "short_factor": [1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75],

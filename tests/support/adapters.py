@@ -7,8 +7,6 @@ from typing import Any
 import peft
 from torch import nn
 
-__all__ = ["adapter_settings"]
-
 
 def adapter_settings(model: nn.Module) -> peft.LoraConfig:
     """The settings of its only adapter."""

@@ -14,8 +14,6 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["Seen", "browser", "open_page", "serious_violations"]
-
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -15,8 +15,6 @@ from phi3v_data.schema.select.selection import Selected, Selection, select
 from phi3v_data.schema.shards import Sample, ShardWriter
 from phi3v_data.storage import LocalFolder
 
-__all__ = ["choose", "drawing", "ids_by_split", "in_shards", "labelled", "left_out", "records", "tree"]
-
 
 def drawing(seed: int) -> Drawing:
     return Drawing("PNG", 16, 12, seed=seed)

@@ -13,8 +13,6 @@ from phi3v_data.schema.jsonl import write_records
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.storage import LocalFolder
 
-__all__ = ["COLOURS", "colour_records", "turn", "write_dataset"]
-
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 
 

@@ -14,8 +14,6 @@ import pytest
 
 from phi3v_data.cli.main import answer
 
-__all__ = ["Answer", "full_disk", "typed", "unprivileged"]
-
 # From <linux/capability.h>: version 3 of the call; the first word of effective capabilities holds those that pass over
 # permissions, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
 _VERSION = 0x20080522

@@ -14,8 +14,6 @@ from PIL import Image
 
 from phi3v_data.converters.engine.run import ConvertRequest, Summary, convert
 
-__all__ = ["PATCHES", "QUESTIONS", "Bench", "Pages", "rows"]
-
 PATCHES = f"{Path(__file__).parent / 'patches.py'}:Patches"
 QUESTIONS = f"{Path(__file__).parent / 'questions.py'}:Questions"
 

@@ -23,8 +23,6 @@ from phi3v_data.trainer.phi3v.packing import packed_row
 from phi3v_data.trainer.precision import dtypes_of
 from phi3v_data.trainer.strategies import apply_strategy
 
-__all__ = ["Measured", "measure_step"]
-
 
 class Measured(NamedTuple):
     """Bytes: of all weights, of the gradients, and the most that activations and temporaries take beside them."""

@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["generate"]
-
 
 def generate(model: nn.Module, inputs: Mapping[str, Tensor], **options: Any) -> Tensor:
     """Token ids [rows, prompt and answer]."""

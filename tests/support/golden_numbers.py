@@ -21,8 +21,6 @@ from torch import Tensor
 from phi3v_data.schema.vision_tokens import CropGrid, crop_grid
 from phi3v_data.trainer.phi3v import Phi3VConfig, Phi3VForCausalLM, Phi3VImageProcessor
 
-__all__ = ["CommittedNumbers", "FullNumbers", "GoldenCase", "GoldenNumbers"]
-
 # No text of the golden cases holds this id.
 _UNUSED_ID = 2
 

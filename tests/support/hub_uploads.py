@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-__all__ = ["Uploads", "serve_uploads"]
-
 _COMMIT = "c0ffee" + "0" * 34
 
 

@@ -14,8 +14,6 @@ from phi3v_data.converters.images import ImageSettings
 from phi3v_data.converters.registry import ConverterSpec
 from phi3v_data.schema.record import Record, decode_record
 
-__all__ = ["Converted", "convert_here"]
-
 
 @dataclass
 class Converted:

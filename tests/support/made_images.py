@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["Maker"]
-
 
 class Maker:
     """Makes pixels and files of them."""

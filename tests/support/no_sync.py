@@ -10,8 +10,6 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["HostWait", "no_host_wait"]
-
 _aten = torch.ops.aten
 # What needs values of a tensor on the CPU: numbers, or the size of a result that depends on them.
 _WAITS = {

@@ -12,8 +12,6 @@ from torch.nn.functional import pad
 from phi3v_data.trainer.phi3v import Phi3VForCausalLM, packing
 from phi3v_data.trainer.phi3v.tiny import tiny_config, tiny_model
 
-__all__ = ["KERNELS", "ON_CUDA", "SWITCH", "Sample", "choose", "pack", "random_text", "small_model", "text"]
-
 SWITCH = 16  # tokens beyond which the small models take the long frequencies
 ON_CUDA = "varlen on CUDA"
 KERNELS = ["eager", "sdpa", "varlen", ON_CUDA, "flash_attention_2"]

@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-__all__ = ["Block", "blocks", "make_files", "records_in", "run_console", "same"]
-
 
 class Block(NamedTuple):
     info: str

@@ -6,8 +6,6 @@ from typing import Any
 
 from phi3v_data.schema.record import Record
 
-__all__ = ["meta_of"]
-
 
 def meta_of(record: Record) -> dict[str, Any]:
     """The record's `meta`; it has one."""

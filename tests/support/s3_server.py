@@ -14,8 +14,6 @@ import pytest
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["S3Server", "credentials", "s3_server"]
-
 
 class S3Server:
     """A server that goes away and comes back, at one address and with all it held."""

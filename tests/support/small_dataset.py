@@ -15,8 +15,6 @@ from PIL import Image
 from phi3v_data.schema.layout import FORMAT_VERSION, MANIFEST, QUARANTINE, Manifest, SplitRow, encode_manifest
 from phi3v_data.schema.record import Record, Turn, encode_record
 
-__all__ = ["MARKUP", "RIGHT_TO_LEFT", "record", "write_dataset", "write_image"]
-
 MARKUP = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 RIGHT_TO_LEFT = "שלום \u202egnp.exe"
 

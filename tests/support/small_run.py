@@ -8,8 +8,6 @@ from typing import Any
 
 from small_dataset import MARKUP
 
-__all__ = ["write_run"]
-
 
 def write_run(folder: Path, data: Path, lr: float, given: list[str]) -> Path:
     """Write what a run leaves behind: all wrong before, as given after."""

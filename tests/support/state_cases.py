@@ -26,8 +26,6 @@ from phi3v_data.trainer.processes import Processes
 from phi3v_data.trainer.quiet import quiet_libraries
 from phi3v_data.trainer.strategies import parameter_groups
 
-__all__ = ["held_after_backward"]
-
 
 def held_after_backward(config: TrainConfig, processes: Processes) -> dict[str, int]:
     """Take a step, then another forward and backward pass, and count what is held before the second update."""

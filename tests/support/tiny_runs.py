@@ -14,8 +14,6 @@ from phi3v_data.schema.dataset import Dataset
 from phi3v_data.trainer.config import TrainConfig, make_config
 from phi3v_data.trainer.data.sources import Source
 
-__all__ = ["TINY_RUN", "Killed", "broken_off", "history", "tiny_config", "traced"]
-
 TINY_RUN = {
     "model.name": "tiny",
     "model.precision": "fp32",

@@ -9,8 +9,6 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 from phi3v_data.schema.special_tokens import SPECIAL_TOKENS
 
-__all__ = ["write_tokenizer_folder"]
-
 
 def write_tokenizer_folder(folder: Path) -> Path:
     """Write `tokenizer.json` and `preprocessor_config.json`."""

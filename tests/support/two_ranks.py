@@ -12,8 +12,6 @@ from typing import Any
 
 import psutil
 
-__all__ = ["TORCHRUN", "kill_ranks", "rank_environ", "run_cases"]
-
 _MOST_SECONDS = 280
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

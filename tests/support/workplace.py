@@ -18,8 +18,6 @@ from phi3v_data.cli.main import run_command
 from phi3v_data.converters.video.synthesis import write_clip
 from phi3v_data.schema.record import Record
 
-__all__ = ["givens", "provide"]
-
 # What a tiny model is trained with in seconds, on any machine.
 _TRAIN = (
     "--recipe docvqa-lora --model tiny --precision fp32 --epochs 1 --batch-size 3 --accumulate 1 --num-crops 4 "

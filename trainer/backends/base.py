@@ -17,8 +17,6 @@ from ..precision import dtypes_of
 from ..processes import Processes
 from ..strategies.groups import ParameterGroup
 
-__all__ = ["LARGEST_BUCKET", "Backend", "OptimizerProgress"]
-
 LARGEST_BUCKET = 500_000_000
 """Values that DeepSpeed reduces at a time: its default."""
 

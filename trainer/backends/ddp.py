@@ -11,8 +11,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .single import SingleProcess
 
-__all__ = ["Ddp"]
-
 
 class Ddp(SingleProcess):
     """The whole model in each process."""

@@ -20,8 +20,6 @@ from ..strategies.groups import ParameterGroup
 from .base import LARGEST_BUCKET, Backend, OptimizerProgress
 from .tensor_files import load_tensors, save_tensors
 
-__all__ = ["DeepSpeed"]
-
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

@@ -13,8 +13,6 @@ from torch.distributed.tensor import DTensor
 
 from .single import SingleProcess
 
-__all__ = ["Fsdp2"]
-
 _LAYERS = ("Phi3DecoderLayer", "LastLayer", "CLIPEncoderLayer")
 
 

@@ -16,8 +16,6 @@ from ..strategies.groups import ParameterGroup
 from .base import Backend, OptimizerProgress
 from .tensor_files import load_tensors, save_tensors
 
-__all__ = ["SingleProcess"]
-
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

@@ -25,8 +25,6 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from ...schema.errors import ModelFolderError, Phi3VDataError, RunError
 from ..processes import Processes
 
-__all__ = ["load_tensors", "save_tensors"]
-
 _METADATA = ".metadata"
 # What a table of contents of tensors is made of. BytesStorageMetadata is not among it: its items are pickles.
 _PLAIN = {

@@ -10,8 +10,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-__all__ = ["Assignment", "Budget", "assign", "assign_by_budget", "imbalance"]
-
 # For each rank, for each of its micro-batches, the places of its samples in the step, ascending.
 Assignment: TypeAlias = "list[list[list[int]]]"
 

@@ -10,8 +10,6 @@ import msgspec
 from ...schema.errors import RunError
 from ...schema.wording import counted
 
-__all__ = ["BadSample", "BadSamples"]
-
 # The last ones are named in a checkpoint, which is to stay small.
 _NAMED = 4
 _LONGEST_NAME = 80

@@ -18,8 +18,6 @@ from ..phi3v.packing import packed_row
 from .crops import cut_images
 from .samples import Sample
 
-__all__ = ["PackedCollator", "join_images"]
-
 
 def join_images(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
     """Cut the images of a batch, in order; empty where no sample has one.

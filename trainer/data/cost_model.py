@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from ..config import TrainConfig
     from ..phi3v import Phi3VConfig
 
-__all__ = ["FULL_PASSES", "Passes", "SampleSize", "StepSize", "sample_cost", "sample_sizes", "strategy_passes"]
-
 Number = TypeVar("Number", int, "npt.NDArray[np.int64]")
 
 _FORWARD = 1.0

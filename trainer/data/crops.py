@@ -23,8 +23,6 @@ from PIL import Image, UnidentifiedImageError
 from ...schema.vision_tokens import CropGrid
 from ..phi3v.image_processing import Phi3VImageProcessor, content_of
 
-__all__ = ["ScaledImage", "cut_images", "scaled_image"]
-
 # The workers are what runs side by side; threads within each would stand in each other's way.
 cv2.setNumThreads(1)
 

@@ -9,8 +9,6 @@ import torch
 
 from .loader import MicroBatch
 
-__all__ = ["moved", "on_device"]
-
 
 def on_device(batches: Iterable[MicroBatch], device: torch.device) -> Iterator[MicroBatch]:
     """Move the tensors of each micro-batch's inputs to a device.

@@ -19,8 +19,6 @@ from .bad_samples import BadSample
 from .plan import Plan, SampleRef
 from .samples import Sample, SampleSource
 
-__all__ = ["Collator", "MicroBatch", "RankSteps", "micro_batches", "opened"]
-
 Collator = Callable[[Sequence[Sample]], dict[str, Any]]
 
 

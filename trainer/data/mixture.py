@@ -13,8 +13,6 @@ import numpy.typing as npt
 from ...schema.errors import UsageError
 from .permutation import permutations
 
-__all__ = ["Mixture", "shares", "whole_shares"]
-
 _PURPOSE = 1  # keeps these permutations apart from those of records and shards
 _LONGEST_CYCLE = 1 << 22
 # Short cycles are drawn many at a time: a step of 512 would else ask for hundreds of permutations of three.

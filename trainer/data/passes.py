@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from .permutation import permutations
 
-__all__ = ["Passes", "ShardTurns"]
-
 # Keep these permutations apart from those of a mixture, and from one another.
 _OF_SHARDS, _OF_RECORDS = 2, 3
 # A step may reach across a pass's end; besides, the shards ahead are looked up while it is under way.

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["permutations"]
-
 
 def permutations(key: Sequence[int], rows: int, length: int) -> npt.NDArray[np.int64]:
     """Draw independent permutations of `range(length)`.

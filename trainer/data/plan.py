@@ -16,8 +16,6 @@ from ...schema.errors import DatasetError, UsageError
 from .mixture import Mixture, shares, whole_shares
 from .passes import Passes
 
-__all__ = ["Plan", "SampleRef", "ShardNeed", "Stream"]
-
 
 class SampleRef(NamedTuple):
     """A record: the number of its dataset among those of the plan, and its own number in that dataset's index."""

@@ -11,8 +11,6 @@ from ...schema.errors import UsageError
 from .plan import ShardNeed
 from .steady_folder import SteadyFolder
 
-__all__ = ["ReadAhead"]
-
 
 @dataclass(eq=False)
 class _Shard:

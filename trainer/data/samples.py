@@ -19,8 +19,6 @@ from .crops import ScaledImage, scaled_image
 if TYPE_CHECKING:
     from ..phi3v import Phi3VProcessor
 
-__all__ = ["Sample", "SampleSource"]
-
 
 @dataclass(frozen=True)
 class Sample:

@@ -29,8 +29,6 @@ from ...schema.shard_index import ShardEntry, read_index
 from ...storage import Folder
 from ...storage.outage import RetryPolicy
 
-__all__ = ["ShardCache"]
-
 _HEADER = 512
 # A copy that came damaged is fetched once more; the store's own one is damaged if that is, too.
 _COPIES = 2

@@ -15,8 +15,6 @@ from ..config import DataConfig
 from .shard_cache import ShardCache
 from .steady_folder import SteadyFolder
 
-__all__ = ["Source", "shard_cache", "steady"]
-
 _GB = 10**9
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from ...schema.dataset import Dataset
 from ...schema.errors import DatasetError
 
-__all__ = ["evaluation_split", "training_split"]
-
 _TRAIN = "train"
 # Tried in this order where no split was named: the first whose name begins so.
 _USUAL = ("val", "dev", "test")

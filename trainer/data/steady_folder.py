@@ -11,8 +11,6 @@ from ...storage import Entry, Folder
 from ...storage.outage import RetryPolicy
 from .shard_cache import ShardCache
 
-__all__ = ["SteadyFolder"]
-
 
 class SteadyFolder(Folder):
     """Reads a folder that may be out of reach for a while, such as one on an object store.

@@ -24,8 +24,6 @@ from .training_data import MeasuredData
 if TYPE_CHECKING:
     from ..phi3v import Phi3VConfig, Phi3VProcessor
 
-__all__ = ["StepBatches", "assigner"]
-
 
 def assigner(
     data: MeasuredData, model: Phi3VConfig, config: TrainConfig, ranks: int, budget: Budget | None

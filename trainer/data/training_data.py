@@ -22,8 +22,6 @@ from .splits import training_split
 if TYPE_CHECKING:
     from ..phi3v import Phi3VProcessor
 
-__all__ = ["MeasuredData", "TrainingData"]
-
 _NAMED = 20  # records that an error names
 
 

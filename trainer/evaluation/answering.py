@@ -17,8 +17,6 @@ from .questions import Question
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["LabelPair", "answer_batch", "batch_inputs", "evaluating", "label_pair"]
-
 
 class LabelPair(NamedTuple):
     """Two labels, told apart by the first token of the answer.

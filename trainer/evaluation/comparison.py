@@ -10,8 +10,6 @@ from ...schema.errors import UsageError
 from .confidence import mcnemar, mean_interval
 from .result import Answer, Evaluation, Metric
 
-__all__ = ["Comparison", "compare"]
-
 _RESAMPLES = 1000
 
 

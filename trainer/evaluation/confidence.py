@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Interval", "mcnemar", "mean_interval", "resampled_interval"]
-
 _LEVEL = 0.95
 _SEED = 0
 _WEIGHTS_AT_ONCE = 1 << 22  # 32 MiB of them

@@ -28,8 +28,6 @@ from .scoring import check_metrics, labels_of, score_answer, scored, wants_loss
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["check_evaluation", "evaluate"]
-
 _MOST_THREADS = 8
 
 

@@ -25,8 +25,6 @@ from ...storage import LocalFolder
 from ..config import TrainConfig
 from .result import Answer
 
-__all__ = ["AnswerJournal", "evaluation_identity"]
-
 
 class _Header(msgspec.Struct, frozen=True):
     evaluates: str

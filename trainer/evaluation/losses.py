@@ -18,8 +18,6 @@ from .questions import Question
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["TurnLoss", "losses_of_batch"]
-
 
 class TurnLoss(NamedTuple):
     """The loss of one turn's own answer.

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 
-__all__ = ["anls", "group_correct", "is_correct", "normalized", "recipe_anls", "roc_auc"]
-
 _THRESHOLD = 0.5
 
 

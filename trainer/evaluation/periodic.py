@@ -31,8 +31,6 @@ from .result import Evaluation, is_better
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM, Phi3VProcessor
 
-__all__ = ["PeriodicEvaluation"]
-
 _BEST = "best.json"
 
 

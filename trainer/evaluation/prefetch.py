@@ -10,8 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from ..data.samples import Sample, SampleSource
 from .questions import Question
 
-__all__ = ["prefetched"]
-
 _BATCHES_AHEAD = 2
 
 

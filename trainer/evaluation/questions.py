@@ -10,8 +10,6 @@ from msgspec import UNSET
 from ...schema.index import RecordIndex
 from ...schema.record import Record, Turn
 
-__all__ = ["Question", "batches_of_rank", "questions_of"]
-
 
 @dataclass(frozen=True)
 class Question:

@@ -8,8 +8,6 @@ import msgspec
 
 from ...schema.errors import DatasetError
 
-__all__ = ["Answer", "ClassTable", "Evaluation", "Metric", "is_better", "read_evaluation"]
-
 _LOWER_IS_BETTER = {"loss"}
 
 

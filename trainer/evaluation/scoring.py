@@ -16,8 +16,6 @@ from .metrics import anls, group_correct, is_correct, normalized, recipe_anls, r
 from .questions import Question
 from .result import Answer, ClassTable, Evaluation, Metric
 
-__all__ = ["METRICS", "check_metrics", "labels_of", "score_answer", "scored", "wants_loss"]
-
 _USUALLY_POSITIVE = ("yes", "true", "1", "positive", "hateful")
 _MOST_CLASSES = 200
 

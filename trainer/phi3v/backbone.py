@@ -25,8 +25,6 @@ from .packing import PackedRow, packed_attention
 from .rope import SampleRope, positions_from_mask
 from .vision import ImageEmbedding
 
-__all__ = ["Phi3VModel", "Phi3VPreTrainedModel"]
-
 
 class Phi3VPreTrainedModel(Phi3PreTrainedModel):
     """What both models share: how they are initialised, loaded and placed."""

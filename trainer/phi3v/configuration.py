@@ -16,8 +16,6 @@ from transformers.configuration_utils import SubConfigSpec
 from ...schema.errors import ModelFolderError
 from ...schema.vision_tokens import VisionGeometry
 
-__all__ = ["CHAT_END_IDS", "IMAGE_TOKEN_ID", "Phi3VConfig", "reachable_code"]
-
 IMAGE_TOKEN_ID = 32044
 """`<|image|>` in the published vocabulary: stands where an image's features go."""
 

@@ -14,8 +14,6 @@ from .backbone import Phi3VModel, Phi3VPreTrainedModel
 from .configuration import CHAT_END_IDS
 from .images import images_of_rows
 
-__all__ = ["Phi3VGenerationMixin"]
-
 _PUBLISHED_VOCABULARY = 32064
 _PUBLISHED_EOS = 2
 

@@ -19,17 +19,6 @@ from ...schema.errors import UsageError
 from ...schema.vision_tokens import CropGrid, VisionGeometry, crop_grid
 from .configuration import reachable_code
 
-__all__ = [
-    "CLIP_MEAN",
-    "CLIP_STD",
-    "ImageInput",
-    "Phi3VImageProcessor",
-    "canvas_of",
-    "crops_of",
-    "normalise",
-    "whole_crop",
-]
-
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 

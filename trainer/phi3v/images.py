@@ -5,8 +5,6 @@ from __future__ import annotations
 from ...schema.errors import UsageError
 from ...schema.wording import counted
 
-__all__ = ["images_of_rows"]
-
 
 def images_of_rows(image_tokens: list[int], tokens_per_image: list[int]) -> list[list[int]]:
     """Assign the images to the rows whose image tokens they fill.

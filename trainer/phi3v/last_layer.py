@@ -18,8 +18,6 @@ from transformers.models.phi3.modeling_phi3 import Phi3DecoderLayer, apply_rotar
 
 from . import varlen
 
-__all__ = ["Answers", "LastLayer"]
-
 
 class Answers(NamedTuple):
     """Where in a packed row something is predicted: one span of tokens a sample.

@@ -22,8 +22,6 @@ from .image_processing import Phi3VImageProcessor
 from .modeling import Phi3VForCausalLM
 from .processing import Phi3VProcessor
 
-__all__ = ["check_model_source", "load_config", "load_model", "load_processor"]
-
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"

@@ -13,8 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from ...schema.errors import UsageError
 
-__all__ = ["CHUNK", "fused_loss", "summed_loss"]
-
 CHUNK = 1024
 """Supervised tokens whose logits exist at once: 131 MB in float32 for the published vocabulary of 32,064."""
 

@@ -19,8 +19,6 @@ from .last_layer import Answers
 from .loss import fused_loss, summed_loss
 from .packing import next_labels
 
-__all__ = ["Phi3VForCausalLM"]
-
 
 class Phi3VForCausalLM(Phi3VGenerationMixin):
     """Phi-3-vision and Phi-3.5-vision."""

@@ -17,8 +17,6 @@ from torch import Tensor
 from ...schema.errors import UsageError
 from .varlen import VARLEN
 
-__all__ = ["PackedRow", "block_causal_mask", "next_labels", "packed_attention", "packed_row"]
-
 _IGNORED = -100
 
 

@@ -8,8 +8,6 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Side", "attention_mask", "pad_rows"]
-
 Side: TypeAlias = Literal["left", "right"]
 
 

@@ -17,9 +17,6 @@ from .image_processing import ImageInput, Phi3VImageProcessor
 from .padding import Side, attention_mask, pad_rows
 from .tokenizer_files import save_tokenizer
 
-__all__ = ["Phi3VProcessor"]
-
-
 # As the tokenizer's own template, which is the published one, and takes texts only; here the parts of a message may be
 # images, too. They are numbered through the whole conversation.
 _CHAT_TEMPLATE = """\

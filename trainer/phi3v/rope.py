@@ -15,8 +15,6 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from .configuration import Phi3VConfig
 
-__all__ = ["SampleRope", "positions_from_mask"]
-
 
 class _Frequencies(NamedTuple):
     short: Tensor

@@ -11,8 +11,6 @@ from torch import Tensor
 from ...schema.vision_tokens import CropGrid
 from .image_processing import normalise, whole_crop
 
-__all__ = ["crops_of_parts"]
-
 
 def crops_of_parts(parts: Tensor, grids: Sequence[CropGrid]) -> Tensor:
     """Normalise images by CLIP's numbers and put its global crop in front of each.

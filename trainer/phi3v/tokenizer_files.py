@@ -15,8 +15,6 @@ from transformers.utils.hub import cached_file
 
 from .configuration import reachable_code
 
-__all__ = ["save_tokenizer"]
-
 _CORE = "tokenizer.json"
 _FILES = (_CORE, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 

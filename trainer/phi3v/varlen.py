@@ -20,8 +20,6 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-__all__ = ["VARLEN", "runs_torch_kernel", "torch_kernel", "varlen_attention"]
-
 VARLEN = "varlen"
 
 

@@ -13,8 +13,6 @@ from ...schema.vision_tokens import CropGrid
 from .configuration import Phi3VConfig
 from .sub_crops import crops_of_parts
 
-__all__ = ["ClipTower", "ImageEmbedding"]
-
 
 class ClipTower(nn.Module):
     """CLIP's vision model up to its last layer but one, whose output is the features.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..phi3v import Phi3VForCausalLM
 
-__all__ = ["AdapterConfig", "is_adapter", "load_adapter", "read_adapter_config"]
-
 _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 

@@ -12,8 +12,6 @@ from .targets import adapter_targets, check_rank
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM
 
-__all__ = ["add_adapters", "continue_adapter"]
-
 
 def add_adapters(model: Phi3VForCausalLM, settings: LoraSettings) -> Phi3VForCausalLM:
     """Put new adapters on a model and freeze the rest.

@@ -13,8 +13,6 @@ from .adapters import add_adapters, continue_adapter
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM
 
-__all__ = ["apply_strategy", "check_takes_adapters"]
-
 
 def check_takes_adapters(config: TrainConfig) -> None:
     """Make sure that a run goes on from an adapter by a strategy that trains adapters.

@@ -13,8 +13,6 @@ from ..config import TrainConfig
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM
 
-__all__ = ["ParameterGroup", "Part", "parameter_groups", "part_of"]
-
 Part: TypeAlias = Literal["tower", "projector", "language model"]
 
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import BitsAndBytesConfig
 
-__all__ = ["keep_weight_format", "quantisation"]
-
 # Not in 4 bits: the head, whose errors nothing corrects; and what is never run.
 _HEAD = "lm_head"
 

@@ -12,8 +12,6 @@ from ...schema.errors import UsageError
 if TYPE_CHECKING:
     from ..phi3v import Phi3VForCausalLM
 
-__all__ = ["adapter_targets", "check_rank"]
-
 # The recipe's layers, by the last part of their names.
 _DECODER = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj", "lm_head")
 _TOWER = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")

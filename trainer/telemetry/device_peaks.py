@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["PEAKS_TFLOPS", "peak_flops"]
-
 # Looked for in the device's name in this order: longer names before those that they contain.
 PEAKS_TFLOPS = (
     ("B200", 2250.0),  # NVIDIA DGX B200 data sheet: 72 PFLOPS FP8 sparse for 8, a quarter of that in BF16 dense

@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["StepReport", "history_row", "logged_losses", "throughput_row"]
-
 
 @dataclass(frozen=True)
 class StepReport:

@@ -19,8 +19,6 @@ from .device_peaks import peak_flops
 from .report import StepReport, history_row, throughput_row
 from .trackers import open_tracker
 
-__all__ = ["Telemetry", "duration"]
-
 _MINUTE, _HOUR = 60, 3600
 _TRAINING = "Training"
 

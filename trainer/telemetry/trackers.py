@@ -10,8 +10,6 @@ from typing import Any, Protocol
 from ...schema.dependencies import require
 from ..config import TrainConfig
 
-__all__ = ["TrackerClient", "open_tracker"]
-
 
 class TrackerClient(Protocol):
     """Takes the metrics of a run."""

@@ -8,8 +8,6 @@ from typing import Protocol, TypeAlias
 from ..rule import Finding
 from ..validate import Summary
 
-__all__ = ["Report", "Write", "full_path"]
-
 Write: TypeAlias = Callable[[str], object]
 
 

@@ -7,8 +7,6 @@ from ..rule import Finding
 from ..validate import Summary
 from .base import Write, full_path
 
-__all__ = ["GithubReport"]
-
 
 class GithubReport:
     """A workflow command a finding, `::error file=...,line=...,title=...::message`."""

@@ -10,8 +10,6 @@ from ..rule import Finding
 from ..validate import Summary
 from .base import Write
 
-__all__ = ["JsonReport"]
-
 
 class JsonReport:
     """An object a line: findings as they come, then `{"summary": ...}`."""

@@ -11,8 +11,6 @@ from ..rule import Finding
 from ..validate import Summary
 from .base import Write, full_path
 
-__all__ = ["SarifReport"]
-
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 

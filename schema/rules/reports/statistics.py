@@ -7,8 +7,6 @@ from ..validate import Summary
 from .base import Write
 from .text import summary_lines
 
-__all__ = ["StatisticsReport"]
-
 
 class StatisticsReport:
     """A line a rule."""

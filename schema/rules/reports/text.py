@@ -8,8 +8,6 @@ from ..rule import Finding
 from ..validate import Summary
 from .base import Write, full_path
 
-__all__ = ["TextReport", "summary_lines"]
-
 _SHOWN = 5
 
 
