@@ -5,16 +5,19 @@
 Each image is changed in the ways that copies of images are: compressed anew, scaled, cut, brightened. Copies are saved
 as JPEG, of quality 95 where nothing else is said, and decoded as `validate --level pixels` does. Recall is how many of
 the copies are found. The false-positive rate is over all pairs of the images as they are, which are taken to be
-distinct. IMAGES are files or folders; without them only generated images are used.
+distinct. IMAGES are files or folders; without them only generated images are used. Beside it `imagededup`'s PHash, at
+the threshold that it has by itself, where it is installed: `pip install --target PEERS imagededup`, and PEERS on
+PYTHONPATH. Milliseconds are of the processor: to decode one of the images and find out what is compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -26,6 +29,7 @@ from phi3v_data.schema.index.near_hashes import near_hashes
 from phi3v_data.schema.index.pixels import Grey, decode_grey
 
 Change = Callable[[Image.Image], Image.Image]
+_PEER_BITS = 10  # of `imagededup.methods.PHash.find_duplicates`
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -74,6 +78,22 @@ COPIES = {
 }
 
 
+class Finder(NamedTuple):
+    """A way to find near-identical images.
+
+    Args:
+        name: its name.
+        look: finds out what is compared of an image, given by the bytes of its file.
+        is_near: tells whether two images are near-identical.
+        false_positives: counts the pairs of distinct images that are taken for it.
+    """
+
+    name: str
+    look: Callable[[bytes], Any]
+    is_near: Callable[[Any, Any], bool]
+    false_positives: Callable[[list[Any]], int]
+
+
 def main() -> None:
     """Measure, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,17 +104,47 @@ def main() -> None:
     files = sorted(file for file in given if file.suffix in _SUFFIXES)
     originals = [file.read_bytes() for file in files]
     originals += [saved(generated(number), "PNG") for number in range(arguments.generated)]
-    looks = [look(data) for data in originals]
+    finders = [Finder("phi3v-data", look, is_near, false_positives), *imagededup()]
+    looks, milliseconds = [], []
+    for finder in finders:
+        began = time.process_time()
+        looks.append([finder.look(data) for data in originals])
+        milliseconds.append(1000 * (time.process_time() - began) / len(originals))
     print(f"{len(files)} real and {arguments.generated} generated images\n")
-    print("| copy | found |\n| --- | --- |")
+    print(f"| found | {' | '.join(finder.name for finder in finders)} |\n| --- |{' ---: |' * len(finders)}")
     for name, copy in COPIES.items():
-        found = [
-            is_near(one, look(saved(copy.change(opened(data)), "JPEG", copy.quality)))
-            for one, data in zip(looks, originals, strict=True)
+        copies = [saved(copy.change(opened(data)), "JPEG", copy.quality) for data in originals]
+        recall = [
+            np.mean([finder.is_near(one, finder.look(data)) for one, data in zip(known, copies, strict=True)])
+            for finder, known in zip(finders, looks, strict=True)
         ]
-        print(f"| {name} | {np.mean(found):.3f} |", flush=True)
-    pairs = len(looks) * (len(looks) - 1) // 2
-    print(f"\nof {pairs:,} pairs of distinct images taken for near-identical: {false_positives(looks) / pairs:.1e}")
+        print(f"| {name} | {' | '.join(f'{each:.3f}' for each in recall)} |", flush=True)
+    pairs = len(originals) * (len(originals) - 1) // 2
+    wrong = [finder.false_positives(known) / pairs for finder, known in zip(finders, looks, strict=True)]
+    print(f"| of {pairs:,} pairs of distinct images | {' | '.join(f'{each:.1e}' for each in wrong)} |")
+    print(f"| milliseconds an image | {' | '.join(f'{each:.2f}' for each in milliseconds)} |")
+
+
+def imagededup() -> list[Finder]:
+    """Return what imagededup finds; nothing where it is not installed."""
+    try:
+        from imagededup.methods import PHash
+    except ImportError:
+        return []
+    method = PHash(verbose=False)
+
+    def look_by_peer(data: bytes) -> int:
+        return int(method.encode_image(image_array=np.asarray(opened(data))), 16)
+
+    def are_near(one: int, other: int) -> bool:
+        return (one ^ other).bit_count() <= _PEER_BITS
+
+    def count(known: list[int]) -> int:
+        hashes = np.array(known, np.uint64)
+        near = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= _PEER_BITS
+        return int(np.triu(near, 1).sum())
+
+    return [Finder("imagededup, PHash", look_by_peer, are_near, count)]
 
 
 class Look(NamedTuple):

@@ -49,18 +49,19 @@ def near_hashes(one: Hashes, other: Hashes, bits: int = NEAR_BITS) -> Pairs:
     """
     if len(one) <= _FEW:
         return _compared_with_all(one, other, bits)
+    # One number for a pair; a pair is found in each band in which it is near.
+    places = np.empty(0, np.int64)
     # numpy lets go of the interpreter while it counts bits, so threads do.
-    found: list[Pairs] = []
     with ThreadPoolExecutor(core_count()) as pool:
         for band in range(_BANDS):
             search = _Band(one, other, band, bits)
-            for pairs in pool.map(search.near, _masks(_allowed(band, bits))):
-                found += pairs
-    # A pair is found in each band in which it is near.
-    places = np.unique(
-        np.concatenate([np.empty((0, 2), np.int64), *(np.stack(each, axis=1) for each in found)]), axis=0
-    )
-    return Pairs(places[:, 0], places[:, 1])
+            found = [
+                pairs.one * len(other) + pairs.other
+                for several in pool.map(search.near, _masks(_allowed(band, bits)))
+                for pairs in several
+            ]
+            places = np.unique(np.concatenate([places, *found]))
+    return Pairs(*np.divmod(places, max(1, len(other))))
 
 
 def _allowed(band: int, bits: int) -> int:
