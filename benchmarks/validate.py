@@ -38,7 +38,7 @@ from phi3v_data.schema.rules.validate import Validation
 
 _NAMES = 250  # of each file, for the level files
 _LOOP = 25  # of them are opened in the loops
-_DECODED = 3  # names of each file, for the level pixels
+_DECODED = 5  # names of each file, for the level pixels
 
 
 class Way(NamedTuple):
@@ -110,10 +110,12 @@ def _images(root: Path, count: int, rounds: int) -> None:
 
         datasets.disable_progress_bars()
         ways.append(Way('datasets.load_dataset("json"), Image cast', len(few), partial(_datasets, root, len(few))))
-    _measure(f"pixels: {len(few):,} of them, {size:,.0f} bytes each", "images", ways, rounds)
+    turns = _measure(f"pixels: {len(few):,} of them, {size:,.0f} bytes each", "images", ways, rounds)
+    again = median(second.rate / first.rate for first, second in zip(turns[2], turns[3], strict=True))
+    print(f"  level pixels again: {again:.0f} times the rate of the first time\n")
 
 
-def _measure(title: str, things: str, ways: Sequence[Way], rounds: int) -> None:
+def _measure(title: str, things: str, ways: Sequence[Way], rounds: int) -> list[list[Turn]]:
     turns: list[list[Turn]] = [[] for _ in ways]
     for _ in range(rounds):
         for way, found in zip(ways, turns, strict=True):
@@ -127,6 +129,7 @@ def _measure(title: str, things: str, ways: Sequence[Way], rounds: int) -> None:
         ]
         print(f"  {way.name:<44}{rate:>12,.0f}{of_processor:>14,.0f}{ratios[0]:>14.2f}{ratios[1]:>15.2f}", flush=True)
     print()
+    return turns
 
 
 def _turn(way: Way) -> Turn:

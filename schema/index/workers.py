@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +17,8 @@ from ..errors import RunError
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
+# Seconds of work that are not worth starting a process for.
+_SHORT = 0.3
 # Tasks of each process at a time: enough that it never waits for one; few enough that answers do not pile up.
 _DEPTH = 3
 
@@ -28,8 +31,8 @@ def core_count() -> int:
 def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task], workers: int) -> Iterator[Answer]:
     """Yield the answer to each task, in their order; few are held at a time.
 
-    This process is one of the workers. It does the tasks that the others have no room for, and all until they have
-    started, which takes as long as hundreds of small tasks.
+    This process is one of the workers, and the only one of a short job: starting another takes as long as hundreds of
+    small tasks. Later it does the tasks that the others have no room for.
 
     Args:
         make: called once in each process; what it returns does the tasks. Both travel, so they must pickle.
@@ -39,10 +42,19 @@ def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task]
     Raises:
         RunError: a process died.
     """
-    work = make()
-    if workers <= 1:
-        yield from map(work, tasks)
-        return
+    work, tasks, began = make(), iter(tasks), time.monotonic()
+    for task in tasks:
+        yield work(task)
+        if workers > 1 and time.monotonic() - began > _SHORT:
+            yield from _together(make, work, tasks, workers)
+
+
+def _together(
+    make: Callable[[], Callable[[Task], Answer]],
+    work: Callable[[Task], Answer],
+    tasks: Iterable[Task],
+    workers: int,
+) -> Iterator[Answer]:
     # Forked from a process that already runs threads (torch, Arrow, a store's client), one may hang for ever.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_begin, initargs=(make,))

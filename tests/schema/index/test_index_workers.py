@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from phi3v_data.schema.index import workers as index_workers
 from phi3v_data.schema.index.workers import in_order
 
 # What travels to a process must be found there under its name, which nothing in a test module is.
@@ -16,7 +17,10 @@ MAKE_DIVIDER = partial(partial, divmod, 100)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_answers_come_in_the_order_of_the_tasks_and_few_tasks_are_taken_ahead(workers: int) -> None:
+def test_answers_come_in_the_order_of_the_tasks_and_few_tasks_are_taken_ahead(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_workers, "_SHORT", 0.0)
     taken = 0
 
     def tasks() -> Iterator[int]:
@@ -30,7 +34,8 @@ def test_answers_come_in_the_order_of_the_tasks_and_few_tasks_are_taken_ahead(wo
         assert taken <= answered + 3 * workers
 
 
-def test_an_error_in_a_task_is_raised_as_it_is() -> None:
+def test_an_error_in_a_task_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_workers, "_SHORT", 0.0)
     with pytest.raises(ZeroDivisionError):
         list(in_order(MAKE_DIVIDER, [1, 2, 0, 3], 2))
 
@@ -75,11 +80,18 @@ def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
     script.write_text(_ANSWERS_FOR_EVER)
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "working\n"
-        workers = psutil.Process(process.pid).children(recursive=True)
+        workers: list[psutil.Process] = []
+        while len(workers) < 2:
+            assert process.stdout.readline() == "working\n"
+            workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
-    assert len(workers) >= 2
     assert psutil.wait_procs(workers, timeout=60)[1] == []
+
+
+def test_a_short_job_starts_no_process() -> None:
+    before = psutil.Process().children(recursive=True)
+    assert list(in_order(MAKE_DIVIDER, range(1, 50), 2)) == [divmod(100, task) for task in range(1, 50)]
+    assert psutil.Process().children(recursive=True) == before
 
 
 def test_no_tasks_have_no_answers() -> None:
