@@ -129,7 +129,7 @@ class SampleSource(ABC):
         return Record(id=item.id, source=source, conversations=turns, meta=UNSET if meta is None else meta)
 
     def _frames(self, item: Item, sample: Sample, images: ImageSink) -> tuple[list[str], dict[str, Any]]:
-        from .video.frame_names import show_clip
+        from .video.read import show_clip
 
         options: Any = self  # a source with clips has the options `sampling` and `decoder`
         shown: list[str] = []

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from phi3v_data.converters.images.encode import encode_png
+from phi3v_data.converters.images.store import encode_png
 from phi3v_data.schema.record import Record, Turn
 from phi3v_data.trainer.phi3v import Phi3VImageProcessor
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from ...schema.errors import DatasetError, UsageError
 from ..base import Converter
-from ..images.encode import encoder_versions
+from ..images.store import encoder_versions
 from ..registry import options_of
 from ..video.read import decoder_versions
 from .messages import encode

@@ -1,4 +1,4 @@
-"""The form in which an image is stored; the package's text states the rule."""
+"""The form in which an image is stored, by the package's rule: the same bytes for the same pixels."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import math
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import PIL
 from PIL import Image
 
+from ...schema.errors import ItemError
 from ...schema.vision_tokens import crop_grid
-from .encode import check_pixels, encode_jpeg, encode_png
-from .plain import is_lossless, is_plain, upright_rgb
-from .read import read_image, undamaged
-from .settings import ImageSettings
+from . import DEFAULT_QUALITY, ImageSettings
+from .read import is_lossless, is_plain, read_image, undamaged, upright_rgb
 
 Size: TypeAlias = tuple[int, int]
 
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
+
+# The format's own limit.
+LONGEST_SIDE = 65_535
+
+# Of 1 to 9, zlib's own default.
+_PNG_LEVEL = 6
+_WORTH_FILTERS = 0.9
 
 
 class StoredImage(NamedTuple):
@@ -105,3 +112,58 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
         turned = _resized(image.transpose(Image.Transpose.TRANSPOSE), size[::-1])
         return turned.transpose(Image.Transpose.TRANSPOSE)
     return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """Make sure that an array is an image, uint8 [H, W, 3], not empty; raises ItemError."""
+    if pixels.dtype != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape) == 0:
+        raise ItemError(f"an array of {pixels.dtype} {list(pixels.shape)} is not an image; expected uint8 [H, W, 3]")
+
+
+def _bgr(pixels: np.ndarray) -> np.ndarray:
+    import cv2
+    import numpy as np
+
+    check_pixels(pixels)
+    bgr: np.ndarray = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+    return bgr
+
+
+def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
+    """Encode an image, uint8 [H, W, 3] in RGB, as a baseline JPEG with halved chroma (4:2:0).
+
+    The bytes are those that Pillow writes with this quality, 1 to 100. OpenCV writes them with the same libjpeg-turbo,
+    a third faster, because it does not first copy the pixels.
+
+    Raises:
+        ItemError: the array is not an image, or is too large for the format.
+    """
+    import cv2
+
+    bgr = _bgr(pixels)
+    if max(pixels.shape) > LONGEST_SIDE:
+        raise ItemError(f"an image of {pixels.shape[1]}x{pixels.shape[0]}: a JPEG has at most {LONGEST_SIDE} a side")
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode an image, uint8 [H, W, 3] in RGB, as a PNG; raises ItemError where the array is not one.
+
+    Without the format's row filters it is read a third faster. A scanned page is not larger without them; a photograph
+    is, and is then written with filters.
+    """
+    import cv2
+
+    bgr = _bgr(pixels)
+    plain, filtered = (
+        cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL, cv2.IMWRITE_PNG_FILTER, filters])[1]
+        for filters in (cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_ALL_FILTERS)
+    )
+    return (filtered if len(filtered) < _WORTH_FILTERS * len(plain) else plain).tobytes()
+
+
+def encoder_versions() -> dict[str, str]:
+    """Return the version of each library that reads, scales or writes images, by name."""
+    import cv2
+
+    return {"opencv": cv2.__version__, "pillow": PIL.__version__}

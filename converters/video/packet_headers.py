@@ -17,19 +17,12 @@ class NotSkippable(Exception):
 
 
 class PacketHeader(NamedTuple):
-    """The one frame of a packet.
+    """The one frame of a packet."""
 
-    Args:
-        order: its place in presentation order, by comparison within a clip.
-        is_access_point: a random access point: no frame from here on refers to a frame before.
-        is_reference: later frames may refer to it.
-        is_shown: the decoder outputs it.
-    """
-
-    order: int
-    is_access_point: bool
-    is_reference: bool = True
-    is_shown: bool = True
+    order: int  # its place in presentation order, by comparison within a clip
+    is_access_point: bool  # a random access point: no frame from here on refers to a frame before
+    is_reference: bool = True  # later frames may refer to it
+    is_shown: bool = True  # the decoder outputs it
 
 
 # In decoding order, each as the parts that a bitstream filter cuts it into.

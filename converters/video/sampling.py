@@ -34,24 +34,13 @@ SAME_TIME = 1e-6
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """The sampling policy.
+    """The sampling policy; UsageError where the values do not go together."""
 
-    Args:
-        strategy: how the clip is cut into parts.
-        frames: how many frames to take; `fps` and `keyframes` give at most so many, spread evenly over the clip.
-        fps: frames a second, for the strategy `fps` alone.
-        jitter: take a random frame of each part, on the splits for which the caller asks for it.
-        seed: of the jitter.
-
-    Raises:
-        UsageError: the values do not go together.
-    """
-
-    strategy: Strategy = "uniform"
-    frames: int = 8
-    fps: float | None = None
-    jitter: bool = False
-    seed: int = 0
+    strategy: Strategy = "uniform"  # how the clip is cut into parts
+    frames: int = 8  # how many to take; `fps` and `keyframes` give at most so many, spread evenly over the clip
+    fps: float | None = None  # frames a second, for the strategy `fps` alone
+    jitter: bool = False  # take a random frame of each part, on the splits for which the caller asks for it
+    seed: int = 0  # of the jitter
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -68,15 +57,10 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClipTable(NamedTuple):
-    """What the choice of frames depends on.
+    """What the choice of frames depends on."""
 
-    Args:
-        times: seconds from the first frame to each frame, rising; one for every frame that a decoder outputs.
-        keys: numbers of the key frames, rising.
-    """
-
-    times: Sequence[float]
-    keys: Sequence[int]
+    times: Sequence[float]  # seconds from the first frame to each one that a decoder outputs, rising
+    keys: Sequence[int]  # numbers of the key frames, rising
 
 
 # Names the frames to take, once the clip's table is known.
@@ -85,17 +69,11 @@ Choose: TypeAlias = Callable[[ClipTable], list[int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One frame taken from a clip.
+    """One frame taken from a clip."""
 
-    Args:
-        index: its number, counted from 0 in presentation order.
-        time: seconds from the clip's first frame.
-        pixels: uint8 [H, W, 3], RGB, upright, with square pixels.
-    """
-
-    index: int
-    time: float
-    pixels: np.ndarray
+    index: int  # its number, counted from 0 in presentation order
+    time: float  # seconds from the clip's first frame
+    pixels: np.ndarray  # uint8 [H, W, 3], RGB, upright, with square pixels
 
 
 def select_frames(clip: ClipTable, sampling: Sampling, *, key: str = "", jitter: bool = False) -> list[int]:

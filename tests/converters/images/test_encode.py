@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from phi3v_data.converters.images import DEFAULT_QUALITY
-from phi3v_data.converters.images.encode import encode_jpeg, encode_png, encoder_versions
+from phi3v_data.converters.images.store import encode_jpeg, encode_png, encoder_versions
 from phi3v_data.schema.errors import ItemError
 
 

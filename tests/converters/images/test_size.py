@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from made_images import Maker
 from PIL import Image
 
-from phi3v_data.converters.images import ImageSettings
-from phi3v_data.converters.images.settings import ImageFormat
+from phi3v_data.converters.images import ImageFormat, ImageSettings
 from phi3v_data.converters.images.store import bounded_size, fitted_size, stored_image, stored_pixels
 from phi3v_data.schema.vision_tokens import crop_grid
 from phi3v_data.trainer.phi3v.image_processing import canvas_of

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from made_images import Maker
 from PIL import Image, PngImagePlugin
 
-from phi3v_data.converters.images import ImageSettings
-from phi3v_data.converters.images.settings import ImageFormat
+from phi3v_data.converters.images import ImageFormat, ImageSettings
 from phi3v_data.converters.images.store import stored_image, stored_pixels
 from phi3v_data.schema.errors import ItemError, MediaError
 

@@ -24,7 +24,7 @@ from phi3v_data.converters.video.packet_headers import (
     read_vp8,
     read_vp9,
 )
-from phi3v_data.converters.video.skipping import index_packets
+from phi3v_data.converters.video.pyav_frames import index_packets
 
 VOP = b"\x00\x00\x01\xb6"
 I_TYPE, P_TYPE, B_TYPE, S_TYPE = range(4)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi3v_data.converters.video.packet_headers import NotSkippable, PacketHeader
-from phi3v_data.converters.video.skipping import PacketIndex, put_in_order
+from phi3v_data.converters.video.pyav_frames import PacketIndex, put_in_order
 
 # Of one GOP: I, then now and then two frames that are displayed before the last one and not referred to.
 group_sizes = st.lists(st.lists(st.booleans(), max_size=6), min_size=1, max_size=8)
