@@ -45,10 +45,7 @@ class Ratios:
         return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big")
 
     def split_of(self, key: str) -> str:
-        """Return the split of whatever has this key.
-
-        Its position, as a fraction of the whole, falls into the part of one split.
-        """
+        """Return the split of whatever has this key: its position, as a fraction of the whole, falls into that part."""
         drawn = Fraction(self.position_of(key), 1 << 64)
         ends = accumulate(share for _, share in self.shares)
         return next(name for (name, _), end in zip(self.shares, ends, strict=True) if drawn < end)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from ..schema.errors import ConversionStopped
 
@@ -30,15 +30,8 @@ class TemporaryTables:
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Run one statement; ConversionStopped where there is no room among the temporary files."""
-        return self._run(self._database.execute, sql, values)
-
-    def fill(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run one statement for every row; see `execute`."""
-        self._run(self._database.executemany, sql, rows)
-
-    def _run(self, run: Callable[[str, Any], sqlite3.Cursor], sql: str, values: object) -> sqlite3.Cursor:
         try:
-            return run(sql, values)
+            return self._database.execute(sql, values)
         except sqlite3.OperationalError as error:
             raise ConversionStopped(
                 f"names cannot be kept in a temporary file ({error}); make room, or set TMPDIR to another disk"

@@ -76,10 +76,9 @@ def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
 
 @contextmanager
 def source_errors(name: str, doing: str) -> Iterator[None]:
-    """Turn whatever a source's code raises, `sys.exit` too, into one line: its name, what it was `doing`, the error.
+    """Turn what a source's code raises, `sys.exit` too, into a UsageError of one line: name, what it was `doing`, why.
 
-    Raises:
-        UsageError: in place of anything but an error of this package or of the machine.
+    Errors of this package and of the machine stay what they are.
     """
     try:
         yield

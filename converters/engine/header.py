@@ -81,11 +81,7 @@ def encode_header(header: RunHeader) -> bytes:
 
 
 def decode_header(data: bytes, where: str) -> RunHeader:
-    """Read the bytes of `run.json`, which lie at the address `where`.
-
-    Raises:
-        DatasetError: it is not as it was written, or of another version.
-    """
+    """Read the bytes of `run.json` at the address `where`; DatasetError where it is damaged or of another version."""
     try:
         file = msgspec.json.decode(data, type=_HeaderFile)
         if file.format != _FORMAT:

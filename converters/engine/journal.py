@@ -76,18 +76,15 @@ def _stated(line: bytes) -> int:
 
 
 class Journal:
-    """What became of each of so many items, in a file open for reading and appending; `on_line` gets every new line.
-
-    Attributes:
-        damaged: how many lines were not as they were written when the journal was opened.
-    """
+    """What became of each of so many items, in a file open for reading and appending; `on_line` gets every new line."""
 
     def __init__(self, stream: IO[bytes], items: int, on_line: Callable[[bytes], object] | None = None) -> None:
         self._stream, self._on_line = stream, on_line
         # Of each item's last line: what it says, where it starts, its size, and the checksum of the line before it.
         self._items = np.zeros(items, [("state", "u1"), ("start", "i8"), ("size", "u4"), ("before", "u4")])
         self._states = self._items["state"]
-        self._end = self._checksum = self.damaged = 0
+        self._end = self._checksum = 0
+        self.damaged = 0  # lines that were not as they were written
         for line, outcome in read_journal(lines_of(stream)):
             if outcome is None or not 0 <= outcome.index < items:
                 self.damaged += 1
@@ -118,11 +115,7 @@ class Journal:
         fault_injection.point("journal-appended")
 
     def outcome(self, index: int) -> Done | Failed | None:
-        """Return what became of an item, None where it is still to be done.
-
-        Raises:
-            ConversionStopped: its line was changed since the journal was opened.
-        """
+        """Return what became of an item, None where it is still to be done; ConversionStopped if its line changed."""
         state, start, size, before = self._items[index].item()
         if state == _OPEN:
             return None

@@ -28,11 +28,7 @@ Kept = TypeVar("Kept")
 
 
 def check_ours(out: Folder) -> None:
-    """Make sure that a folder is missing, empty or a dataset, finished or not.
-
-    Raises:
-        OutputError: it is somebody else's, a file, or cannot be listed.
-    """
+    """Make sure that a folder is missing, empty or a dataset, finished or not; OutputError where it is not."""
     try:
         entries = out.list()
     except FileNotFoundError:
@@ -220,10 +216,7 @@ def _quarantined(out: Folder) -> Iterator[tuple[str, Quarantined]]:
 
 
 def reopen_changed(state: State, journal: Journal, items: int) -> None:
-    """Have the items done again whose images are not there with their size.
-
-    A kill cannot cause that, but a loss of power can, and so can people.
-    """
+    """Have the items done again whose images are not there with their size, after a loss of power or by people."""
     sizes = ImageSizes(state.out, state.images)
     for index in range(items):
         outcome = journal.outcome(index)

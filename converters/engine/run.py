@@ -168,11 +168,7 @@ def _absolute(address: str) -> str:
 def _convert_items(
     request: ConvertRequest, plan: Plan, journal: Journal, job: Job, progress: Progress, log: Callable[[str], object]
 ) -> None:
-    """Have workers convert every item that the journal does not settle, and note it there.
-
-    Raises:
-        ConversionStopped: the machine failed, too many items did in a row, or one did and none may.
-    """
+    """Have workers convert every item that the journal does not settle, and note it there; see `convert`."""
     done, failed = journal.count()
     settled, quarantined = done + failed + plan.failed, failed + plan.failed
     total = sum(split.discovered - split.skipped for split in plan.splits.values())

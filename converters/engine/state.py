@@ -26,7 +26,6 @@ import os
 import shutil
 import tempfile
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -63,11 +62,14 @@ def read_header(out: Folder) -> RunHeader | None:
 
 def state_of(out: Folder, images: str = IMAGES) -> State:
     """Return the state of the conversion in a dataset folder, whose images go to a folder in it."""
-    return _RemoteState(out, images) if isinstance(out, RemoteFolder) else _LocalState(LocalFolder(out.address), images)
+    if isinstance(out, RemoteFolder):
+        return _RemoteState(out, images)
+    local = LocalFolder(out.address)
+    return State(local, images, (local.path / STATE).absolute(), _FolderLock(local), _LOOKS)
 
 
-class State(ABC):
-    """The state of a conversion in one dataset folder, locked while a run is at work. A context manager.
+class State:
+    """The state of a conversion in one dataset folder, on a disk, locked while a run is at work. A context manager.
 
     Raises:
         OutputError: on entering it: the folder cannot be written, or another run is at work there.
@@ -98,9 +100,13 @@ class State(ABC):
         self._running = (header, stream)
         return Journal(stream, items, self._on_line)
 
-    @abstractmethod
     def _open_stream(self) -> IO[bytes]:
         """Open the journal's file, for reading and appending."""
+        # Every image passes through this folder; empty, it would be made and removed around each of them.
+        keeper = Path(self.out.address) / PARTIAL / "keep"
+        keeper.parent.mkdir(exist_ok=True)
+        keeper.touch()
+        return (Path(self.out.address) / _FIRST_SEGMENT).open("a+b")
 
     def _on_line(self, line: bytes) -> None:
         """Take note of a line that was appended to the journal."""
@@ -182,21 +188,6 @@ class State(ABC):
         self.out.delete(_SEGMENTS)
         with self.out.create(_FIRST_SEGMENT) as stream:
             stream.writelines(journal)
-
-
-class _LocalState(State):
-    """A state on this machine's disks."""
-
-    def __init__(self, out: LocalFolder, images: str) -> None:
-        super().__init__(out, images, (out.path / STATE).absolute(), _FolderLock(out), _LOOKS)
-        self._root = out.path
-
-    def _open_stream(self) -> IO[bytes]:
-        # Every image passes through this folder; empty, it would be made and removed around each of them.
-        keeper = self._root / PARTIAL / "keep"
-        keeper.parent.mkdir(exist_ok=True)
-        keeper.touch()
-        return (self._root / _FIRST_SEGMENT).open("a+b")
 
 
 class _FolderLock:

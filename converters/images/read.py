@@ -126,11 +126,7 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Bring a decoded image to RGB, and turn it as its EXIF data asks.
-
-    Raises:
-        MediaError: its numbers have no meaning as 8-bit RGB.
-    """
+    """Bring a decoded image to RGB, and turn it as its EXIF data asks; MediaError where its numbers mean no colours."""
     turn, plain = _turn_of(image), _rgb(image)
     return plain if turn is None else plain.transpose(turn)
 

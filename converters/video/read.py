@@ -32,6 +32,15 @@ def read_frames(
         MediaError: the clip cannot be read; names the file and what is wrong.
         MissingDependencyError: the decoder is not installed.
     """
+    try:
+        return _read(path, sampling, decoder, key, jitter=jitter)
+    finally:
+        # In PyAV a frame and its side data refer to each other, and so to all of the decoder's memory: until the next
+        # collection of its own accord, that is gigabytes.
+        gc.collect(1)
+
+
+def _read(path: Path, sampling: Sampling, decoder: Decoder, key: str, *, jitter: bool) -> list[Frame]:
     from .container import shown_name
     from .other_decoders import decode_again
     from .pyav_frames import decode
@@ -43,15 +52,10 @@ def read_frames(
             raise MediaError(f"{shown_name(path)}: has no key frame to take; choose another sampling")
         return chosen
 
-    try:
-        decoded = decode(path, choose)
-        stored = decoded.stored_pixels() if decoder in ("auto", "pyav") else decode_again(path, decoder, decoded)
-        times, display = decoded.table.times, decoded.display()
-        return [Frame(number, times[number], upright(pixels, display)) for number, pixels in stored]
-    finally:
-        # In PyAV a frame and its side data refer to each other, and so to all of the decoder's memory: until the next
-        # collection of its own accord, that is gigabytes.
-        gc.collect(1)
+    decoded = decode(path, choose)
+    stored = decoded.stored_pixels() if decoder in ("auto", "pyav") else decode_again(path, decoder, decoded)
+    times, display = decoded.table.times, decoded.display()
+    return [Frame(number, times[number], upright(pixels, display)) for number, pixels in stored]
 
 
 def decoder_versions(decoder: Decoder = "auto") -> dict[str, str]:
