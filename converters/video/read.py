@@ -36,7 +36,7 @@ def read_frames(
         return _read(path, sampling, decoder, key, jitter=jitter)
     finally:
         # In PyAV a frame and its side data refer to each other, and so to all of the decoder's memory: until the next
-        # collection of its own accord, that is gigabytes.
+        # collection of its own accord, that is gigabytes. By now `_read` has let go of its own.
         gc.collect(1)
 
 
