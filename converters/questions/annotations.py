@@ -33,9 +33,10 @@ class FileNames(TemporaryTables):
     def __init__(self, folder: Folder) -> None:
         super().__init__("CREATE TABLE file (path TEXT, name TEXT, size INTEGER)")
         self.address = folder.address
-        entries = (entry for entry in folder.files() if not _NOT_UTF8.search(entry.name))
-        rows = ((entry.name, PurePosixPath(entry.name).name, entry.size) for entry in entries)
-        self.fill("INSERT INTO file VALUES (?, ?, ?)", rows)
+        for entry in folder.files():
+            if not _NOT_UTF8.search(entry.name):
+                row = (entry.name, PurePosixPath(entry.name).name, entry.size)
+                self.execute("INSERT INTO file VALUES (?, ?, ?)", row)
         self.execute("CREATE INDEX by_path ON file (path)")
         self.execute("CREATE INDEX by_name ON file (name)")
 
