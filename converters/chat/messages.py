@@ -16,6 +16,7 @@ are shown: by `<image>` in a text, or by a part of the type image.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -23,8 +24,11 @@ from ...schema.errors import ItemError
 from ...schema.wording import counted, shortened
 from ..rows import Row
 from ..rows.image_ref import ImageRef, path_in_input
-from .writing import MARK, take_marks
 
+# Where an image is shown.
+MARK = "<image>"
+_JOINED = re.compile(rf"(\s?){MARK}(\r\n|\s)?")
+_LEADING = re.compile(rf"(?:\s*{MARK})*")
 # What a row is read by; every other key becomes part of its record's meta.
 _ALWAYS_READ = frozenset({"id", "conversations", "messages", "prompt", "completion", "image", "images", "system"})
 # The question of a row that is one question and its answer, and what else is read of it, the answer first.
@@ -34,24 +38,32 @@ _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "ass
 _ROLES |= {"system": "system", "developer": "system"}
 # What says of an answer whether it is trained on: OpenAI's weight, and what others call it.
 _WEIGHTS = ("weight", "loss", "train")
-_NO_PLACE = ("tool_calls", "function_call")
+
+
+def put_marks(text: str, number: int) -> str:
+    """Put marks in front of a text, each on a line of its own; `take_marks` gives the text back."""
+    return f"{MARK}\n" * number + text
+
+
+def take_marks(text: str) -> tuple[str, int, bool]:
+    """Take the marks out of a text, each with the space or line end after it; where none follows, the one before.
+
+    Returns:
+        The text without its marks, how many there were, and whether all stood in front of it.
+    """
+    leading = _LEADING.match(text)
+    in_front = MARK not in text[leading.end() if leading else 0 :]
+    return _JOINED.sub(lambda found: found[1] if found[2] else "", text), text.count(MARK), in_front
 
 
 class Message(NamedTuple):
-    """One message, of a user, an assistant or the system.
-
-    Args:
-        text: its text, marks taken out; None where an answer is not known.
-        images: what is shown with it, in order; None stands for the next image of the row's list.
-        in_front: whether every image stood in front of the text.
-        supervised: whether it is trained on, where it is an answer.
-    """
+    """One message, of a user, an assistant or the system."""
 
     role: str
-    text: str | None
-    images: tuple[ImageRef | None, ...] = ()
-    in_front: bool = True
-    supervised: bool = True
+    text: str | None  # marks taken out; None where an answer is not known
+    images: tuple[ImageRef | None, ...] = ()  # what it shows, in order; None stands for the next of the row's list
+    in_front: bool = True  # whether every image stood in front of the text
+    supervised: bool = True  # whether it is trained on, where it is an answer
 
 
 def read_messages(row: Row) -> list[Message]:
@@ -131,7 +143,7 @@ def _message(number: int, message: Any, marked: bool) -> Message:
     role = _ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
         raise ItemError(f"{where} is by {shortened(speaker)}; expected one of {', '.join(_ROLES)}")
-    for key in _NO_PLACE:
+    for key in ("tool_calls", "function_call"):
         if message.get(key):
             raise ItemError(f"{where} has {key}, for which a record has no place")
     if "content" not in message and "value" not in message:

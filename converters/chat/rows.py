@@ -1,24 +1,31 @@
-"""From a row of any chat format to a sample: questions with their images, and answers."""
+"""From a row of any chat format to a sample: questions, answers, and images with their names."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...schema.errors import ItemError
+from ...schema.layout import IMAGES
 from ...schema.wording import counted
-from ..rows import Row
+from ...storage import name_key
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn
 from .messages import Message, read_messages, unread_keys
-from .writing import OWN_KEY
 
 Misplaced: TypeAlias = Literal["front", "refuse"]
 
+# Where a row has what no other key of its format would hold.
+OWN_KEY = "phi3v"
+_SUFFIX = re.compile(r"\.(?:bmp|gif|jpeg|jpg|png|ppm|tif|tiff|webp)$", re.IGNORECASE)
+
 
 class _Own(msgspec.Struct, forbid_unknown_fields=True):
-    """What a record has beyond the format; see `writing`."""
+    """What a record has beyond the format; see `export`."""
 
     source: str | UnsetType = UNSET
     meta: dict[str, Any] | UnsetType = UNSET
@@ -122,3 +129,46 @@ def _pairs(
         raise ItemError("it ends without an answer; where none is known, give one that is null")
     messages[0] = messages[0]._replace(text=before + (messages[0].text or ""))
     return list(zip(messages[::2], messages[1::2], strict=True))
+
+
+class ImageNames:
+    """Names for the images of records, in order.
+
+    An image keeps its path as its name, a leading `images/` and the suffix left off, so that several records show one
+    stored copy. That works where the images of a record have one prefix (`train/page.0` and `train/page.1`) that no
+    other file takes; all others are named for the record.
+    """
+
+    def __init__(self) -> None:
+        # What took a name, and a prefix, by what file systems tell apart.
+        self._files: dict[str, str] = {}
+        self._prefixes: dict[str, str] = {}
+
+    def name(self, images: Sequence[ImageRef], otherwise: str) -> tuple[list[str], str]:
+        """Name the images of a record, no two the same, and return their prefix, too, which they share with others.
+
+        Those that cannot keep their paths start with `otherwise`, and share nothing: their prefix is "".
+        """
+        # The name that an image's path gives it, "" where it has no path.
+        paths = [image.path.removeprefix(f"{IMAGES}/") if image.is_file else "" for image in images]
+        kept = [_SUFFIX.sub("", path) for path in paths]
+        prefixes = {_prefix(name) for name in kept}
+        prefix = prefixes.pop() if len(prefixes) == 1 else ""
+        if prefix and self._take(prefix, kept, images):
+            return kept, prefix
+        return [f"{otherwise}.{number}" for number in range(len(images))], ""
+
+    def _take(self, prefix: str, names: Sequence[str], images: Sequence[ImageRef]) -> bool:
+        files = {name_key(name): image.path for name, image in zip(names, images, strict=True)}
+        free = len(files) == len(images) and all(self._files.get(key, path) == path for key, path in files.items())
+        if not free or self._prefixes.setdefault(name_key(prefix), prefix) != prefix:
+            return False
+        self._files.update(files)
+        return True
+
+
+def _prefix(name: str) -> str:
+    """Return the one prefix of an item that the engine lets have an image of this name, "" where there is none."""
+    before, slash, last = name.rpartition("/")
+    stem, dot, part = last.rpartition(".")
+    return name if not dot else f"{before}{slash}{stem}" if stem and part else ""

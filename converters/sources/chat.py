@@ -25,8 +25,7 @@ from ...schema.errors import InputError, ItemError
 from ...schema.splits import file_stem, split_of_file
 from ...storage import check_readable
 from ..base import Item
-from ..chat.image_names import ImageNames
-from ..chat.rows import Misplaced, group_of, read_chat
+from ..chat.rows import ImageNames, Misplaced, group_of, read_chat
 from ..rows import Row, read_rows
 from ..sample import SampleSource
 from ..splits import Ratios, SplitRatio, parse_ratios
@@ -79,12 +78,13 @@ class Chat(SampleSource):
             nothing = f"{file_split}/text-{number:010d}"
             return Item(id=numbered, split=file_split, path=row.place, images=nothing, failure=str(error))
         split = self._ratios.split_of(group_of(sample)) if self._ratios else file_split
-        kept = names.name(sample.images, f"{split}/{'' if sample.images else 'text-'}{number:010d}")
+        own_prefix = f"{split}/{'' if sample.images else 'text-'}{number:010d}"
+        stored_as, shared = names.name(sample.images, own_prefix)
         above = f"{self.image_folder}/" if self.image_folder else ""
         located = [replace(image, path=above + image.path) if image.is_file else image for image in sample.images]
-        sample = replace(sample, names=kept.names, images=located)
+        sample = replace(sample, names=stored_as, images=located)
         record_id = given_id if given_id and self.ids == "own" else f"{split}-{number:010d}"
-        return sample.item(record_id, split, row.place, kept.prefix, kept.shared)
+        return sample.item(record_id, split, row.place, shared or own_prefix, shared)
 
     def _splits_and_files(self) -> list[tuple[str, str]]:
         folder, only = self.place

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from phi3v_data.cli.main import load_command, run_command
-from phi3v_data.converters.chat.writing import FORMATS
+from phi3v_data.converters.chat.export import FORMATS
 from phi3v_data.schema.errors import DatasetError, OutputError
 
 

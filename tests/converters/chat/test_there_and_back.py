@@ -14,8 +14,8 @@ from in_process import convert_here
 from msgspec import UNSET, UnsetType
 from PIL import Image
 
-from phi3v_data.converters.chat.export import export_chat
-from phi3v_data.converters.chat.writing import FORMATS, MARK, put_marks, take_marks
+from phi3v_data.converters.chat.export import FORMATS, export_chat
+from phi3v_data.converters.chat.messages import MARK, put_marks, take_marks
 from phi3v_data.schema.dataset import Dataset
 from phi3v_data.schema.errors import DatasetError, OutputError, UsageError
 from phi3v_data.schema.jsonl import write_records
