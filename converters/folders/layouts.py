@@ -19,33 +19,21 @@ from ...schema.errors import InputError
 from ...schema.splits import split_name
 from ...storage import Entry, Folder, check_readable, name_key
 
-# The split of files that are there and in no list.
-_UNLISTED = "unlisted"
-
 
 class Kind(NamedTuple):
-    """What the files are: their name for people, and the suffixes that tell them, in lower case."""
+    """What the files are: their name for people, also with its article, and the suffixes that tell them, sorted."""
 
     noun: str
-    suffixes: frozenset[str]
-
-    @property
-    def one(self) -> str:
-        """One of them, with its article."""
-        return f"an {self.noun}" if self.noun[0] in "aeiou" else f"a {self.noun}"
-
-    @property
-    def endings(self) -> str:
-        """The suffixes as people are shown them."""
-        return " ".join(sorted(self.suffixes))
+    one: str
+    endings: str
 
     def has(self, name: str) -> bool:
         """Tell by its name whether a file is of this kind."""
-        return PurePosixPath(name).suffix.lower() in self.suffixes
+        return PurePosixPath(name).suffix.lower() in self.endings.split()
 
 
-CLIPS = Kind("clip", frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}))
-IMAGES = Kind("image", frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}))
+CLIPS = Kind("clip", "a clip", ".avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .webm .wmv")
+IMAGES = Kind("image", "an image", ".bmp .gif .jpeg .jpg .png .ppm .tif .tiff .webp")
 
 
 class LabelledFile(NamedTuple):
@@ -182,7 +170,7 @@ class ByLists(Layout):
     """`<Class>/<file>`, and lists that name the files of each split, one a line.
 
     A number after a name, as lists for training have it, is passed over. What is listed and missing fails by name, and
-    so does what is there and in no list, in a split of its own.
+    so does what is there and in no list, in a split `unlisted`.
     """
 
     form: ClassVar[str] = "<Class>/<file> and lists of them, such as train.txt"
@@ -205,7 +193,7 @@ class ByLists(Layout):
         failure = f"in no list; list it, or leave it out: --splits {splits}"
         for label, names in present.items():
             for name, image in names.items():
-                yield LabelledFile(_UNLISTED, label, f"{label}/{name}", f"{label}/{image}", failure)
+                yield LabelledFile("unlisted", label, f"{label}/{name}", f"{label}/{image}", failure)
 
     @property
     def _lists(self) -> Folder:

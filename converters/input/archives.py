@@ -29,7 +29,6 @@ from .hostile_archives import Limits, Meter, RefusedMember, TakenPaths, check_na
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 _BLOCK = 1 << 20
-_LONGEST_REASON = 300
 # What precedes the bytes of a tar member: tarfile holds it in memory, however long it claims to be.
 _MOST_HEADER_BYTES = 1 << 20
 # In a zip: the flag that a name is UTF-8, and the extra field that gives a name in UTF-8.
@@ -69,7 +68,7 @@ def extract(archive: IO[bytes], name: str, into: Path, limits: Limits | None = N
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{name}: cannot be read ({one_line(error)})") from error
         raise InputError(
-            f"{name}: damaged, cut off, or not an archive ({one_line(error)[:_LONGEST_REASON]}); "
+            f"{name}: damaged, cut off, or not an archive ({one_line(error)[:300]}); "
             f"expected {' '.join(ARCHIVE_SUFFIXES)}, so get it again"
         ) from error
     return files

@@ -1,19 +1,21 @@
 """Annotation files below an input: found by name, and read row by row, in the form in which the data set is published.
 
-What cannot be read is a failed item.
+What cannot be read is a failed item. Functions named `..._at` take a cell of a row, and raise ItemError, in one clear
+line, where it is not what it should be.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from ...schema.errors import InputError, ItemError
 from ...schema.splits import split_of_file
+from ...schema.wording import shortened
 from ...storage import Folder
 from ...storage.temporary_tables import TemporaryTables
 from ..base import Item
@@ -22,6 +24,9 @@ from ..sample import failed_item
 
 # How Python spells the bytes of a name that is not UTF-8.
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
+_ORDER = ("train", "val", "dev", "test")
+# Rows that are looked at to tell a file's form: the first may be the one that is damaged.
+_LOOKED_AT = 20
 
 
 class FileNames(TemporaryTables):
@@ -72,51 +77,35 @@ class FileNames(TemporaryTables):
         return [path for (path,) in self.execute(query, (value,))]
 
 
-_ORDER = ("train", "val", "dev", "test")
-
-# Rows that are looked at to tell a file's form: the first may be the one that is damaged.
-_LOOKED_AT = 20
-
-
-class AnnotationFile(NamedTuple):
-    """A file of rows, and the split they belong to."""
-
-    name: str
-    split: str
-
-
 class Form(NamedTuple):
     """One way in which a data set is published.
 
-    Args:
-        columns: what its rows have, as people are told.
-        is_of: tells whether a row may be of this form.
-        items: makes the items of a row, of its file's split, and of its number in the split, through all files from 0;
-            raises ItemError where it cannot.
+    `items` takes a row, its file's split, and its number in the split, through all files from 0; it raises ItemError
+    where it cannot make items of them.
     """
 
-    columns: Sequence[str]
-    is_of: Callable[[dict[str, Any]], bool]
+    columns: Sequence[str]  # what its rows have, as people are told
+    is_of: Callable[[dict[str, Any]], bool]  # tells whether a row may be of this form
     items: Callable[[Row, str, int], list[Item]]
 
 
 def annotation_files(
     files: FileNames, published: re.Pattern[str], expected: str, *, tables: bool = True
-) -> list[AnnotationFile]:
-    """List a data set's annotation files: those of train, validation, development and test, each by path.
+) -> dict[str, str]:
+    """Return the split of each annotation file: those of train, validation, development and test, each by path.
 
     Those whose names are as published, and with `tables` Parquet and Arrow files. Raises InputError where there is
     none; `expected` is what people are told to put below the input.
     """
-    found = [
-        AnnotationFile(path, split_of_file(path))
+    found = {
+        path: split_of_file(path)
         for path in files
         if published.fullmatch(PurePosixPath(path).name) or (tables and is_table(path))
-    ]
+    }
     if not found:
         raise InputError(f"{files.address}: no annotation file of this data set; expected {expected}")
-    places = {file.split: [file.split.startswith(name) for name in _ORDER].index(True) for file in found}
-    return sorted(found, key=lambda file: (places[file.split], file.split, file.name))
+    places = {split: [split.startswith(name) for name in _ORDER].index(True) for split in found.values()}
+    return dict(sorted(found.items(), key=lambda file: (places[file[1]], file[1], file[0])))
 
 
 def is_table(path: str) -> bool:
@@ -124,10 +113,10 @@ def is_table(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in (".parquet", ".arrow")
 
 
-def find_items(folder: Folder, files: Iterable[AnnotationFile], forms: Sequence[Form]) -> Iterator[Item]:
-    """Yield the items of every row of every file, in order; a file's first rows tell which of the forms it has."""
+def find_items(folder: Folder, files: Mapping[str, str], forms: Sequence[Form]) -> Iterator[Item]:
+    """Yield the items of every row of every file, given with its split; its first rows tell which form it has."""
     counts: Counter[str] = Counter()
-    for name, split in files:
+    for name, split in files.items():
         try:
             rows = read_rows(folder, name)
             first = list(islice(rows, _LOOKED_AT))
@@ -152,3 +141,42 @@ def _form(rows: Iterable[Row], forms: Sequence[Form]) -> Form:
         return form
     expected = ", or ".join(", ".join(form.columns) for form in forms)
     raise ItemError(f"a file of another data set: its rows have {', '.join(found[0])}; expected {expected}")
+
+
+def cell_at(values: Mapping[str, Any], key: str) -> Any:
+    """Return a cell, whatever it holds."""
+    if key not in values:
+        raise ItemError(f"no {key!r}; it has: {', '.join(values) or 'nothing'}")
+    return values[key]
+
+
+def text_at(values: Mapping[str, Any], key: str) -> str:
+    """Return a text unchanged; a blank one is an error."""
+    return _text(cell_at(values, key), repr(key))
+
+
+def texts_at(values: Mapping[str, Any], key: str) -> list[str]:
+    """Return a list of texts, of at least one, none of them blank."""
+    found = cell_at(values, key)
+    if not isinstance(found, list) or not found:
+        raise ItemError(f"{key!r} is {shortened(found)}; expected a list of texts")
+    return [_text(text, f"{key}[{number}]") for number, text in enumerate(found)]
+
+
+def name_at(values: Mapping[str, Any], key: str) -> str:
+    """Return what something is called by: a text, or a number as one."""
+    found = cell_at(values, key)
+    return str(found) if type(found) is int else _text(found, repr(key))
+
+
+def is_identified(pattern: re.Pattern[str], values: Mapping[str, Any]) -> bool:
+    """Tell whether a row has an identifier of this form."""
+    return pattern.fullmatch(str(values.get("identifier"))) is not None
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ItemError(f"{what} is {shortened(value)}; expected a text")
+    if not value.strip():
+        raise ItemError(f"{what} is empty")
+    return value

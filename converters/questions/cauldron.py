@@ -15,32 +15,21 @@ from typing import Any
 from ...schema.errors import ItemError
 from ...schema.wording import counted
 from ..base import Item
-from ..rows import Row
-from ..rows.image_ref import ImageRef
+from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn, failed_item
-from .annotations import Form
-from .fields import cell_at, text_at
+from .annotations import Form, cell_at, text_at
 
 
 @dataclass(frozen=True)
 class CauldronRows:
-    """Rows of one of its configurations.
+    """Rows of one of its configurations."""
 
-    Args:
-        source: what its texts call their source, letters and digits alone, in small letters.
-        images: how many images a row has.
-        whole: a record a row, with all its turns; else a record a turn.
-        hashed: the names in `meta` that get the hash of the images: its rows bring no name of their own.
-        answers: the answer is in `answers`, too, for a metric that takes the best of several.
-        own_text: the rows' text is the user's; else it is the `question` of a prompt.
-    """
-
-    source: str
-    images: int = 1
-    whole: bool = True
-    hashed: tuple[str, ...] = ("group",)
-    answers: bool = False
-    own_text: bool = True
+    source: str  # what its texts call their source, letters and digits alone, in small letters
+    images: int = 1  # how many images a row has
+    whole: bool = True  # a record a row, with all its turns; else a record a turn
+    hashed: tuple[str, ...] = ("group",)  # names in `meta` that get the hash of the images: rows bring no name
+    answers: bool = False  # the answer is in `answers`, too, for a metric that takes the best of several
+    own_text: bool = True  # the rows' text is the user's; else it is the `question` of a prompt
 
     @property
     def form(self) -> Form:

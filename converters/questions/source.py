@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, TypeAlias
@@ -15,8 +15,7 @@ from ..base import Item
 from ..prompts import Prompts
 from ..rows import Row
 from ..sample import SampleSource
-from .annotations import AnnotationFile, FileNames, Form, annotation_files, find_items
-from .fields import cell_at
+from .annotations import FileNames, Form, annotation_files, cell_at, find_items
 
 LabelOption: TypeAlias = Annotated[
     tuple[str, ...], "LABEL=ANSWER, the answer to each label, which the default prompt offers"
@@ -27,14 +26,10 @@ LabelOption: TypeAlias = Annotated[
 class QuestionSource(SampleSource):
     """Questions about images, from annotation files or tables."""
 
-    published: ClassVar[re.Pattern[str]]
-    """Matches the names of the annotation files as they were published."""
-    expected: ClassVar[str]
-    """What has to lie below the input, for messages."""
-    tables: ClassVar[bool] = True
-    """Whether Parquet and Arrow files are read, too."""
-    prompt_names: ClassVar[Sequence[str]]
-    """What a prompt may name."""
+    published: ClassVar[re.Pattern[str]]  # matches the names of the annotation files as they were published
+    expected: ClassVar[str]  # what has to lie below the input, for messages
+    tables: ClassVar[bool] = True  # whether Parquet and Arrow files are read, too
+    prompt_names: ClassVar[Sequence[str]]  # what a prompt may name
 
     prompt: tuple[str, ...] = ()
     seed: Annotated[int, "seed of what is drawn, such as one of several prompts"] = 0
@@ -64,8 +59,8 @@ class QuestionSource(SampleSource):
     def forms(self, files: FileNames) -> list[Form]:
         """List the forms that a file may have."""
 
-    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
-        """Find the items of all rows, in order; a source may join or mark them."""
+    def items(self, files: FileNames, annotations: Mapping[str, str]) -> Iterator[Item]:
+        """Find the items of all rows, in order, of files given with their split; a source may join or mark them."""
         return find_items(self.input, annotations, self.forms(files))
 
     @cached_property

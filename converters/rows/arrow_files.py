@@ -22,7 +22,6 @@ from ...storage import Folder
 from ...storage.outage import one_line, outage
 from .read import Row
 
-_FILE_MAGIC = b"ARROW1"
 # What pyarrow raises over damaged bytes, besides OSError and MemoryError.
 _DAMAGE = (pa.ArrowException, UnicodeDecodeError, ValueError, LookupError, OverflowError, TypeError)
 _BATCH = 256
@@ -50,7 +49,7 @@ class ArrowFile:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield its batches, each validated. Call `check` before a part of one is looked at later."""
-        is_file = self._mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+        is_file = self._mapped.read(6) == b"ARROW1"
         self._mapped.seek(0)
         reader = pa.ipc.open_file(self._mapped) if is_file else pa.ipc.open_stream(self._mapped)
         batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)

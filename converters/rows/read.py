@@ -24,20 +24,15 @@ LONGEST_ROW = 64 << 20
 class Row(NamedTuple):
     """One row of a file.
 
-    Args:
-        place: where it stands, as people are shown it: `train.jsonl:17` or `train-00000.parquet, row 17`; lines and
-            rows are counted from 1.
-        number: its number in the file, from 0.
-        values: its cells by column, as plain JSON values; None where this is not a row.
-        failure: why it is not a row, "" where it is one.
-        file: its path in the input; `read_rows` fills it in.
+    Its place is where it stands, as people are shown it: `train.jsonl:17`, or `train-00000.parquet, row 17`; lines and
+    rows are counted from 1.
     """
 
     place: str
-    number: int
-    values: dict[str, Any] | None
-    failure: str = ""
-    file: str = ""
+    number: int  # in the file, from 0
+    values: dict[str, Any] | None  # its cells by column, as plain JSON values; None where this is not a row
+    failure: str = ""  # why it is not a row, "" where it is one
+    file: str = ""  # its path in the input; `read_rows` fills it in
 
     def cells(self) -> dict[str, Any]:
         """Return its cells; ItemError where it is not a row."""

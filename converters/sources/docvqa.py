@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -31,9 +31,8 @@ from msgspec import Meta
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
 from ..prompts import draw
-from ..questions.annotations import AnnotationFile, FileNames, Form
+from ..questions.annotations import FileNames, Form, cell_at, name_at, text_at, texts_at
 from ..questions.cauldron import CauldronRows
-from ..questions.fields import cell_at, name_at, text_at, texts_at
 from ..questions.shared_images import conversations
 from ..questions.source import QuestionSource
 from ..rows import ImageRef, Row
@@ -74,7 +73,7 @@ class DocVQA(QuestionSource):
             Form(("id", "image", "query", "answers"), lambda values: {"query", "image"} <= values.keys(), self._nielsr),
         ]
 
-    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+    def items(self, files: FileNames, annotations: Mapping[str, str]) -> Iterator[Item]:
         """Find every question; those about a page are joined where that is asked for."""
         items = super().items(files, annotations)
         return conversations(items, _page_id) if self.turns == "document" else items

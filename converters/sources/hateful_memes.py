@@ -16,7 +16,7 @@ Arrow files below the input; its rows have no captions. The records are shown in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -24,9 +24,8 @@ from typing import Annotated, ClassVar
 
 from ...schema.errors import ItemError, UsageError
 from ..base import Item, PublicCopy
-from ..questions.annotations import AnnotationFile, FileNames, Form, is_table
+from ..questions.annotations import FileNames, Form, cell_at, is_table, name_at, text_at
 from ..questions.cauldron import CauldronRows
-from ..questions.fields import cell_at, name_at, text_at
 from ..questions.shared_images import with_duplicates_named
 from ..questions.source import LabelOption, LabelSource
 from ..rows import ImageRef, Row
@@ -73,9 +72,9 @@ class HatefulMemes(LabelSource):
         columns = ("id", "img", "label", "text")
         return [Form(columns, lambda values: "img" in values, partial(self._challenge, files)), cauldron.form]
 
-    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+    def items(self, files: FileNames, annotations: Mapping[str, str]) -> Iterator[Item]:
         """Find every meme; those in several splits name one another."""
-        table = next((file.name for file in annotations if is_table(file.name)), None)
+        table = next(filter(is_table, annotations), None)
         if self.caption and table:
             raise UsageError(f"{table}: the rows of the_cauldron have no captions; leave out --caption")
         return with_duplicates_named(self.input, files, partial(super().items, files, annotations))

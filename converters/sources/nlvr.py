@@ -22,8 +22,7 @@ from msgspec import Meta
 
 from ...schema.errors import ItemError
 from ..base import Item
-from ..questions.annotations import FileNames, Form
-from ..questions.fields import is_identified, name_at, text_at
+from ..questions.annotations import FileNames, Form, is_identified, name_at, text_at
 from ..questions.source import LabelOption, LabelSource
 from ..rows import ImageRef, Row
 from ..sample import Sample, SampleTurn, failed_item

@@ -17,16 +17,15 @@ Parquet or Arrow files below the input. It has lost the identifiers: pair and gr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from ...schema.errors import ItemError
 from ..base import Item, PublicCopy
-from ..questions.annotations import AnnotationFile, FileNames, Form
+from ..questions.annotations import FileNames, Form, is_identified, name_at, text_at
 from ..questions.cauldron import CauldronRows
-from ..questions.fields import is_identified, name_at, text_at
 from ..questions.shared_images import conversations
 from ..questions.source import LabelOption, LabelSource
 from ..rows import ImageRef, Row
@@ -71,7 +70,7 @@ class NLVR2(LabelSource):
         columns = ("identifier (dev-850-0-0)", "sentence", "label")
         return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._published, files)), cauldron.form]
 
-    def items(self, files: FileNames, annotations: list[AnnotationFile]) -> Iterator[Item]:
+    def items(self, files: FileNames, annotations: Mapping[str, str]) -> Iterator[Item]:
         """Find every statement; those about a pair are joined where that is asked for."""
         items = super().items(files, annotations)
         return conversations(items, lambda item: item.shared or item.id) if self.turns == "pair" else items

@@ -30,7 +30,7 @@ def test_a_tables_split_follows_from_its_name_or_its_folders(tmp_path: Path, pat
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).touch()
     with FileNames(open_folder(tmp_path)) as files:
-        assert annotation_files(files, re.compile("(x)"), "") == [(path, split)]
+        assert annotation_files(files, re.compile("(x)"), "") == {path: split}
 
 
 def test_files_come_by_split_then_by_name_and_others_are_left_alone(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_files_come_by_split_then_by_name_and_others_are_left_alone(tmp_path: Pa
         (tmp_path / name).touch()
     with FileNames(open_folder(tmp_path)) as files:
         found = annotation_files(files, re.compile(r"(\w+)\.json"), "", tables=False)
-    assert [file.name for file in found] == [
+    assert list(found) == [
         "a/train.json",
         "b/train.json",
         "val.json",
