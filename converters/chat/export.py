@@ -47,12 +47,20 @@ def export_chat(dataset: Dataset, form: str, out: Folder, progress: Progress = s
         if out.exists("") and out.list():
             raise OutputError(f"{out.address}: not empty; name another folder, or remove it")
     copied: set[str] = set()
+    suffix = FORMATS[form].suffix
+    start, between, end = (b"[\n", b",\n", b"\n]\n") if suffix == ".json" else (b"", b"\n", b"\n")
+    stated = dataset.manifest.splits if dataset.manifest else []
     for split in dataset.splits:
-        before = len(copied)
-        name = f"{split}{FORMATS[form].suffix}"
-        with _output_errors(out):
-            records = _write(dataset, split, FORMATS[form], out, name, copied, progress)
-        yield ExportedSplit(split, name, records, len(copied) - before)
+        name, number, before = f"{split}{suffix}", 0, len(copied)
+        total = sum(row.records for row in stated if row.split == split)
+        records = followed(dataset.records(split), progress, f"Writing {split}", "records", total)
+        with _output_errors(out), out.create(name) as stream:
+            for number, record in enumerate(records, start=1):
+                _copy_images(dataset, record, out, copied)
+                stream.write(start if number == 1 else between)
+                stream.write(msgspec.json.encode(FORMATS[form].row(record)))
+            stream.write(end if number else start + end.lstrip())
+        yield ExportedSplit(split, name, number, len(copied) - before)
 
 
 @contextmanager
@@ -66,22 +74,6 @@ def _output_errors(out: Folder) -> Iterator[None]:
         raise OutputError(
             f"{out.address}: cannot be written ({outage(error) or one_line(error)}); choose another --out"
         ) from error
-
-
-def _write(
-    dataset: Dataset, split: str, form: Format, out: Folder, name: str, copied: set[str], progress: Progress
-) -> int:
-    start, between, end = (b"[\n", b",\n", b"\n]\n") if form.suffix == ".json" else (b"", b"\n", b"\n")
-    stated = dataset.manifest.splits if dataset.manifest else []
-    number, total = 0, sum(row.records for row in stated if row.split == split)
-    records = followed(dataset.records(split), progress, f"Writing {split}", "records", total)
-    with out.create(name) as stream:
-        for number, record in enumerate(records, start=1):
-            _copy_images(dataset, record, out, copied)
-            stream.write(start if number == 1 else between)
-            stream.write(msgspec.json.encode(form.row(record)))
-        stream.write(end if number else start + end.lstrip())
-    return number
 
 
 def _copy_images(dataset: Dataset, record: Record, out: Folder, copied: set[str]) -> None:

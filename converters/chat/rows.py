@@ -32,16 +32,11 @@ class _Own(msgspec.Struct, forbid_unknown_fields=True):
     answers: list[list[str] | None] | UnsetType = UNSET
 
 
-def read_chat(row: Row, system: Misplaced = "front", marks: Misplaced = "front") -> tuple[str, Sample]:
-    """Read a row of any format.
+def read_chat(row: Row, system: Misplaced, marks: Misplaced) -> tuple[str, Sample]:
+    """Read a row of any format: its id, "" where it has none, and the sample that it is.
 
-    Args:
-        system: a system message at the start is put in front of the first question, with an empty line between, or
-            refused.
-        marks: an image in the middle of a text moves to the front of its turn, where a record has it, or is refused.
-
-    Returns:
-        Its id, "" where it has none, and the sample that it is.
+    A system message at the start is put in front of the first question, with an empty line between, or refused. An
+    image in the middle of a text moves to the front of its turn, where a record has it, or is refused (`marks`).
 
     Raises:
         ItemError: it is not a conversation, or shows what is refused.
@@ -50,7 +45,10 @@ def read_chat(row: Row, system: Misplaced = "front", marks: Misplaced = "front")
     given = values.get("id")
     if given is not None and (isinstance(given, bool) or not isinstance(given, (str, int)) or given == ""):
         raise ItemError(f"its id is {given!r}; expected a text or a whole number")
-    own = _own(values)
+    try:
+        own = msgspec.convert(values[OWN_KEY], _Own) if OWN_KEY in values else None
+    except msgspec.ValidationError as error:
+        raise ItemError(f"the key {OWN_KEY} is not as export-data writes it ({error})") from error
     # A row made of a record may be blank where the record was.
     pairs = _pairs(read_messages(row), system, marks, may_be_blank=own is not None)
     images = list(dict.fromkeys(image for question, _ in pairs for image in question.images if image is not None))
@@ -88,15 +86,6 @@ def group_of(sample: Sample) -> str:
     cells = [(image.column, *image.steps) for image in sample.images]
     turns = [([cells[number] for number in turn.images or ()], turn.user, turn.assistant) for turn in sample.turns]
     return msgspec.json.encode(turns).decode()
-
-
-def _own(row: dict[str, Any]) -> _Own | None:
-    if OWN_KEY not in row:
-        return None
-    try:
-        return msgspec.convert(row[OWN_KEY], _Own)
-    except msgspec.ValidationError as error:
-        raise ItemError(f"the key {OWN_KEY} is not as export-data writes it ({error})") from error
 
 
 def _pairs(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from ...storage import name_key
 
 _ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:")
-_LONGEST_SHOWN = 200
 
 
 class RefusedMember(Exception):
@@ -84,4 +83,4 @@ def check_name(name: str) -> None:
 
 def shown(name: str) -> str:
     """Return a member's name as messages show it: in ASCII, and not longer than a line."""
-    return ascii(name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}...")
+    return ascii(name if len(name) <= 200 else f"{name[:200]}...")

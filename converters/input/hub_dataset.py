@@ -99,17 +99,13 @@ def _ask(repo: str, subset: str, revision: str) -> HubView:
         commit = str(HfApi().dataset_info(repo, revision=revision).sha)
         builder = _builder(repo, subset, commit)
     config, usual = builder.config, type(builder.config)()
-    names = {field.name for field in dataclasses.fields(config)} - _NOT_ARGUMENTS
-    given = {name: getattr(config, name) for name in sorted(names)}
+    names = sorted({field.name for field in dataclasses.fields(config)} - _NOT_ARGUMENTS)
+    given = {name: value for name in names if (value := getattr(config, name)) != getattr(usual, name)}
     return HubView(
         repo=repo,
         commit=commit,
         module=type(builder).__module__.rpartition(".")[2],
-        arguments={
-            name: msgspec.to_builtins(value, enc_hook=str)
-            for name, value in given.items()
-            if value != getattr(usual, name)
-        },
+        arguments=msgspec.to_builtins(given, enc_hook=str),
         # A file is hf://datasets/<repo>@<commit>/<path>: `datasets` refuses other places.
         splits={
             str(split): [unquote(url.removeprefix(f"hf://datasets/{repo}@").partition("/")[2]) for url in urls]

@@ -34,22 +34,18 @@ def conversations(items: Iterable[Item], name: Callable[[Item], str]) -> Iterato
     """
     with TemporaryTables(_TABLES) as table:
         for item in items:
-            kept = item if item.failure else _second_fails(table, item)
-            alone = f"failed {kept.path}" if kept.failure else f"alone {kept.id}"
-            key = f"shared {kept.split} {kept.shared}" if kept.shared and not kept.failure else alone
-            table.execute("INSERT INTO item VALUES (?, ?)", (key, msgspec.json.encode(kept)))
+            taker = (item.id, item.path)
+            if not item.failure and not table.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", taker).rowcount:
+                (first,) = table.execute("SELECT path FROM taken WHERE id = ?", (item.id,)).fetchone()
+                item = failed_item(item.path, item.split, f"its id {item.id!r} is already that of {first}")
+            alone = f"failed {item.path}" if item.failure else f"alone {item.id}"
+            key = f"shared {item.split} {item.shared}" if item.shared and not item.failure else alone
+            table.execute("INSERT INTO item VALUES (?, ?)", (key, msgspec.json.encode(item)))
         found = table.execute(
             "SELECT MIN(rowid) OVER (PARTITION BY conversation) AS first, value FROM item ORDER BY first, rowid"
         )
         for _, rows in groupby(found, key=itemgetter(0)):
             yield from _joined([msgspec.json.decode(value, type=Item) for _, value in rows], name)
-
-
-def _second_fails(table: TemporaryTables, item: Item) -> Item:
-    if table.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", (item.id, item.path)).rowcount:
-        return item
-    (first,) = table.execute("SELECT path FROM taken WHERE id = ?", (item.id,)).fetchone()
-    return failed_item(item.path, item.split, f"its id {item.id!r} is already that of {first}")
 
 
 def _joined(items: list[Item], name: Callable[[Item], str]) -> Iterator[Item]:

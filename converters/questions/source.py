@@ -75,10 +75,7 @@ class LabelSource(QuestionSource):
     label: LabelOption = ()
 
     def __post_init__(self) -> None:
-        """Refuse a prompt or an answer that cannot be used before anything is fetched or read.
-
-        A prompt may not offer the usual answers where others are trained on.
-        """
+        """Refuse an answer that cannot be used, and a prompt that offers the usual ones where others are trained on."""
         usual = [pair.partition("=")[2] for pair in type(self).label]  # the source's default
         offered = [f"{a} or {b}".casefold() for a in usual for b in usual if a.casefold() != b.casefold()]
         changed = {answer.casefold() for answer in self._answers.values()} != {answer.casefold() for answer in usual}

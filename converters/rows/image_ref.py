@@ -71,10 +71,8 @@ def path_in_input(text: str, root: str = "") -> str:
 class ImageReader:
     """Reads images wherever they are; one a worker.
 
-    Args:
-        folder: the input.
-        cells: reads the bytes in the cells of tables, or raises ItemError; by default, tables are files of the input.
-        fetch: called with the path of a file that the input does not hold; without, such a file is missing.
+    `cells` reads the bytes in the cells of tables, or raises ItemError; by default, tables are files of the input.
+    `fetch` is called with the path of a file that the input does not hold; without, such a file is missing.
     """
 
     def __init__(

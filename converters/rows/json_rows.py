@@ -38,27 +38,21 @@ _BLANK = b" \t\r\n"
 # A row's text, or why there is none, and the byte at which it begins.
 _Span: TypeAlias = tuple[int, bytes | memoryview | ItemError]
 
-_whole = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_array = msgspec.json.Decoder(list[msgspec.Raw])
-
 
 def read_json(folder: Folder, name: str) -> Iterator[Row]:
-    """Yield the rows of a document, or of JSON lines.
+    """Yield the rows of JSON lines, or of a `.json` file, which may be a document.
 
     A row that is not valid keeps its place and says why, where the others can be told from it; where it breaks its own
-    structure, this needs each row on lines of its own.
+    structure, this needs each row on lines of its own. Empty lines and a byte order mark are passed over.
     """
-    with folder.local(name) as path, path.open("rb") as stream:
-        read = _lines if _is_lines(stream) else _read_document
-        stream.seek(0)
-        yield from read(stream, name)
-
-
-def read_json_lines(folder: Folder, name: str) -> Iterator[Row]:
-    """Yield a row a line; empty lines and a byte order mark are passed over."""
-    with folder.open(name) as stream:
-        yield from _lines(stream, name)
+    if name.lower().endswith(".jsonl"):
+        with folder.open(name) as stream:
+            yield from _lines(stream, name)
+        return
+    with folder.local(name) as path, path.open("rb") as file:
+        read = _lines if _is_lines(file) else _read_document
+        file.seek(0)
+        yield from read(file, name)
 
 
 def _lines(stream: IO[bytes], name: str) -> Iterator[Row]:
@@ -87,7 +81,7 @@ def _is_lines(stream: IO[bytes]) -> bool:
     if not lines or not lines[0].startswith(b"{"):
         return False
     if len(lines) == 1:
-        return _is_object(lines[0]) and not _arrays_of_rows(_object.decode(lines[0]))
+        return _is_object(lines[0]) and not _arrays_of_rows(msgspec.json.decode(lines[0], type=dict[str, msgspec.Raw]))
     return _is_object(lines[0]) or (not lines[0].endswith((b"{", b"[", b",")) and _is_object(lines[1]))
 
 
@@ -134,7 +128,7 @@ def _mapped(stream: IO[bytes]) -> memoryview:
 def _rows_of(text: memoryview) -> list[msgspec.Raw]:
     """Return the one array of rows in a document, or raise ItemError with the reason why there is none."""
     try:
-        document = _whole.decode(text) if text else None
+        document = msgspec.json.decode(text, type=list[msgspec.Raw] | dict[str, msgspec.Raw]) if text else None
     except msgspec.ValidationError:
         document = None
     if document is None:
@@ -168,7 +162,7 @@ def _arrays_of_rows(document: dict[str, msgspec.Raw]) -> dict[str, list[msgspec.
     arrays: dict[str, list[msgspec.Raw]] = {}
     for key, value in document.items():
         if bytes(memoryview(value)[:1]) == b"[":
-            rows = _array.decode(value)
+            rows = msgspec.json.decode(value, type=list[msgspec.Raw])
             if bytes(memoryview(rows[0])[:1]) == b"{" if rows else key == "data":
                 arrays[key] = rows
     return arrays

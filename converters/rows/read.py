@@ -63,9 +63,9 @@ def read_rows(folder: Folder, name: str, delimiter: str = "") -> Iterator[Row]:
         if suffix in _TEXTS and _is_utf_16(folder, name):
             rows = [Row(f"{name}:1", 0, None, "the file is UTF-16; save it as UTF-8")]
         elif suffix in (".json", ".jsonl"):
-            from .json_rows import read_json, read_json_lines
+            from .json_rows import read_json
 
-            rows = (read_json if suffix == ".json" else read_json_lines)(folder, name)
+            rows = read_json(folder, name)
         elif suffix in (".csv", ".tsv"):
             rows = _read_csv(folder, name, delimiter or ("," if suffix == ".csv" else "\t"))
         elif suffix in (".parquet", ".arrow"):

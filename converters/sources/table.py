@@ -36,7 +36,6 @@ class Table(RowMapping):
         tuple[str, ...],
         "tables below the input, by pattern, such as 'qa/*.jsonl'; every file with such a suffix where not given",
     ] = ()
-
     delimiter: Annotated[
         str, Meta(max_length=2), "character between the cells of CSV and TSV, such as ';' or '\\t'"
     ] = ""

@@ -9,26 +9,19 @@ from __future__ import annotations
 import keyword
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from ...schema.errors import OutputError, UsageError
 from ...storage.outage import one_line
 from ..registry import source_names
 
-__all__ = ["Written", "write_template"]
-
 _FILES = ("my_source.py", "test_my_source.py", "my_source.md")
 
 
-class Written(NamedTuple):
-    """The converter's file, and the class in it."""
-
-    path: Path
-    class_name: str
-
-
-def write_template(name: str, out: str) -> Written:
+def write_template(name: str, out: str) -> tuple[Path, str]:
     """Write `<name>.py`, `test_<name>.py` and `<name>.md` into a folder, which is made where there is none.
+
+    Returns:
+        The converter's file, and the name of the class in it.
 
     Raises:
         UsageError: it cannot be a name, or is taken.
@@ -53,4 +46,4 @@ def write_template(name: str, out: str) -> Written:
             place.write_text(text.replace("my_source", name).replace("MySource", class_name), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({one_line(error)}); give a folder: --out DIR") from error
-    return Written(folder / f"{name}.py", class_name)
+    return folder / f"{name}.py", class_name
