@@ -37,7 +37,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_WHITE = (255, 255, 255)
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -147,6 +146,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
-    flat = Image.new("RGB", layer.size, _WHITE)
+    flat = Image.new("RGB", layer.size, "white")
     flat.paste(layer, mask=layer.getchannel("A"))
     return flat

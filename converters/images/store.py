@@ -133,10 +133,7 @@ def encode_jpeg(pixels: np.ndarray, quality: int = DEFAULT_QUALITY) -> bytes:
     """Encode an image, uint8 [H, W, 3] in RGB, as a baseline JPEG with halved chroma (4:2:0).
 
     The bytes are those that Pillow writes with this quality, 1 to 100. OpenCV writes them with the same libjpeg-turbo,
-    a third faster, because it does not first copy the pixels.
-
-    Raises:
-        ItemError: the array is not an image, or is too large for the format.
+    a third faster, because it does not first copy the pixels. ItemError where the array is not an image, or too large.
     """
     import cv2
 
