@@ -90,13 +90,10 @@ def _copy_images(dataset: Dataset, record: Record, out: Folder, copied: set[str]
 
 
 class Format(NamedTuple):
-    """One format: the suffix of its files (.json holds an array, .jsonl a row a line), and what its rows have.
-
-    `content` takes a record and the paths of its images.
-    """
+    """One format: the suffix of its files (.json holds an array, .jsonl a row a line), and what its rows have."""
 
     suffix: str
-    content: Callable[[Record, list[str]], _Row]
+    content: Callable[[Record, list[str]], _Row]  # takes a record and the paths of its images
 
     def row(self, record: Record) -> _Row:
         """Make a record's row."""

@@ -86,7 +86,7 @@ class Form(NamedTuple):
 
     columns: Sequence[str]  # what its rows have, as people are told
     is_of: Callable[[dict[str, Any]], bool]  # tells whether a row may be of this form
-    items: Callable[[Row, str, int], list[Item]]
+    items: Callable[[Row, str, int], Iterable[Item]]
 
 
 def annotation_files(

@@ -9,6 +9,7 @@ A row has its images, and turns that bring the whole text of the user::
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class CauldronRows:
         """How to tell such rows, and to make items of them."""
         return Form(("images", "texts"), lambda values: {"images", "texts"} <= values.keys(), self._items)
 
-    def _items(self, row: Row, split: str, number: int) -> list[Item]:
+    def _items(self, row: Row, split: str, number: int) -> Iterator[Item]:
         shown, texts = cell_at(row.cells(), "images"), cell_at(row.cells(), "texts")
         if not isinstance(shown, list) or len(shown) != self.images:
             has = counted(len(shown), "image") if isinstance(shown, list) else "no list of images"
@@ -44,14 +45,13 @@ class CauldronRows:
         if not isinstance(texts, list) or not texts:
             raise ItemError("no texts; expected a list of at least one turn")
         if self.whole:
-            return [self._item(row, split, f"{number:010d}", "", texts)]
-        found = []
+            yield self._item(row, split, f"{number:010d}", "", texts)
+            return
         for which, text in enumerate(texts):
             try:
-                found.append(self._item(row, split, f"{number:010d}", f"-{which}", [text]))
+                yield self._item(row, split, f"{number:010d}", f"-{which}", [text])
             except ItemError as error:
-                found.append(failed_item(f"{row.place}, text {which + 1}", split, str(error)))
-        return found
+                yield failed_item(f"{row.place}, text {which + 1}", split, str(error))
 
     def _item(self, row: Row, split: str, name: str, suffix: str, texts: list[Any]) -> Item:
         sample = Sample(

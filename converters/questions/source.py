@@ -35,8 +35,7 @@ class QuestionSource(SampleSource):
     seed: Annotated[int, "seed of what is drawn, such as one of several prompts"] = 0
 
     def __post_init__(self) -> None:
-        """Refuse a prompt that cannot be used before anything is fetched or read."""
-        self._prompts  # noqa: B018 - made here, kept for later
+        self._prompts  # noqa: B018 - made here, before anything is fetched or read, and kept for later
 
     def discover(self) -> Iterator[Item]:
         """Find every question, the splits in turn, each file from its start.

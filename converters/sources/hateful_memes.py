@@ -38,9 +38,7 @@ class HatefulMemes(LabelSource):
 
     name: ClassVar[str] = "hateful_memes"
     public_copy: ClassVar[PublicCopy] = PublicCopy("HuggingFaceM4/the_cauldron", "hateful_memes/*.parquet")
-    published: ClassVar[re.Pattern[str]] = re.compile(
-        r"(train|dev|dev_seen|dev_unseen|test|test_seen|test_unseen)\.jsonl"
-    )
+    published: ClassVar[re.Pattern[str]] = re.compile(r"(train|(dev|test)(_seen|_unseen)?)\.jsonl")
     expected: ClassVar[str] = (
         "train|dev_seen|dev_unseen|test_seen|test_unseen.jsonl beside img/, or Parquet or Arrow files of the_cauldron "
         "(hateful_memes)"

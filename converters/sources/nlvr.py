@@ -13,7 +13,7 @@ sentence, which was written for a set of images: the group.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
@@ -62,7 +62,7 @@ class NLVR(LabelSource):
         columns = ("identifier (1572-0)", "sentence", "label", "directory")
         return [Form(columns, partial(is_identified, _IDENTIFIER), partial(self._published, files))]
 
-    def _published(self, files: FileNames, row: Row, split: str, number: int) -> list[Item]:
+    def _published(self, files: FileNames, row: Row, split: str, number: int) -> Iterator[Item]:
         values = row.cells()
         identifier = name_at(values, "identifier")
         found = _IDENTIFIER.fullmatch(identifier)
@@ -72,14 +72,12 @@ class NLVR(LabelSource):
         turn = SampleTurn(values={"sentence": text_at(values, "sentence")}, assistant=answer)
         meta = {"group": f"{split}-{found[1]}", **label}
         folder = f"images/{name_at(values, 'directory')}"
-        items = []
         for permutation in self.permutation:
             name = f"{split}-{identifier}-{permutation}"
             try:
                 image = files.find(f"{folder}/{name}.png", beside=row.file)
             except ItemError as error:
-                items.append(failed_item(f"{row.place}, permutation {permutation}", split, str(error)))
+                yield failed_item(f"{row.place}, permutation {permutation}", split, str(error))
                 continue
             sample = Sample(turns=[turn], images=[ImageRef(image)], meta={**meta, "images": [image]})
-            items.append(sample.item(name, split, row.place, f"{split}/{name}"))
-        return items
+            yield sample.item(name, split, row.place, f"{split}/{name}")
