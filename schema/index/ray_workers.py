@@ -21,8 +21,8 @@ Answer = TypeVar("Answer")
 
 # As in `workers`: no actor waits for the one that is at the oldest task, and answers do not pile up.
 _DEPTH = 3
-# How often an actor is started again, and how often one task is done again.
-_RESTARTS, _RETRIES = 20, 5
+# How often an actor is started again; its tasks are sent to it until it is gone for good.
+_RESTARTS, _RETRIES = 20, -1
 
 
 def in_order_on_ray(

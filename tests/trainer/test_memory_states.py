@@ -15,7 +15,7 @@ from phi3v_data.trainer.memory import MemoryEstimate, MicroBatch, estimate_memor
 from phi3v_data.trainer.phi3v.tiny import tiny_config as tiny_shapes
 from phi3v_data.trainer.processes import Processes
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 CASES: list[tuple[Strategy, Precision]] = [
     ("full", "fp32"),

@@ -16,7 +16,7 @@ from phi3v_data.trainer.evaluation.result import Answer, Evaluation, read_evalua
 from phi3v_data.trainer.model_folder import load_for_evaluation
 from phi3v_data.trainer.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 BACKENDS = ("ddp", "fsdp2", "zero2", "zero3")
 STRATEGIES = ("full", "lora")
