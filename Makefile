@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 export HF_HUB_OFFLINE ?= 1
+# The tests start hundreds of processes: without bytecode, each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo check test soak quick docs bench clean
 

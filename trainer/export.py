@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 
 from ..schema.errors import ModelFolderError, OutputError, UsageError
@@ -137,6 +136,8 @@ def _merge(adapted: Any, dtype: torch.dtype) -> int:
     Raises:
         ModelFolderError: an adapter holds values that are not finite.
     """
+    from peft.tuners.lora import LoraLayer
+
     layers = [(name, module) for name, module in adapted.named_modules() if isinstance(module, LoraLayer)]
     for name, layer in layers:
         base: Any = layer.get_base_layer()

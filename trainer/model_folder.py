@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
-from peft import PeftModel
 from safetensors.torch import save_file
 
 from ..schema.dependencies import require
@@ -121,7 +120,8 @@ def save_model(
             model's.
     """
     state = model.state_dict() if state is None else state
-    if isinstance(model, PeftModel):
+    # Only a model of peft has it; peft takes seconds to import, and whoever trains all weights has no use for it.
+    if hasattr(model, "peft_config"):
         # The embedding is never trained by the adapters; peft would copy it beside them because lm_head is.
         model.save_pretrained(str(folder), state_dict=dict(state), save_embedding_layers=False)
         # peft's empty form of a model card, which says nothing about this model.
