@@ -31,7 +31,7 @@ check: $(STAMP)      ## lint, format, types, layers
 test: $(STAMP)       ## every test but those of `make soak`
 	$(BIN)/pytest -n auto --dist worksteal -m 'not soak'
 
-soak: $(STAMP)       ## thousands of clips and lines, kills at random moments, the demo from end to end
+soak: $(STAMP)       ## thousands of clips and lines, kills, lost machines, each backend by two processes, the demo from end to end
 	$(BIN)/pytest -n auto --dist worksteal -m soak
 
 quick: $(STAMP)      ## the tests that take seconds

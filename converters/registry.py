@@ -12,8 +12,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, is_dataclass
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import CodeType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -148,12 +150,19 @@ def load_source(source: str) -> type[Any]:
     raise UsageError(f"no source {source!r}{hint}")
 
 
+class _Uncached(SourceFileLoader):
+    """Compiles a file each time: its folder, which may be the input, gets no bytecode beside it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _from_file(path: Path, attribute: str) -> Any:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; {_FILE_EXPECTED}")
     # A name that follows from the path: worker processes import it again under the same one.
     name = f"phi3v_data_source_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    spec = importlib.util.spec_from_file_location(name, path.resolve(), loader=_Uncached(name, str(path.resolve())))
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: not a Python file; {_FILE_EXPECTED}")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

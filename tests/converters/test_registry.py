@@ -113,6 +113,19 @@ def test_a_class_in_a_local_file_is_a_source(own: Path) -> None:
     assert record.conversations[0].user == "my notes.py"
 
 
+def test_nothing_is_written_beside_a_local_file_and_what_changed_in_it_is_seen_at_once(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for count in (3, 4):
+        # As long as before and in the same moment: bytecode of the one would be taken for the other.
+        own.write_text(OWN.replace("] = 3", f"] = {count}"))
+        made = spec(f"{own}:Notes", own.parent).build()
+        (item,) = made.discover()
+        assert made.convert(item, None).conversations[0].assistant == str(count)  # type: ignore[arg-type]
+    assert [path.name for path in own.parent.iterdir()] == [own.name]
+
+
 def test_a_spec_travels_to_a_worker(own: Path) -> None:
     given = spec(f"{own}:Notes", own.parent, count=7)
     travelled = msgspec.json.decode(msgspec.json.encode(given), type=ConverterSpec)

@@ -24,7 +24,7 @@ from phi3v_data.trainer.phi3v.tiny import tiny_model
 from phi3v_data.trainer.strategies import part_of
 from phi3v_data.trainer.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 STRATEGIES: tuple[Strategy, ...] = ("full", "frozen-vision", "lora", "qlora")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

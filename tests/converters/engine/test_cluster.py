@@ -74,6 +74,7 @@ def test_a_validation_on_the_cluster_finds_what_one_process_finds(tmp_path: Path
     assert {each.rule for each in here} == {"F206", "P301", "R103"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("lost", ["process", "machine"])
 def test_a_validation_that_loses_a_worker_finds_what_one_process_finds(
     tmp_path: Path, cluster: Cluster, lost: str
@@ -114,6 +115,7 @@ def after_ten_items(action: Callable[[], object]) -> Progress:
     return show
 
 
+@pytest.mark.soak
 def test_a_machine_lost_on_the_way_changes_nothing(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 60}, {"train/0007": "bug"})
     lost = cluster.add_node(num_cpus=2)
@@ -133,6 +135,7 @@ def _ray_process(title: str, among: Iterable[psutil.Process]) -> psutil.Process:
     raise AssertionError(f"no process {title}")
 
 
+@pytest.mark.soak
 def test_a_worker_process_killed_on_the_way_changes_nothing_and_is_logged(bench: Bench, cluster: Cluster) -> None:
     bench.write({"train": 60})
     logged: list[str] = []
@@ -144,6 +147,7 @@ def test_a_worker_process_killed_on_the_way_changes_nothing_and_is_logged(bench:
     assert bench.files("ray") == bench.files("local")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("title", "said"),
     [
