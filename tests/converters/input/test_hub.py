@@ -142,6 +142,7 @@ def test_offline_with_nothing_cached_says_what_to_do(hub: HubServer, tmp_path: P
     assert hub.ranges == []
 
 
+@pytest.mark.soak  # the hub's client tries again for half a minute
 def test_a_hub_out_of_reach_says_what_to_do(hub: HubServer, tmp_path: Path) -> None:
     message = refusal(hub.environment(tmp_path, HF_ENDPOINT="http://127.0.0.1:9"))
     assert "the connection to http://127.0.0.1:9 failed" in message
@@ -158,7 +159,7 @@ def test_a_hub_out_of_reach_says_what_to_do(hub: HubServer, tmp_path: Path) -> N
         ((403, ""), "log in"),
         ((401, "GatedRepo"), "gated"),
         ((403, "GatedRepo"), "gated"),
-        ((503, ""), "the hub answered 503"),
+        pytest.param((503, ""), "the hub answered 503", marks=pytest.mark.soak),  # and here, too
         ((200, ""), "cannot be fetched"),
     ],
 )

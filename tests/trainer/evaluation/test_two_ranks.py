@@ -25,7 +25,7 @@ from phi3v_data.trainer.evaluation import evaluate
 from phi3v_data.trainer.evaluation.result import Evaluation, read_evaluation
 from phi3v_data.trainer.model_folder import load_for_evaluation
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 QUESTIONS = int(os.environ.get("PHI3V_QUESTIONS", "60"))
 KILLED_AFTER = QUESTIONS // 6  # answers
