@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from .. import __version__
+from ..schema.cores import core_count
 from ..schema.wording import counted
 
 Status = Literal["works", "missing", "slow", "fails"]
@@ -78,7 +79,7 @@ def all_checks() -> Iterator[tuple[str, list[Check]]]:
 
 def _versions() -> Iterator[Check]:
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield Check(name="phi3v-data", status="works", detail=f"{__version__}; {where}; {counted(_cores(), 'core')}")
+    yield Check(name="phi3v-data", status="works", detail=f"{__version__}; {where}; {counted(core_count(), 'core')}")
     for package in _DATA:
         version = _version(package)
         if version:
@@ -187,7 +188,3 @@ def _has(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

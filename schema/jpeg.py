@@ -40,19 +40,25 @@ def jpeg_grey(data: bytes, least_side: int = 0) -> npt.NDArray[np.uint8] | None:
 
 def jpeg_damage(data: bytes) -> str:
     """Return what is wrong with the compressed data of a JPEG; "" for nothing, and for kinds that are not known."""
-    from simplejpeg import decode_jpeg, decode_jpeg_header
-
-    try:
-        colours = "CMYK" if decode_jpeg_header(data, strict=False)[2] in ("CMYK", "YCCK") else "GRAY"
-        decode_jpeg(data, colours, strict=False)
-        decode_jpeg(data, colours)
-    except ValueError as error:
-        warning = str(error)
-    else:
-        return ""
+    warning = _refusal(data, strict=True)
+    if warning:
+        # An error that ends the decoding says more than a warning before it.
+        warning = _refusal(data, strict=False) or warning
     if not warning.startswith(_DAMAGE) or _is_padding(data, warning):
         return ""
     return warning.removeprefix(_DAMAGE[0])
+
+
+def _refusal(data: bytes, *, strict: bool) -> str:
+    """Return why a JPEG is not decoded, where strict by its first warning; "" where it is."""
+    from simplejpeg import decode_jpeg, decode_jpeg_header
+
+    try:
+        is_cmyk = decode_jpeg_header(data, strict=False)[2] in ("CMYK", "YCCK")
+        decode_jpeg(data, "CMYK" if is_cmyk else "GRAY", strict=strict)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _is_padding(data: bytes, warning: str) -> bool:

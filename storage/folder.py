@@ -109,6 +109,11 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def fingerprint_of(status: os.stat_result) -> str:
+    """Return the fingerprint of a file on this machine."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
 def user_cache(name: str) -> Path:
     """Return a folder of this package in the user's cache, $XDG_CACHE_HOME or ~/.cache; it may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "phi3v-data" / name
@@ -137,8 +142,7 @@ class LocalFolder(Folder):
         return self._path(name).stat().st_size
 
     def fingerprint(self, name: str) -> str:
-        found = self._path(name).stat()
-        return f"{found.st_size}-{found.st_mtime_ns}"
+        return fingerprint_of(self._path(name).stat())
 
     def open(self, name: str) -> IO[bytes]:
         return open(self._path(name), "rb", opener=_open_regular)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from ..schema.cores import core_count
 from ..schema.errors import Phi3VDataError, UsageError
 from .launch import rank_environment
 
@@ -149,7 +150,7 @@ class Processes:
         if not torch.cuda.is_available():
             return 0
         on_node = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return min(_MOST_LOADERS, len(os.sched_getaffinity(0)) // on_node)
+        return min(_MOST_LOADERS, core_count() // on_node)
 
     def shutdown(self) -> None:
         """Destroy the process group, at the end of a run that went well."""

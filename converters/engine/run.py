@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ...schema import errors
+from ...schema.cores import core_count
 from ...schema.errors import ConversionStopped, UsageError
 from ...schema.jsonl import read_lines
 from ...schema.layout import IMAGES, QUARANTINE, Manifest, Quarantined, read_manifest
@@ -218,8 +219,7 @@ def _executor(request: ConvertRequest, job: Job, items: int, log: Callable[[str]
         from .cluster import RayExecutor
 
         return RayExecutor(job, items, request.workers, request.item_timeout, log)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return LocalExecutor(job, min(items, request.workers or cores), request.item_timeout, log)
+    return LocalExecutor(job, min(items, request.workers or core_count()), request.item_timeout, log)
 
 
 def _check_not_empty(out: Folder, manifest: Manifest) -> None:

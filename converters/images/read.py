@@ -15,13 +15,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from ...schema.errors import MediaError
+from ...schema.image_formats import MOST_PIXELS, pillow_formats
 from ...schema.jpeg import jpeg_damage
-
-# A quarter of a gibibyte in RGB. Pillow warns whoever opens a larger image, in training too.
-MOST_PIXELS = (1 << 28) // 3
-
-# Formats that Pillow reads without another program. A JPEG may be opened as MPO.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
 
 _LOSSLESS = {"PNG", "GIF", "BMP", "PPM"}
 _LOSSY_TIFF = {"jpeg", "tiff_jpeg", "webp"}
@@ -45,9 +40,8 @@ def read_image(data: bytes) -> Image.Image:
     Raises:
         MediaError: it is of no known format, damaged, or has more than `MOST_PIXELS` by its header.
     """
-    Image.init()
     with undamaged():
-        image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+        image = Image.open(io.BytesIO(data), formats=pillow_formats())
         if image.width * image.height > MOST_PIXELS:
             raise MediaError(
                 f"an image of {image.width}x{image.height} pixels; at most {MOST_PIXELS} are decoded: scale it down"
@@ -70,7 +64,7 @@ def undamaged() -> Iterator[None]:
         except (MediaError, MemoryError):
             raise
         except UnidentifiedImageError:
-            known = ", ".join(name for name in _FORMATS if name in Image.OPEN)
+            known = ", ".join(pillow_formats())
             raise MediaError(f"no image of a known format ({known}), or its header is damaged") from None
         except Image.DecompressionBombError:
             raise MediaError(f"an image of more than {MOST_PIXELS} pixels, which are not decoded") from None

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ...storage import Folder
+from ..image_formats import pillow_formats
 from .facts import ImageFacts
-from .header import pillow_formats
 from .looks import SIDE
 
 Colours: TypeAlias = npt.NDArray[np.int16]

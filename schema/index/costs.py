@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ...storage import LocalFolder
 from ...storage.outage import RetryPolicy
+from ..cores import core_count
 from ..errors import DatasetError
 from ..layout import encode_manifest
 from ..progress import Progress, silent
@@ -19,7 +20,7 @@ from .facts_table import FactsWriter, discard_damaged
 from .measure import COSTS, Chunk, Measurer
 from .records import RecordIndex
 from .table import numbers
-from .workers import core_count, in_order
+from .workers import in_order
 
 _CHUNK = 2048  # records a task
 # Below this, starting processes takes longer than the work.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from ..image_formats import MOST_PIXELS, pillow_formats
 from .facts import Failure
 
 HEAD = 1 << 12
@@ -20,12 +21,6 @@ HEAD = 1 << 12
 
 LONG_HEAD = 1 << 16
 """Bytes in which those end that hold a preview or a colour profile."""
-
-MOST_PIXELS = (1 << 28) // 3
-"""From here on Pillow warns whoever opens an image, in training, too: a quarter of a gibibyte in RGB."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
-"""Those that need no other program (Pillow hands PostScript to an interpreter, for instance)."""
 
 
 class Header(NamedTuple):
@@ -122,13 +117,6 @@ def checked(header: Header) -> Header:
     if not header.width or not header.height:
         raise HeaderError("not-an-image", "no pixels")
     return header
-
-
-def pillow_formats() -> list[str]:
-    """Return those of `FORMATS` that this Pillow reads."""
-    # Until then it knows of a few formats alone, or of none.
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _by_pillow(data: bytes) -> Header:

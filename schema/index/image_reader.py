@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 
 from ...storage import Folder, LocalFolder
+from ...storage.folder import fingerprint_of
 from ...storage.outage import one_line, outage
 from .facts import Depth, ImageFacts
 from .header import HEAD, LONG_HEAD, Header, HeaderError, QuickHeaders, checked, header_of, may_be_longer
@@ -124,7 +125,7 @@ class ImageReader:
             return Look(ImageFacts(name=name, failure="not-a-file"), is_link=is_link)
         if not stat.S_ISREG(found.st_mode):
             return Look(ImageFacts(name=name, failure="unreadable", detail="not a regular file"), is_link=is_link)
-        fingerprint = f"{found.st_size}-{found.st_mtime_ns}"
+        fingerprint = fingerprint_of(found)
         known = self._known(name, fingerprint, self._depth)
         if known is not None:
             return Look(known, is_link=is_link)

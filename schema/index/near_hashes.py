@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..cores import core_count
 from .looks import NEAR_BITS
-from .workers import core_count
 
 Hashes = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]

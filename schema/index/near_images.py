@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from .pixels import Grey
 
 # A dataset of drawings that differ little has more candidates than anybody would look through.
 _MOST_CANDIDATES = 2_000_000
+_REMEMBERED = 1024  # colours, of 4 kB each
 
 
 def near_images(
@@ -36,6 +38,8 @@ def near_images(
         colours: reads an image's colours by its place; None where that cannot be.
         note: told where so many are alike that not all were compared.
     """
+    # An image is compared with many, and its colours are read from its file.
+    colours = lru_cache(_REMEMBERED)(colours)
     sizes = np.bincount(splits)
     if np.count_nonzero(sizes) < 2:
         return

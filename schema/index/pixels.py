@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ..image_formats import pillow_formats
 from ..jpeg import jpeg_damage, jpeg_grey
-from .header import Header, HeaderError, pillow_formats
+from .header import Header, HeaderError
 
 Grey: TypeAlias = npt.NDArray[np.uint8]
 

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from ...storage.folder import fingerprint_of
 from .facts import ImageFacts
-from .facts_table import batch_of_columns
+from .facts_table import batch_of_columns, image_key
 from .header import HEAD, LONG_HEAD, Header, HeaderError, QuickHeaders, checked, may_be_longer
 
 # A link is not followed: whether it leads out of the folder is to be found out.
@@ -69,7 +70,7 @@ class QuickFiles:
                 found.append("")
                 continue
             is_file = stat.S_ISREG(status.st_mode)
-            found.append(f"{status.st_size}-{status.st_mtime_ns}" if is_file else "")
+            found.append(fingerprint_of(status) if is_file else "")
         return found
 
     def read(self, names: Iterable[str]) -> QuickFacts:
@@ -117,9 +118,9 @@ class QuickFiles:
                 continue
             size = status.st_size
             place = f"{below}/{name}"
-            facts.name, facts.fingerprint = place, f"{size}-{status.st_mtime_ns}"
+            facts.name, facts.fingerprint = place, fingerprint_of(status)
             facts.size, facts.head = size, digest(head, size)
-            rows.append((name, digest(place.encode()), facts.head, kind, encode(facts)))
+            rows.append((name, image_key(place), facts.head, kind, encode(facts)))
         return QuickFacts(*map(list, zip(*rows, strict=True))) if rows else QuickFacts()
 
     def _kind_of(self, header: Header) -> int:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain
 from typing import Any, TypeVar
 
 from ..errors import RunError
@@ -21,11 +22,6 @@ Answer = TypeVar("Answer")
 _SHORT = 0.3
 # Tasks of each process at a time: enough that it never waits for one; few enough that answers do not pile up.
 _DEPTH = 3
-
-
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task], workers: int) -> Iterator[Answer]:
@@ -44,9 +40,10 @@ def in_order(make: Callable[[], Callable[[Task], Answer]], tasks: Iterable[Task]
     """
     work, tasks, began = make(), iter(tasks), time.monotonic()
     for task in tasks:
-        yield work(task)
         if workers > 1 and time.monotonic() - began > _SHORT:
-            yield from _together(make, work, tasks, workers)
+            yield from _together(make, work, chain([task], tasks), workers)
+        else:
+            yield work(task)
 
 
 def _together(

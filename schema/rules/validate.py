@@ -16,12 +16,13 @@ import numpy as np
 
 from ...storage import LocalFolder
 from ...storage.outage import one_line
+from ..cores import core_count
 from ..dataset import Dataset
 from ..errors import DatasetError
 from ..index.cache import tables_folder
 from ..index.facts_table import FactsWriter, discard_damaged
 from ..index.ray_workers import in_order_on_ray
-from ..index.workers import core_count, in_order
+from ..index.workers import in_order
 from ..jsonl import JSONL_SUFFIXES
 from ..progress import Progress, silent
 from .corpus import At, Corpus, Source

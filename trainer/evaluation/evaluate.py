@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ...schema.cores import core_count
 from ...schema.dataset import Dataset
 from ...schema.errors import UsageError
 from ...schema.index import Counting, RecordIndex, record_costs
@@ -138,7 +139,6 @@ def _label_pair(
 
 
 def _threads(processes: Processes) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     on_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes.world))
     # One core is the model's: threads that share it hold the lock of Python while they wait for it.
-    return max(1, min(_MOST_THREADS, cores // on_node - 1))
+    return max(1, min(_MOST_THREADS, core_count() // on_node - 1))

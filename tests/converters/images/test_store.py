@@ -362,7 +362,7 @@ def test_the_limit_of_pixels_is_exact(monkeypatch: pytest.MonkeyPatch, maker: Ma
 
 
 def test_the_limit_is_where_pillow_begins_to_warn() -> None:
-    from phi3v_data.converters.images.read import MOST_PIXELS
+    from phi3v_data.schema.image_formats import MOST_PIXELS
 
     assert MOST_PIXELS == Image.MAX_IMAGE_PIXELS
 

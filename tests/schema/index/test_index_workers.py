@@ -94,5 +94,16 @@ def test_a_short_job_starts_no_process() -> None:
     assert psutil.Process().children(recursive=True) == before
 
 
+def test_no_process_is_started_once_all_is_done_however_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*given: object) -> Iterator[object]:
+        raise AssertionError("processes are started for nothing")
+
+    monkeypatch.setattr(index_workers, "_together", started)
+    answers = in_order(MAKE_DIVIDER, [7], 2)
+    assert next(answers) == divmod(100, 7)
+    monkeypatch.setattr(index_workers, "_SHORT", -1.0)
+    assert list(answers) == []
+
+
 def test_no_tasks_have_no_answers() -> None:
     assert list(in_order(MAKE_DIVIDER, [], 2)) == []
