@@ -20,7 +20,7 @@ from ...storage import LocalFolder
 from ...storage.outage import one_line
 from ..errors import OutputError
 from .facts import Depth, ImageFacts
-from .table import numbers, read_table, write_table
+from .table import array_of, numbers, read_table, write_table
 
 SCHEMA = pa.schema(
     [
@@ -65,7 +65,7 @@ def batch_of(facts: Iterable[ImageFacts]) -> pa.RecordBatch:
 
 def batch_of_columns(*columns: Sequence[int] | Sequence[bytes] | npt.NDArray[Any]) -> pa.RecordBatch:
     """Return rows of the table from its columns, those of SCHEMA."""
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    arrays = [array_of(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
@@ -87,7 +87,7 @@ class FactsTable:
     def __init__(self, folder: LocalFolder, check: bool = True) -> None:
         self._folder = folder
         found = read_table(folder, _NAME, _KEY, check=check)
-        self.table: pa.Table = SCHEMA.empty_table() if found is None else found
+        self.table: pa.Table = pa.Table.from_batches([], SCHEMA) if found is None else found
         self._facts, self._thumbnails = self.table["facts"], self.table["thumbnail"]
         self.keys: npt.NDArray[np.uint64] = _unsigned(self.table["key"])
 
@@ -154,7 +154,7 @@ class FactsTable:
         keys = _unsigned(new["key"])
         # The last row of a key is the newest: looked for from the end, it is the first.
         _, last = np.unique(keys[::-1], return_index=True)
-        new = new.combine_chunks().take(pa.array(len(keys) - 1 - last))
+        new = new.combine_chunks().take(array_of(len(keys) - 1 - last, pa.int64()))
         write_table(self._folder, _NAME, _KEY, SCHEMA, _merged(self.table, new))
         return FactsTable(self._folder, check=False)
 
@@ -206,10 +206,10 @@ def _merged(old: pa.Table, new: pa.Table) -> Iterator[pa.RecordBatch]:
         if not len(keys):
             continue
         end = int(np.searchsorted(new_keys, keys[-1], "right"))
-        kept = ~np.isin(keys, new_keys[start:end])
-        both = pa.concat_tables([pa.Table.from_batches([batch.filter(pa.array(kept))]), new.slice(start, end - start)])
+        kept = array_of(np.flatnonzero(~np.isin(keys, new_keys[start:end])), pa.int64())
+        both = pa.concat_tables([pa.Table.from_batches([batch.take(kept)]), new.slice(start, end - start)])
         both = both.combine_chunks()
-        yield from both.take(pa.array(np.argsort(_unsigned(both["key"]), kind="stable"))).to_batches()
+        yield from both.take(array_of(np.argsort(_unsigned(both["key"]), kind="stable"), pa.int64())).to_batches()
         start = end
     yield from new.slice(start).to_batches(_ROWS)
 

@@ -140,7 +140,7 @@ class QuickFiles:
         """Return what was found out as rows of the facts table."""
         sizes = np.array([(header.width, header.height) for header in self.headers], np.int32)[found.kinds]
         none = np.zeros(len(found.kinds), np.uint64)
-        thumbnails = pa.repeat(pa.scalar(b"", pa.binary()), len(found.kinds))
+        thumbnails = [b""] * len(found.kinds)
         return batch_of_columns(
             np.array(found.keys, np.uint64), none, none, sizes[:, 0], sizes[:, 1], thumbnails, found.facts
         )

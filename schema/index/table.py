@@ -7,7 +7,7 @@ see). The schema's metadata holds the key: what the table was made from.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -61,9 +61,20 @@ def read_table(folder: LocalFolder, name: str, key: str, *, check: bool = True) 
     return table if (table.schema.metadata or {}).get(_KEY) == key.encode() else None
 
 
+def array_of(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers or bytes, none of them missing, as an array of Arrow."""
+    # From buffers: `pa.array` would import pandas, which takes half a second in each process.
+    if pa.types.is_binary(kind):
+        ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
+    else:
+        buffers = [None, pa.py_buffer(np.ascontiguousarray(values, kind.to_pandas_dtype()))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
 def numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Return a column of whole numbers, none of them missing, as an array; [rows]."""
-    # Arrow's own to_numpy would import pandas, which takes most of a second.
+    # Arrow's own to_numpy would import pandas, too.
     chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]
     return np.concatenate([np.empty(0, dtype=np.int64), *chunks], dtype=np.int64, casting="unsafe")
 

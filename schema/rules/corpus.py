@@ -134,6 +134,17 @@ class Corpus:
         """Return a column of the images that records show; see `shown.REFERENCES`."""
         return self._references.column(name)
 
+    def image_keys(self, source: int) -> npt.NDArray[np.uint64]:
+        """Return the keys of the images that the records of a dataset show, sorted, each once."""
+        records, keys = self.references("record"), self.references("image")
+        if len(self.sources) > 1:
+            keys = keys[self.source_numbers(records) == source]
+        # `np.unique` builds a hash table, which takes longer.
+        found: npt.NDArray[np.uint64] = np.sort(keys)
+        is_first = np.ones(len(found), np.bool_)
+        is_first[1:] = found[1:] != found[:-1]
+        return found[is_first]
+
     def repeats(self, column: str) -> Iterator[Repeats]:
         """Yield the records that share a value of a column."""
         return repeats_in(self.column(column))

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import DatasetError
 from ..index.facts_table import image_key
 from ..layout import IMAGES, MANIFEST, QUARANTINE, SplitRow
 from ..shards import Shard
 from ..wording import counted
-from .corpus import At, Source
+from .corpus import At, Corpus, Source
 from .examples import DATA, Drawing, Example, line
 from .rule import RuleSet
 
@@ -24,13 +23,12 @@ class Folder(msgspec.Struct, frozen=True):
     Args:
         number: its place among those that are validated.
         source: what was counted.
-        images: keys of the names of all images that its records show, sorted; None where they were not looked at.
-        whole: all of its splits were read.
+        corpus: its records, and those of the others.
     """
 
     number: int
     source: Source
-    images: npt.NDArray[np.uint64] | None
+    corpus: Corpus
 
 
 FOLDERS: RuleSet[Folder, At] = RuleSet("records")
@@ -277,12 +275,13 @@ def _first_difference(folder: Folder, row: SplitRow) -> str:
 def orphaned_image(folder: Folder) -> Iterator[At]:
     dataset = folder.source.dataset
     # Without a manifest the folder may hold other people's images, and one JSONL need not show them all.
-    if folder.images is None or dataset.manifest is None or dataset.shards or not dataset.folder.exists(IMAGES):
+    if dataset.manifest is None or dataset.shards or not dataset.folder.exists(IMAGES):
         return
+    shown = folder.corpus.image_keys(folder.number)
     for entry in dataset.folder.files(IMAGES):
         key = np.uint64(image_key(entry.name))
-        at = int(np.searchsorted(folder.images, key))
-        if at == len(folder.images) or folder.images[at] != key:
+        at = int(np.searchsorted(shown, key))
+        if at == len(shown) or shown[at] != key:
             yield At("no record shows it", -1, folder.number, entry.name, entry.name)
 
 

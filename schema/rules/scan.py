@@ -35,6 +35,7 @@ COLUMNS = np.dtype(
         ("size", np.uint32),
         ("answered", np.uint8),
         ("tokens", np.uint32),
+        ("image_tokens", np.uint32),
         ("id", np.uint64),
         ("group", np.uint64),
         ("question", np.uint64),
@@ -43,8 +44,8 @@ COLUMNS = np.dtype(
     ]
 )
 """A row of a record: its place; whether each of its turns has an answer; tokens but for those of images, 0 where they
-are not counted; and hashes: of its id, its group (0: none), its questions, these with their answers, and these with the
-paths of its images."""
+are not counted; tokens of its images, where these were looked at; and hashes: of its id, its group (0: none), its
+questions, these with their answers, and these with the paths of its images."""
 
 # Where some of many lines are at failure, so many of them at a time are looked at again.
 _FEW = 64
@@ -118,6 +119,7 @@ class Scanner:
             raise DatasetError(f"{where}: cannot be read ({one_line(error)})") from error
         self._part.rows = np.concatenate(self._rows) if self._rows else np.empty(0, COLUMNS)
         self._part.images = self._images.take()
+        self._part.rows["image_tokens"] = self._part.images.tokens
         return self._part
 
     def _shard(self, task: Task) -> None:

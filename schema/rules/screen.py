@@ -66,6 +66,8 @@ class ImageScreen:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._size_is_usual = lru_cache(_SIZES)(self._is_usual)
+        self.tokens = lru_cache(_SIZES)(self._count)
+        """Return the tokens of an image, by its width and height; 0 where these are not known."""
 
     def passes(self, name: str, facts: ImageFacts) -> bool:
         """Tell it of one image."""
@@ -79,6 +81,11 @@ class ImageScreen:
         if not is_plain or header.transparent or not self._size_is_usual(header.width, header.height):
             return ()
         return SUFFIXES.get(header.format, ())
+
+    def _count(self, width: int, height: int) -> int:
+        if not width or not height:
+            return 0
+        return crop_grid(width, height, self._limits.num_crops, self._limits.geometry).tokens
 
     def _is_usual(self, width: int, height: int) -> bool:
         limits = self._limits

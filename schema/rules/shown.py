@@ -37,14 +37,16 @@ class Taken(NamedTuple):
 
     Args:
         references: of REFERENCES, in the order of the records.
+        tokens: of all images of each record, [records]; an image that cannot be read counts for none.
         facts: rows of the facts table for images that were not known before; None where there are none.
     """
 
     references: npt.NDArray[np.void]
+    tokens: npt.NDArray[np.int64]
     facts: pa.RecordBatch | None
 
 
-NOTHING = Taken(np.empty(0, REFERENCES), None)
+NOTHING = Taken(np.empty(0, REFERENCES), np.empty(0, np.int64), None)
 
 
 class ShownImages:
@@ -81,6 +83,7 @@ class ShownImages:
         self._places: dict[str, int] = {}
         self._keys: list[int] = []
         self._contents: list[int] = []
+        self._tokens: list[int] = []
         self._facts: list[ImageFacts | None] = []
         # Those of them that a rule may have something to say about, and has not been asked yet.
         self._unusual: dict[str, ImageFacts] = {}
@@ -99,8 +102,10 @@ class ShownImages:
         references["record"], references["number"] = records, numbers
         references["image"] = np.array(self._keys, np.uint64)[places]
         references["content"] = np.array(self._contents, np.uint64)[places]
+        tokens = np.zeros(self._records, np.int64)
+        np.add.at(tokens, records, np.array(self._tokens, np.int64)[places])
         batches = [*self._batches, batch_of(self._new)] if self._new else self._batches
-        taken = Taken(references, pa.concat_batches(batches) if batches else None)
+        taken = Taken(references, tokens, pa.concat_batches(batches) if batches else None)
         self._start()
         return taken
 
@@ -155,6 +160,8 @@ class ShownImages:
         self._places.update(zip(found.names, range(start, start + len(found.names)), strict=True))
         self._keys += found.keys
         self._contents += found.heads
+        tokens = [self._screen.tokens(header.width, header.height) for header in quick.headers]
+        self._tokens += [tokens[kind] for kind in found.kinds]
         self._facts += [None] * len(found.names)
         self._batches.append(quick.batch(found))
         for name, kind, facts in zip(found.names, found.kinds, found.facts, strict=True):
@@ -235,6 +242,7 @@ class ShownImages:
     def _add(self, facts: ImageFacts, key: int) -> int:
         self._keys.append(key)
         self._contents.append(facts.content or facts.head)
+        self._tokens.append(self._screen.tokens(facts.width, facts.height))
         self._facts.append(facts)
         return len(self._facts) - 1
 

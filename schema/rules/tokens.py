@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ..vision_tokens import crop_grid
 from .corpus import Corpus
@@ -112,37 +111,7 @@ def costs_of(corpus: Corpus) -> Iterator[tuple[int, Cost]]:
     limits, exact = corpus.settings.limits, corpus.settings.counting is not None
     if corpus.settings.level == "records":
         return
-    images = _image_tokens(corpus)
-    tokens = images + np.asarray(corpus.column("tokens"), np.int64)
+    images = corpus.column("image_tokens").astype(np.int64)
+    tokens = images + corpus.column("tokens")
     for row in np.flatnonzero(tokens > min(limits.max_tokens, limits.rope_switch)).tolist():
         yield row, Cost(int(tokens[row]), int(images[row]), exact, limits)
-
-
-# Width and height in one number.
-_WIDE = 1 << 32
-
-
-def _image_tokens(corpus: Corpus) -> npt.NDArray[np.int64]:
-    """Return the tokens of all images of each record, [records]; an image that cannot be read counts for none."""
-    records = np.asarray(corpus.references("record"), np.int64)
-    sources = corpus.source_numbers(records) if len(records) else records
-    tokens = np.zeros(len(records), np.int64)
-    for number, source in enumerate(corpus.sources):
-        if source.facts is None or not len(source.facts):
-            continue
-        here = np.flatnonzero(sources == number)
-        keys = np.asarray(corpus.references("image"))[here]
-        facts = np.minimum(np.searchsorted(source.facts.keys, keys), len(source.facts) - 1)
-        known = source.facts.keys[facts] == keys
-        sizes, places = np.unique(source.facts.sizes() @ [_WIDE, 1], return_inverse=True)
-        of_size = np.array([_tokens(*divmod(int(size), _WIDE), corpus.settings.limits) for size in sizes])
-        tokens[here] = np.where(known, of_size[places.reshape(-1)[facts]], 0)
-    total = np.zeros(len(corpus), np.int64)
-    np.add.at(total, records, tokens)
-    return total
-
-
-def _tokens(width: int, height: int, limits: Limits) -> int:
-    if not width or not height:
-        return 0
-    return crop_grid(width, height, limits.num_crops, limits.geometry).tokens

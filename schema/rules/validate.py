@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ...storage import LocalFolder
 from ...storage.outage import one_line
@@ -113,7 +112,7 @@ class Validation:
                         for message in rule.check(cost):
                             yield self._placed(rule, At(message, row), corpus)
                 for number, source in enumerate(self._sources):
-                    folder = Folder(number, source, self._shown(number, corpus))
+                    folder = Folder(number, source, corpus)
                     for rule in _selected(FOLDERS.rules, self._settings):
                         for at in rule.check(folder):
                             yield self._placed(rule, at, corpus)
@@ -181,15 +180,6 @@ class Validation:
         source, file, line = corpus.place(at.row)
         identity = corpus.read(at.row).id
         return rule.finding(at.message, dataset=source.address, file=file, line=line, id=identity, image=at.image)
-
-    def _shown(self, number: int, corpus: Corpus) -> Any:
-        if self._settings.level == "records":
-            return None
-        records = np.asarray(corpus.references("record"), np.int64)
-        if not len(records):
-            return np.empty(0, np.uint64)
-        here = corpus.source_numbers(records) == number
-        return np.unique(np.asarray(corpus.references("image"))[here])
 
 
 def find_all(dataset: Dataset, level: Level = "files", select: Iterable[str] = ()) -> list[Finding]:
