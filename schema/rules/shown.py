@@ -30,6 +30,7 @@ and what equal files share: the hash of the whole, or of size and head where no 
 read."""
 
 _FOLDERS = 64
+_UNKNOWN = -1
 
 
 class Taken(NamedTuple):
@@ -132,12 +133,14 @@ class ShownImages:
         plain = not paths or paths_are_plain(paths)
         if self._looks and plain and self._tar is None and self._local is not None:
             self._look_ahead(self._local, paths)
-        if not plain or (self._looks and not self._all_are_known(paths)):
+        places = np.array([self._places.get(name, _UNKNOWN) for name in paths], np.int64)
+        # Where all images were looked at, and nothing is left to be said of one.
+        at_once = plain and self._tar is None and not self._unusual and not self._clips and _UNKNOWN not in places
+        if not plain or (self._looks and not at_once):
             self._look_at_each(records, plain, line, findings)
         elif self._looks:
             starts = np.cumsum(counts, dtype=np.int64) - counts
             numbers = np.arange(len(paths)) - np.repeat(starts, counts)
-            places = np.array([self._places[name] for name in paths], np.int64)
             self._shown.append(np.stack([self._records + np.repeat(np.arange(len(records)), counts), numbers, places]))
         self._records += len(records)
         self._tar = None
@@ -181,12 +184,6 @@ class ShownImages:
             if not self._screen.passes(name, facts):
                 self._unusual[name] = facts
         return others
-
-    def _all_are_known(self, paths: Sequence[str]) -> bool:
-        """Tell whether all images were looked at, and nothing is left to be said of one."""
-        if self._tar is not None or self._unusual or self._clips:
-            return False
-        return self._places.keys() >= set(paths)
 
     def _look_at_each(self, records: Sequence[LeanRecord], plain: bool, line: int, findings: list[Finding]) -> None:
         shown: list[tuple[int, int, int]] = []
