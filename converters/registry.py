@@ -49,11 +49,7 @@ class ConverterSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}  # the source's own, as plain values
 
     def build(self) -> Converter:
-        """Make the converter.
-
-        Raises:
-            UsageError: no such source, no such option, or a value out of its bounds.
-        """
+        """Make the converter; raises UsageError: no such source or option, or a value out of its bounds."""
         cls = load_source(self.source)
         known = {option.name: option for option in options_of(cls)}
         values = {}

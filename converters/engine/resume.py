@@ -121,14 +121,11 @@ def _stale_records(out: Folder, header: RunHeader) -> Iterator[str]:
 
 
 def missing_files(out: Folder, manifest: Manifest, images: str) -> str:
-    """Describe in a few words what a finished dataset lacks, "" where nothing is missing.
+    """Describe in a few words what a finished dataset lacks, "" if nothing; DatasetError if a JSONL file was changed.
 
     The JSONL files must be those of the manifest; every image that they name must be there and not empty, or, where
     images go to another folder than `images/` and stay in shards alone, every shard, as long as its index says. What an
     image holds is not looked at.
-
-    Raises:
-        DatasetError: a JSONL file was changed.
     """
     lacking = [row.file for row in manifest.splits if not out.exists(row.file)]
     for row in manifest.splits:

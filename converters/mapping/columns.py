@@ -66,11 +66,7 @@ class RowMapping(SampleSource):
         """Yield every row, file after file, in one fixed order, each with the split of its file."""
 
     def discover(self) -> Iterator[Item]:
-        """Find every row, and work out all but its images.
-
-        Raises:
-            InputError: there is no row file, or one cannot be read.
-        """
+        """Find every row, and work out all but its images; raises InputError where no file of rows can be read."""
         counts: Counter[str] = Counter()
         for file_split, row in self.rows():
             split = file_split

@@ -105,12 +105,9 @@ class LabelSource(QuestionSource):
         return " or ".join(reversed(answers) if last_first else answers)
 
     def answer_to(self, row: Row, split: str) -> tuple[str, dict[str, str]]:
-        """Return the answer to a row's `label`, and what the record's `meta` says of it.
+        """Return the answer to a row's `label`, and what the record's `meta` says of it; raises ItemError.
 
         Rows of a test split need no label: they are to be predicted on, and their answer is empty.
-
-        Raises:
-            ItemError: the label is missing, or has no answer.
         """
         values = row.cells()
         if split.startswith("test") and values.get("label") is None:

@@ -59,11 +59,7 @@ class Chat(SampleSource):
         self._ratios  # noqa: B018 - made here, kept for later
 
     def discover(self) -> Iterator[Item]:
-        """Find every row: file by file, numbered through.
-
-        Raises:
-            InputError: there is no such file, or none at all.
-        """
+        """Find every row: file by file, numbered through; raises InputError where there is no such file."""
         names, number = ImageNames(), 0
         for split, file in self._splits_and_files():
             for row in read_rows(self.place.folder, file):

@@ -49,11 +49,7 @@ class Hub(RowMapping):
         return make_view(self.repo, self.subset, self.revision, self.hub_splits)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        """Yield every row of every split.
-
-        Raises:
-            InputError: the input is not what `fetch_input` made, or cannot be read.
-        """
+        """Yield every row of every split; raises InputError where the input is not what `fetch_input` made."""
         for split, files in self._view.splits.items():
             own = (read_rows(self._files, file) for file in files)
             for row in chain.from_iterable(own if self._is_read_here else [self._stream(split).rows()]):

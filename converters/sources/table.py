@@ -46,11 +46,7 @@ class Table(RowMapping):
         super().__post_init__()
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        """Yield every row of every file, by path.
-
-        Raises:
-            InputError: there is no such file.
-        """
+        """Yield every row of every file, by path; raises InputError where there is no such file."""
         folder, only = self.place
         if not only:
             check_readable(folder)

@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.bitstream import BitStreamFilterContext
 from av.video.reformatter import VideoReformatter
 
 from ...schema.errors import MediaError
@@ -99,7 +98,8 @@ def _times(pts: Sequence[int | None], stream: av.VideoStream) -> list[float]:
     """Return each frame's seconds from the first, by its number where the PTS of the container do not rise."""
     known = [time for time in pts if time is not None]
     if len(known) == len(pts) and all(one < other for one, other in pairwise(known)):
-        return [(time - known[0]) * stream.time_base.numerator / stream.time_base.denominator for time in known]
+        ticks, seconds = stream.time_base.denominator, stream.time_base.numerator
+        return [(time - known[0]) * seconds / ticks for time in known]
     rate = stream.average_rate or stream.guessed_rate or NO_RATE
     return [number * rate.denominator / rate.numerator for number in range(len(pts))]
 
@@ -131,25 +131,18 @@ def index_packets(clip: Clip) -> PacketIndex:
     """Read the headers of a clip's packets; raises NotSkippable."""
     decoder = clip.stream.codec_context
     require(decoder.name in HEADER_READERS, f"headers of {decoder.name} are not read")
-    read, filter_name = HEADER_READERS[decoder.name]
-    extradata = decoder.extradata or b""
     pts: list[int | None] = []
     cut_away: list[bool] = []
 
-    def parts() -> Iterator[list[bytes]]:
-        try:
-            split = BitStreamFilterContext(filter_name, clip.stream) if filter_name else None
-            for packet in clip.packets():
-                require(not packet.has_sidedata("new_extradata"), "the configuration changes")
-                pts.append(packet.pts)
-                cut_away.append(packet.is_discard)
-                data = bytes(packet)
-                yield [bytes(part) for part in split.filter(av.Packet(data))] if split else [data]
-        except av.FFmpegError as error:
-            raise NotSkippable("the parts of a packet do not fill it") from error
+    def packets() -> Iterator[memoryview]:
+        for packet in clip.packets():
+            for side in packet.iter_sidedata():
+                require(side.data_type != "new_extradata", "the configuration changes")
+            pts.append(packet.pts)
+            cut_away.append(packet.is_discard)
+            yield memoryview(packet)
 
-    # MP4's configuration of H.264, which begins with a 1, is put into the packets.
-    headers = read(parts(), b"" if extradata[:1] == b"\x01" else extradata)
+    headers = HEADER_READERS[decoder.name](packets(), decoder.extradata or b"")
     # What an edit list cuts away is decoded, and not shown.
     return put_in_order([h._replace(is_shown=False) if cut_away[n] else h for n, h in enumerate(headers)], pts)
 
