@@ -4,8 +4,9 @@
     python benchmarks/convert.py --clips 100 --rounds 3
     python benchmarks/convert.py --memory           peak memory over 100, 1000 and 5000 clips
 
-The kinds: MPEG-4 as UCF-101 has it (320x240, 240 frames, a key frame every 12), H.264 (a key frame every 250), both
-generated; and the real clips of the folder PHI3V_REAL_DATA, where it is. Every way takes 8 frames of each clip and
+The kinds: MPEG-4 as UCF-101 has it (320x240, 240 frames, a key frame every 12) and H.264 (a key frame every 250;
+without B frames, where every frame is referred to, and with them), generated; and the real clips of the folder
+PHI3V_REAL_DATA, where it is. Every way takes 8 frames of each clip and
 writes them as JPEG, and is a whole process with its start:
 
 - in order: one process decodes each clip through with PyAV and saves the wanted frames with Pillow (the recipe's way)
@@ -58,24 +59,25 @@ def moving_scene(seed: int) -> Iterator[np.ndarray]:
         yield np.clip(frame + chance.normal(0, 4, frame.shape).astype(np.int16), 0, 255).astype(np.uint8)
 
 
-def generated(folder: Path, codec: str, gop: int, suffix: str) -> list[Path]:
+def generated(folder: Path, codec: str, gop: int, suffix: str, b_frames: int = 0) -> list[Path]:
     from phi3v_data.converters.video.synthesis import write_clip
 
     folder.mkdir(parents=True)
     made = [folder / f"clip-{seed}{suffix}" for seed in range(DISTINCT)]
     for seed, path in enumerate(made):
-        write_clip(path, moving_scene(seed), fps=Fraction(30000, 1001), codec=codec, gop=gop)
+        write_clip(path, moving_scene(seed), fps=Fraction(30000, 1001), codec=codec, gop=gop, b_frames=b_frames)
     return made
 
 
 def kinds(work: Path) -> dict[str, list[Path]]:
     found = {
         "MPEG-4, key frame every 12": generated(work / "mpeg4", "mpeg4", 12, ".avi"),
-        "H.264, key frame every 250": generated(work / "h264", "libx264", 250, ".mp4"),
+        "H.264, no B frames": generated(work / "h264", "libx264", 250, ".mp4"),
+        "H.264, three B frames in a row": generated(work / "h264-b", "libx264", 250, ".mp4", b_frames=3),
     }
     default = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
     real = Path(os.environ.get("PHI3V_REAL_DATA", default)) / "video"
-    return found | {f"real: {path.name}": [path] for path in sorted(real.glob("*.avi"))}
+    return found | {f"real: {path.name}": [path] for path in sorted([*real.glob("*.avi"), *real.glob("*.mp4")])}
 
 
 def many(clips: list[Path], count: int, folder: Path) -> Path:

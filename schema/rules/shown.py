@@ -133,15 +133,13 @@ class ShownImages:
         plain = not paths or paths_are_plain(paths)
         if self._looks and plain and self._tar is None and self._local is not None:
             self._look_ahead(self._local, paths)
-        places = np.array([self._places.get(name, _UNKNOWN) for name in paths], np.int64)
-        # Where all images were looked at, and nothing is left to be said of one.
-        at_once = plain and self._tar is None and not self._unusual and not self._clips and _UNKNOWN not in places
-        if not plain or (self._looks and not at_once):
-            self._look_at_each(records, plain, line, findings)
-        elif self._looks:
+        looked_at = self._looked_at(paths) if plain and self._looks else None
+        if looked_at is not None:
             starts = np.cumsum(counts, dtype=np.int64) - counts
             numbers = np.arange(len(paths)) - np.repeat(starts, counts)
-            self._shown.append(np.stack([self._records + np.repeat(np.arange(len(records)), counts), numbers, places]))
+            self._shown.append(np.stack([self._records + np.repeat(np.arange(len(records)), counts), numbers, looked_at]))
+        elif self._looks or not plain:
+            self._look_at_each(records, plain, line, findings)
         self._records += len(records)
         self._tar = None
         return len(paths)
@@ -184,6 +182,13 @@ class ShownImages:
             if not self._screen.passes(name, facts):
                 self._unusual[name] = facts
         return others
+
+    def _looked_at(self, paths: Sequence[str]) -> npt.NDArray[np.int64] | None:
+        """Return the places of images; None where one was not looked at, or something is left to be said of one."""
+        if self._tar is not None or self._unusual or self._clips:
+            return None
+        places = np.array([self._places.get(name, _UNKNOWN) for name in paths], np.int64)
+        return None if _UNKNOWN in places else places
 
     def _look_at_each(self, records: Sequence[LeanRecord], plain: bool, line: int, findings: list[Finding]) -> None:
         shown: list[tuple[int, int, int]] = []
