@@ -137,7 +137,8 @@ class ShownImages:
         if looked_at is not None:
             starts = np.cumsum(counts, dtype=np.int64) - counts
             numbers = np.arange(len(paths)) - np.repeat(starts, counts)
-            self._shown.append(np.stack([self._records + np.repeat(np.arange(len(records)), counts), numbers, looked_at]))
+            rows = self._records + np.repeat(np.arange(len(records)), counts)
+            self._shown.append(np.stack([rows, numbers, looked_at]))
         elif self._looks or not plain:
             self._look_at_each(records, plain, line, findings)
         self._records += len(records)
