@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -87,7 +89,18 @@ def main() -> None:
     """
     if os.environ.get("PHI3V_DEBUG") == "1":
         sys.exit(run_command(sys.argv[1:]))
-    sys.exit(answer(sys.argv[1:]))
+    _exit(answer(sys.argv[1:]))
+
+
+def _exit(code: int) -> NoReturn:
+    torch = sys.modules.get("torch")
+    if code and torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        # The threads of a process group that an error left open abort the interpreter's own exit now and then.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:

@@ -149,3 +149,21 @@ def test_the_reader_of_the_output_may_leave_early(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == '{"rule":"R'
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("has_group", [True, False])
+def test_an_error_in_an_open_process_group_ends_without_the_exit_of_the_interpreter(has_group: bool) -> None:
+    """Threads of the group may abort it, which would be another exit code."""
+    script = (
+        "import atexit, sys\n"
+        "import torch.distributed as dist\n"
+        "atexit.register(print, 'exit of the interpreter')\n"
+        f"if {has_group}: dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)\n"
+        "from phi3v_data.cli.main import main\n"
+        "sys.argv = ['phi3v-data', 'validate', 'nowhere']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nowhere: no such dataset folder" in done.stderr
+    assert ("exit of the interpreter" in done.stdout) is not has_group
