@@ -138,7 +138,7 @@ class QuickFiles:
 
     def batch(self, found: QuickFacts) -> pa.RecordBatch:
         """Return what was found out as rows of the facts table."""
-        sizes = np.array([(header.width, header.height) for header in self.headers], np.int32)[found.kinds]
+        sizes = np.array([(self.headers[kind].width, self.headers[kind].height) for kind in found.kinds], np.int32)
         none = np.zeros(len(found.kinds), np.uint64)
         thumbnails = [b""] * len(found.kinds)
         return batch_of_columns(

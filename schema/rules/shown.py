@@ -157,12 +157,14 @@ class ShownImages:
         found = quick.read(names) if self._depth == "header" else None
         if found is None or not found.names:
             return
-        suffixes = [self._screen.suffixes(header) for header in quick.headers]
+        # Of the headers of these images alone: there may be as many as images before them.
+        headers = {kind: quick.headers[kind] for kind in set(found.kinds)}
+        suffixes = {kind: self._screen.suffixes(header) for kind, header in headers.items()}
+        tokens = {kind: self._screen.tokens(header.width, header.height) for kind, header in headers.items()}
         start = len(self._keys)
         self._places.update(zip(found.names, range(start, start + len(found.names)), strict=True))
         self._keys += found.keys
         self._contents += found.heads
-        tokens = [self._screen.tokens(header.width, header.height) for header in quick.headers]
         self._tokens += [tokens[kind] for kind in found.kinds]
         self._facts += [None] * len(found.names)
         self._batches.append(quick.batch(found))
